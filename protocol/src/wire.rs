@@ -1,0 +1,128 @@
+//! The browser protocol, version 1: JSON text frames.
+//!
+//! A client's frame holds one request, or several separated by line feeds. A server's frame holds one reply or push.
+//! Owns the format only: what a request means is decided by the engine's session.
+
+mod encode;
+mod request;
+
+pub use encode::{
+    Member, PublicationView, encode_error, encode_inbox_message, encode_presence_event,
+    encode_publication, encode_reply, encode_unsubscribed,
+};
+pub use request::{
+    Connect, DecodeError, History, Publish, Request, RequestBody, Subscribe, decode_requests,
+};
+
+/// The version in `/connect?v=1`.
+pub const VERSION: u32 = 1;
+
+/// A place in a channel's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Which life of the history; another epoch means that offsets started again.
+    pub epoch: Epoch,
+    /// The offset of the last publication at or before this place; 0 = before the first.
+    pub offset: u64,
+}
+
+/// One life of a channel's history: random, chosen when the history begins. Sixteen hexadecimal digits on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl std::str::FromStr for Epoch {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// What a session was told in answer to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To `connect`.
+    Connected {
+        /// The id under which `SHOW CONNECTIONS` lists this session, below 2^53.
+        session: u64,
+        /// Who the session proved to be; `None` = anonymous.
+        user: Option<crate::UserId>,
+        /// When the session ends unless refreshed, unix seconds.
+        expires: Option<u64>,
+    },
+    /// To `refresh`: the new end, unix seconds.
+    Refreshed {
+        /// When the session ends unless refreshed again, unix seconds.
+        expires: Option<u64>,
+    },
+    /// To `subscribe`, one for each channel; publications missed since the given position follow as pushes.
+    Subscribed {
+        /// The channel.
+        channel: crate::ChannelName,
+        /// Where the channel is now; `None` for a channel without history.
+        position: Option<Position>,
+        /// True when everything after the position in the request follows; false without such a position.
+        recovered: bool,
+        /// How many missed publications follow.
+        replayed: usize,
+    },
+    /// To `unsubscribe`, one for each channel.
+    Unsubscribed {
+        /// The channel.
+        channel: crate::ChannelName,
+    },
+    /// To `publish`.
+    Published {
+        /// The new publication's offset; `None` for a channel without history.
+        offset: Option<u64>,
+        /// How many connections of this node it was sent to.
+        reached: u64,
+    },
+    /// To `presence`.
+    Presence {
+        /// The channel.
+        channel: crate::ChannelName,
+        /// One entry a connection.
+        members: Vec<Member>,
+    },
+    /// To `presence_count`.
+    PresenceCount {
+        /// The channel.
+        channel: crate::ChannelName,
+        /// Subscribed connections.
+        count: u64,
+    },
+    /// To `history`: publications, oldest first, each already encoded as an object.
+    History {
+        /// The channel.
+        channel: crate::ChannelName,
+        /// Where the channel is now.
+        position: Option<Position>,
+        /// Encoded publications ([`encode_publication`]).
+        publications: Vec<String>,
+    },
+    /// To `user_data`: the text of `users_data`, empty when there is none.
+    UserData {
+        /// Whose.
+        user: crate::UserId,
+        /// The text.
+        data: String,
+    },
+    /// To `user_status`.
+    UserStatus {
+        /// Whose.
+        user: crate::UserId,
+        /// `None` = online now; otherwise unix seconds of leaving, 0 = never seen.
+        last_seen: Option<u64>,
+    },
+    /// To `ack`.
+    Acknowledged,
+    /// To `ping`.
+    Pong,
+}
