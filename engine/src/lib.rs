@@ -1,1 +1,26 @@
-//! e
+//! The brain of one node: channels, subscriptions, presence, history, permissions and inboxes.
+//!
+//! No tokio, threads, sockets, files, clock or randomness: time, seeds and bytes are arguments. The one state machine is
+//! [`Shard`]: `handle(now, input, effects)`. What a shard may cause is the trait [`Effects`], and nothing else.
+
+pub mod command;
+pub mod effects;
+pub mod ids;
+pub mod limits;
+pub mod permission;
+pub mod publication;
+pub mod reject;
+pub mod session;
+pub mod shard;
+pub mod store;
+
+pub use command::{Answer, Command, Draft};
+pub use effects::{Disconnect, Effects, Message, Push};
+pub use ids::{ConnectionId, MessageId, Now, ShardId};
+pub use limits::Limits;
+pub use permission::Rules;
+pub use publication::{InboxMessage, Publication};
+pub use reject::Reject;
+pub use session::{ClientInfo, Credentials, Identity, SessionSettings};
+pub use shard::{Input, Shard};
+pub use store::{StoreAnswer, StoreFailure, StoreRequest};

@@ -1,1 +1,10 @@
-//! s
+//! The CometQL server: edges and wiring around the engine.
+//!
+//! `app` wires everything. `mysql` and `http`/`websocket`/`legacy`/`admin` are the doors; `cometql` is the language that
+//! the MySQL port, `POST /sql` and the console share; `hub` is the door to the shards; `storage` keeps what must last.
+
+pub mod auth;
+pub mod cometql;
+pub mod hub;
+pub mod metrics;
+pub mod storage;

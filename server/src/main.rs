@@ -1,2 +1,3 @@
-//! s
+//! The `cometql` binary.
+
 fn main() {}

@@ -1,2 +1,3 @@
-//! s
+//! Every build, check, test and load step of CometQL.
+
 fn main() {}

@@ -1,0 +1,106 @@
+//! Numbers that name things inside a node.
+
+use std::fmt;
+
+/// A moment: unix time in milliseconds, never going backwards within a shard. The engine has no clock of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Now(pub u64);
+
+impl Now {
+    /// Whole unix seconds.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+/// Which shard of the node, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u8);
+
+/// Most shards of a node.
+pub const MAX_SHARDS: usize = 256;
+
+/// A live browser connection of this node: `sequence (21 bits) | slot (24 bits) | shard (8 bits)`, below 2^53.
+///
+/// The slot indexes the shard's slabs; the sequence tells a connection from an earlier one in the same slot. Always
+/// above 2^32, so that it is never taken for the id of a MySQL connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// Most connections of a shard.
+    pub const MAX_SLOTS: usize = 1 << 24;
+
+    /// Composes an id. `sequence` wraps within its 21 bits and skips 0.
+    #[must_use]
+    pub fn new(shard: ShardId, slot: usize, sequence: u32) -> Self {
+        assert!(
+            slot < Self::MAX_SLOTS,
+            "a shard holds at most 2^24 connections"
+        );
+        let sequence = u64::from(sequence % ((1 << 21) - 1)) + 1;
+        Self(sequence << 32 | (slot as u64) << 8 | u64::from(shard.0))
+    }
+
+    /// The id that `SHOW CONNECTIONS` printed, if it can be one.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        (number >> 32 != 0 && number < 1 << 53).then_some(Self(number))
+    }
+
+    /// The id as a number for people and for the wire.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Where the connection lives.
+    #[must_use]
+    pub fn shard(self) -> ShardId {
+        ShardId((self.0 & 0xff) as u8)
+    }
+
+    /// Its index in the shard's slabs.
+    #[must_use]
+    pub fn slot(self) -> usize {
+        (self.0 >> 8 & 0xff_ffff) as usize
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "connection {} (shard {}, slot {})",
+            self.0,
+            self.shard().0,
+            self.slot()
+        )
+    }
+}
+
+/// The UUID of a publication or private message, as its 128 bits. The edge makes it: the engine has no randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u128);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_ids_keep_their_parts() {
+        let id = ConnectionId::new(ShardId(3), 70_000, 5);
+        assert_eq!((id.shard(), id.slot()), (ShardId(3), 70_000));
+        assert_eq!(ConnectionId::from_number(id.number()), Some(id));
+        assert_eq!(ConnectionId::from_number(12), None);
+        assert_ne!(id, ConnectionId::new(ShardId(3), 70_000, 6));
+        assert!(ConnectionId::new(ShardId(255), (1 << 24) - 1, u32::MAX).number() < 1 << 53);
+    }
+}

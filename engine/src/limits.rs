@@ -1,0 +1,58 @@
+//! Every size, rate and count that the engine enforces, with its default. Configuration overrides them.
+
+/// Limits of one node. All are per session or per channel unless they say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest payload from a backend, in bytes.
+    pub publication_bytes: usize,
+    /// Largest payload from a browser, in bytes.
+    pub browser_publication_bytes: usize,
+    /// Most subscriptions of a session.
+    pub subscriptions: usize,
+    /// Publications a session may send per second, on average.
+    pub publish_rate: u32,
+    /// Publications a session may send at once before the rate counts.
+    pub publish_burst: u32,
+    /// Requests of a session that wait for an answer (a store, another shard).
+    pub pending_requests: usize,
+    /// Bytes that may wait for one socket, beside one message.
+    pub outbox_bytes: usize,
+    /// Publications that the recovery window of a channel keeps.
+    pub window_publications: usize,
+    /// How long the recovery window keeps a publication, and an unused channel its place, in milliseconds.
+    pub window_ms: u64,
+    /// Bytes of payload that all recovery windows of a shard keep together.
+    pub window_bytes_per_shard: usize,
+    /// Longest durable history that `pipes_settings` may ask for, in publications.
+    pub history_publications: u64,
+    /// Most publications of a `history` request, and of a replay from disk.
+    pub history_page: u64,
+    /// Messages that wait for one user; a further one is refused.
+    pub inbox_messages: u64,
+    /// How long a private message waits, in milliseconds.
+    pub inbox_ms: u64,
+    /// How long the log of a `trust_` channel keeps a publication, in milliseconds.
+    pub trust_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            publication_bytes: 1 << 20,
+            browser_publication_bytes: 64 << 10,
+            subscriptions: 256,
+            publish_rate: 20,
+            publish_burst: 40,
+            pending_requests: 1024,
+            outbox_bytes: 1 << 20,
+            window_publications: 100,
+            window_ms: 60_000,
+            window_bytes_per_shard: 64 << 20,
+            history_publications: 1_000_000,
+            history_page: 1_000,
+            inbox_messages: 1_000,
+            inbox_ms: 30 * 24 * 3_600_000,
+            trust_ms: 120_000,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Why the engine refused a command or request.
+
+use cometql_protocol::ErrorCode;
+
+/// A refusal: a stable code, a sentence for people, and for a permission the rule that decided.
+///
+/// Borders map the code to a CometQL error, a close code or an HTTP status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Reject {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Reject {
+    /// A refusal with this code and sentence.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
