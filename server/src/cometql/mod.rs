@@ -10,8 +10,12 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::storage::Store;
 
+pub mod catalog;
 mod outcome;
+mod parse;
 mod processes;
+pub(crate) mod select;
+pub(crate) mod variables;
 
 pub use outcome::{Column, ColumnKind, Done, Outcome, RowSet, SqlError, Value};
 pub use processes::Processes;
