@@ -1,3 +1,36 @@
-//! Every build, check, test and load step of CometQL.
+//! Every build, check, test and load step of CometQL. `cargo xtask ci` is what the project's CI runs.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod demo;
+mod process;
+mod tidy;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Every build, check and test step of CometQL"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the server and runs its demo: prints a page's URL and a SQL line.
+    Demo(demo::Options),
+    /// Runs every check and every test.
+    Ci(ci::Options),
+    /// Checks the rules of house-style.md that no compiler knows.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Ci(options) => ci::run(&options),
+        Command::Tidy => tidy::run(),
+    }
+}

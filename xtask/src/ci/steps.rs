@@ -1,0 +1,104 @@
+//! The steps of `cargo xtask ci`, in the order in which they find mistakes soonest.
+
+use std::path::Path;
+
+use super::{Ending, Tally, tests_run};
+use crate::process::{cargo, find_program, output, root, run};
+use crate::tidy;
+
+/// One step.
+pub(super) struct Step {
+    /// As `--only` names it.
+    pub(super) name: &'static str,
+    /// Does it; a step that runs tests adds them to the tally.
+    pub(super) run: fn(&mut Tally) -> anyhow::Result<Ending>,
+}
+
+/// All steps.
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        run: |_| passed(run(&mut cargo(&["fmt", "--all", "--check"]))),
+    },
+    Step {
+        name: "tidy",
+        run: |_| passed(tidy::run()),
+    },
+    Step {
+        name: "typos",
+        run: |_| with_tool("typos", "cargo install typos-cli", &[]),
+    },
+    Step {
+        name: "clippy",
+        run: |_| {
+            passed(run(
+                cargo(&["clippy", "--workspace", "--all-targets"]).args(["--", "-D", "warnings"])
+            ))
+        },
+    },
+    Step {
+        name: "wasm",
+        run: |_| wasm_check(),
+    },
+    Step {
+        name: "docs",
+        run: |_| {
+            passed(run(
+                cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")
+            ))
+        },
+    },
+    Step {
+        name: "deny",
+        run: |_| {
+            with_tool(
+                "cargo-deny",
+                "cargo install cargo-deny",
+                &["--offline", "check", "licenses", "bans", "sources"],
+            )
+        },
+    },
+    Step {
+        name: "tests",
+        run: tests_run::run_all,
+    },
+];
+
+fn passed(result: anyhow::Result<()>) -> anyhow::Result<Ending> {
+    result.map(|()| Ending::Passed)
+}
+
+fn with_tool(name: &str, how_to_get: &str, arguments: &[&str]) -> anyhow::Result<Ending> {
+    let Some(program) = find_program(name) else {
+        return Ok(Ending::Skipped(format!(
+            "{name} is not installed ({how_to_get})"
+        )));
+    };
+    passed(run(std::process::Command::new(program)
+        .args(arguments)
+        .current_dir(root())))
+}
+
+/// `protocol` and `engine` must build where there are no sockets, files or clocks: that is what keeps them pure.
+fn wasm_check() -> anyhow::Result<Ending> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let sysroot = output(std::process::Command::new("rustc").args(["--print", "sysroot"]))?;
+    if !Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(TARGET)
+        .is_dir()
+    {
+        return Ok(Ending::Skipped(format!(
+            "the Rust target is not installed (rustup target add {TARGET})"
+        )));
+    }
+    passed(run(&mut cargo(&[
+        "check",
+        "--package",
+        "cometql-protocol",
+        "--package",
+        "cometql-engine",
+        "--target",
+        TARGET,
+    ])))
+}
