@@ -82,8 +82,12 @@ pub enum Message {
         tenant: TenantId,
         /// The channel.
         channel: ChannelName,
+        /// Tells this subscription from an earlier one of the same connection to the same channel.
+        attempt: u32,
         /// Last position seen.
         since: Option<Position>,
+        /// Whether the session may read history: if not, it recovers from the window only.
+        may_read_history: bool,
         /// Who joins, where the channel tells others.
         joins: Option<Member>,
     },
@@ -110,6 +114,8 @@ pub enum Message {
         channel: ChannelName,
         /// The content.
         content: Content,
+        /// True when the publisher is subscribed itself: its own copy counts as reached by nobody.
+        subscribed: bool,
     },
     /// Local → sequencer: kept publications are asked for.
     History {
@@ -134,6 +140,8 @@ pub enum Message {
         request: u32,
         /// The channel.
         channel: ChannelName,
+        /// As in `Subscribe`.
+        attempt: u32,
         /// Where the channel is; `None` without history.
         position: Option<Position>,
         /// True when the replay reaches back to the position asked for.
@@ -147,8 +155,10 @@ pub enum Message {
         connection: ConnectionId,
         /// The request to answer.
         request: u32,
-        /// The channel, which the session is not subscribed to any more if that was asked.
+        /// The channel.
         channel: ChannelName,
+        /// As in `Subscribe`, if that was asked: the subscription is none.
+        attempt: Option<u32>,
         /// Why.
         reject: Reject,
     },
@@ -251,12 +261,23 @@ pub enum Message {
     },
     /// Local → home: acknowledged up to this offset.
     InboxAck {
+        /// Whose request.
+        connection: ConnectionId,
+        /// The request to answer.
+        request: u32,
         /// Whose user.
         tenant: TenantId,
         /// The user.
         user: UserId,
         /// The offset.
         up_to: u64,
+    },
+    /// Home → local: the answer to `InboxAck`; those messages won't come again.
+    InboxAcked {
+        /// Whose request.
+        connection: ConnectionId,
+        /// The request to answer.
+        request: u32,
     },
     /// Local → home: is the user online, and since when not?
     StatusAsk {

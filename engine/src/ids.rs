@@ -1,6 +1,10 @@
 //! Numbers that name things inside a node.
 
 use std::fmt;
+use std::hash::BuildHasher as _;
+
+use cometql_protocol::{TenantId, UserId};
+use foldhash::fast::FixedState;
 
 /// A moment: unix time in milliseconds, never going backwards within a shard. The engine has no clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -20,6 +24,26 @@ pub struct ShardId(pub u8);
 
 /// Most shards of a node.
 pub const MAX_SHARDS: usize = 256;
+
+/// The shard that sequences a channel, of `shards`.
+#[must_use]
+pub fn shard_of_channel(tenant: TenantId, channel: &str, shards: usize) -> ShardId {
+    pick(FixedState::default().hash_one((tenant.0, channel)), shards)
+}
+
+/// The shard that is the home of a user, of `shards`.
+#[must_use]
+pub fn shard_of_user(tenant: TenantId, user: UserId, shards: usize) -> ShardId {
+    pick(
+        FixedState::default().hash_one((tenant.0, user.get())),
+        shards,
+    )
+}
+
+fn pick(hash: u64, shards: usize) -> ShardId {
+    let index = hash % shards as u64;
+    ShardId(u8::try_from(index).expect("a node has at most 256 shards"))
+}
 
 /// A live browser connection of this node: `sequence (21 bits) | slot (24 bits) | shard (8 bits)`, below 2^53.
 ///

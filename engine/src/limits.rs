@@ -31,8 +31,6 @@ pub struct Limits {
     pub inbox_messages: u64,
     /// How long a private message waits, in milliseconds.
     pub inbox_ms: u64,
-    /// How long the log of a `trust_` channel keeps a publication, in milliseconds.
-    pub trust_ms: u64,
 }
 
 impl Default for Limits {
@@ -52,7 +50,6 @@ impl Default for Limits {
             history_page: 1_000,
             inbox_messages: 1_000,
             inbox_ms: 30 * 24 * 3_600_000,
-            trust_ms: 120_000,
         }
     }
 }

@@ -6,6 +6,8 @@
 mod encode;
 mod request;
 
+use std::sync::Arc;
+
 pub use encode::{
     Member, PublicationView, encode_error, encode_inbox_message, encode_presence_event,
     encode_publication, encode_reply, encode_unsubscribed,
@@ -42,6 +44,33 @@ impl std::str::FromStr for Epoch {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         u64::from_str_radix(text, 16).map(Self)
     }
+}
+
+/// A kept publication in a [`Reply::History`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The label, may be empty.
+    pub event: String,
+    /// The payload's text.
+    pub data: Arc<str>,
+    /// True when `data` is a valid JSON object or array.
+    pub data_is_json: bool,
+    /// Its offset and that of the one before; `None` for a channel without history.
+    pub offsets: Option<(u64, u64)>,
+    /// When it was published, unix milliseconds.
+    pub time_ms: u64,
+    /// The sender, where it is a logged-in browser that did not hide itself.
+    pub user: Option<crate::UserId>,
+}
+
+/// True when the text is a valid JSON object or array, which goes into frames byte for byte. Nesting deeper than 128
+/// is not; it then travels as a string.
+#[must_use]
+pub fn is_json_container(text: &str) -> bool {
+    let begins = text
+        .trim_start_matches([' ', '\t', '\n', '\r'])
+        .starts_with(['{', '[']);
+    begins && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// What a session was told in answer to a request.
@@ -98,14 +127,14 @@ pub enum Reply {
         /// Subscribed connections.
         count: u64,
     },
-    /// To `history`: publications, oldest first, each already encoded as an object.
+    /// To `history`: publications, oldest first.
     History {
         /// The channel.
         channel: crate::ChannelName,
         /// Where the channel is now.
         position: Option<Position>,
-        /// Encoded publications ([`encode_publication`]).
-        publications: Vec<String>,
+        /// What is kept.
+        publications: Vec<Kept>,
     },
     /// To `user_data`: the text of `users_data`, empty when there is none.
     UserData {
@@ -125,4 +154,30 @@ pub enum Reply {
     Acknowledged,
     /// To `ping`.
     Pong,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_containers() {
+        for (text, expected) in [
+            (r#"{"a":1}"#, true),
+            (" [1,2]\n", true),
+            ("5", false),
+            (r#""x""#, false),
+            ("{", false),
+            ("{} {}", false),
+            ("", false),
+            (&"[".repeat(100_000), false),
+        ] {
+            assert_eq!(
+                is_json_container(text),
+                expected,
+                "{}",
+                &text[..text.len().min(40)]
+            );
+        }
+    }
 }

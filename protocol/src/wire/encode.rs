@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Position, Reply};
+use super::{Kept, Position, Reply};
 use crate::{ChannelName, ErrorCode, UserId};
 
 /// One connection in a presence list or a join/leave event.
@@ -50,9 +50,7 @@ pub fn encode_publication(publication: PublicationView<'_>) -> String {
         publication.data,
         publication.data_is_json,
     );
-    if let Some((offset, previous)) = publication.offsets {
-        _ = write!(out, r#","offset":{offset},"previous":{previous}"#);
-    }
+    push_offsets(&mut out, publication.offsets);
     push_origin(&mut out, publication.time_ms, publication.user);
     if let Some(request) = publication.request {
         _ = write!(out, r#","request":{request}"#);
@@ -154,7 +152,7 @@ pub fn encode_reply(id: u32, reply: &Reply) -> String {
         } => {
             open_channel(&mut out, "history", channel);
             push_position(&mut out, *position);
-            _ = write!(out, r#","publications":[{}]}}"#, publications.join(","));
+            push_kept(&mut out, publications);
         }
         Reply::UserData { user, data } => {
             _ = write!(out, r#""user_data":{{"user":{user},"data":"#);
@@ -208,6 +206,19 @@ fn push_presence(out: &mut String, channel: &ChannelName, members: &[Member]) {
     out.push_str("]}");
 }
 
+fn push_kept(out: &mut String, publications: &[Kept]) {
+    out.push_str(r#","publications":["#);
+    for (index, kept) in publications.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        _ = write!(out, r#"{comma}{{"time":{}"#, kept.time_ms);
+        push_offsets(out, kept.offsets);
+        push_user(out, kept.user);
+        push_content(out, &kept.event, &kept.data, kept.data_is_json);
+        out.push('}');
+    }
+    out.push_str("]}");
+}
+
 fn push_status(out: &mut String, user: UserId, last_seen: Option<u64>) {
     _ = write!(
         out,
@@ -251,8 +262,18 @@ fn push_content(out: &mut String, event: &str, data: &str, data_is_json: bool) {
 
 fn push_origin(out: &mut String, time_ms: u64, user: Option<UserId>) {
     _ = write!(out, r#","time":{time_ms}"#);
+    push_user(out, user);
+}
+
+fn push_user(out: &mut String, user: Option<UserId>) {
     if let Some(user) = user {
         _ = write!(out, r#","user":{user}"#);
+    }
+}
+
+fn push_offsets(out: &mut String, offsets: Option<(u64, u64)>) {
+    if let Some((offset, previous)) = offsets {
+        _ = write!(out, r#","offset":{offset},"previous":{previous}"#);
     }
 }
 
@@ -299,6 +320,18 @@ mod tests {
             time_ms: 5,
             user: UserId::new(7),
             request: None,
+        }
+    }
+
+    fn kept(offsets: Option<(u64, u64)>, data: &str, data_is_json: bool) -> Kept {
+        let data = data.into();
+        Kept {
+            event: String::new(),
+            data,
+            data_is_json,
+            offsets,
+            time_ms: 5,
+            user: None,
         }
     }
 
@@ -369,7 +402,7 @@ mod tests {
             Reply::History {
                 channel: name("web_a"),
                 position,
-                publications: vec!["{}".into(), "{}".into()],
+                publications: vec![kept(Some((1, 0)), "{}", true), kept(None, "x", false)],
             },
             Reply::UserData {
                 user: UserId::new(5).unwrap(),
@@ -394,7 +427,7 @@ mod tests {
         {"id":1,"published":{"reached":2,"offset":1}}
         {"id":1,"presence":{"channel":"track_a","members":[{"uuid":""}]}}
         {"id":1,"presence_count":{"channel":"track_a","count":4}}
-        {"id":1,"history":{"channel":"web_a","epoch":"0000000000000010","offset":2,"publications":[{},{}]}}
+        {"id":1,"history":{"channel":"web_a","epoch":"0000000000000010","offset":2,"publications":[{"time":5,"offset":1,"previous":0,"data":{}},{"time":5,"data":"x"}]}}
         {"id":1,"user_data":{"user":5,"data":"x"}}
         {"id":1,"user_status":{"user":5,"online":false,"last_seen":9}}
         {"id":1,"acknowledged":{}}
