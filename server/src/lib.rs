@@ -6,5 +6,6 @@
 pub mod auth;
 pub mod cometql;
 pub mod hub;
+pub mod legacy;
 pub mod metrics;
 pub mod storage;
