@@ -2,10 +2,8 @@
 
 use cometql_engine::Now;
 use cometql_protocol::ChannelName;
-use cometql_protocol::wire::{Member, Reply};
-use serde::Deserialize;
+use cometql_protocol::wire::{Kept, Member, Reply};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::adapter::Asked;
 use super::command::{ListProblem, Refusal};
@@ -165,34 +163,14 @@ fn report(pipe: &str, message: &str, others: u64, now: Now, old: bool) -> String
     message.encode(old)
 }
 
-/// A publication as [`Reply::History`] carries it: encoded for our own protocol.
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(default)]
-    event: &'a str,
-    #[serde(borrow)]
-    data: &'a RawValue,
-    /// Unix milliseconds.
-    time: u64,
-    #[serde(default)]
-    user: u64,
-}
-
 /// One entry of a `pipe_log` answer. Only old clients get the marker: they route the entry by it to the callback of their
 /// request, while newer ones drop messages with a marker that is not their tab's.
-fn log_entry(pipe: &str, marker: &str, entry: &str, old: bool) -> String {
-    let entry: Entry<'_> = serde_json::from_str(entry).expect("the engine encodes history as JSON");
-    let raw = entry.data.get();
-    let text: String = if raw.starts_with('"') {
-        serde_json::from_str(raw).expect("a RawValue is valid JSON")
-    } else {
-        raw.to_owned()
-    };
-    let mut message = Message::new(Data::Text(&text), entry.event, pipe);
+fn log_entry(pipe: &str, marker: &str, entry: &Kept, old: bool) -> String {
+    let mut message = Message::new(Data::Text(&entry.data), &entry.event, pipe);
     message.from_queue = true;
     message.history = true;
     message.marker = Some(marker).filter(|marker| old && *marker != "undefined");
-    message.time = Some(entry.time / 1000);
-    message.user_id = Some(entry.user);
+    message.time = Some(entry.time_ms / 1000);
+    message.user_id = Some(entry.user.map_or(0, |user| user.get()));
     message.encode(old)
 }
