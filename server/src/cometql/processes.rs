@@ -1,5 +1,239 @@
 //! The open MySQL connections: `SHOW PROCESSLIST` lists them, `KILL` ends them.
+//!
+//! The MySQL port registers each connection and keeps its row up to date; statements only list and kill.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use cometql_protocol::TenantId;
+use tokio::sync::Notify;
+
+/// Most bytes of a statement that the list shows, as in MySQL's own list.
+const INFO_BYTES: usize = 100;
 
 /// All open MySQL connections of the node.
 #[derive(Debug, Default)]
-pub struct Processes {}
+pub struct Processes {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    last: u32,
+    open: BTreeMap<u32, Arc<Process>>,
+}
+
+/// One row of `SHOW PROCESSLIST`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessRow {
+    /// What `CONNECTION_ID()` says and `KILL` takes.
+    pub id: u32,
+    /// The user name of the log-in; `unauthenticated user` before it.
+    pub user: String,
+    /// `None` before the log-in.
+    pub tenant: Option<TenantId>,
+    /// Address and port of the client, behind proxies its own.
+    pub host: SocketAddr,
+    /// The chosen database, may be empty.
+    pub database: String,
+    /// What it does, in MySQL's words: `Connect`, `Sleep`, `Query`, `Execute`.
+    pub command: &'static str,
+    /// For how many seconds it has been doing that.
+    pub seconds: u64,
+    /// The beginning of the statement that runs, else empty.
+    pub info: String,
+}
+
+struct Process {
+    host: SocketAddr,
+    state: Mutex<State>,
+    killed: Notify,
+}
+
+struct State {
+    user: String,
+    tenant: Option<TenantId>,
+    database: String,
+    command: &'static str,
+    since: Instant,
+    info: String,
+}
+
+impl Processes {
+    /// Adds a connection that has not logged in yet. It is listed until the guard is dropped.
+    pub fn register(self: &Arc<Self>, host: SocketAddr) -> ProcessGuard {
+        let process = Arc::new(Process {
+            host,
+            state: Mutex::new(State {
+                user: "unauthenticated user".to_owned(),
+                tenant: None,
+                database: String::new(),
+                command: "Connect",
+                since: Instant::now(),
+                info: String::new(),
+            }),
+            killed: Notify::new(),
+        });
+        let mut table = lock(&self.table);
+        let id = table.free_id();
+        table.open.insert(id, process.clone());
+        drop(table);
+        ProcessGuard {
+            id,
+            process,
+            processes: self.clone(),
+        }
+    }
+
+    /// The connections of one tenant, or (`None`) all, those before log-in included; by id.
+    #[must_use]
+    pub fn list(&self, tenant: Option<TenantId>) -> Vec<ProcessRow> {
+        let table = lock(&self.table);
+        let rows = table.open.iter().map(|(&id, process)| process.row(id));
+        rows.filter(|row| tenant.is_none() || row.tenant == tenant)
+            .collect()
+    }
+
+    /// Ends a connection of this tenant, or (`None`) any; false if there is none with this id.
+    pub fn kill(&self, id: u32, tenant: Option<TenantId>) -> bool {
+        let process = lock(&self.table).open.get(&id).cloned();
+        let Some(process) = process else { return false };
+        if tenant.is_some() && lock(&process.state).tenant != tenant {
+            return false;
+        }
+        process.killed.notify_one();
+        true
+    }
+}
+
+impl Table {
+    /// Ids rise and wrap around; 0 and those in use are left out.
+    fn free_id(&mut self) -> u32 {
+        loop {
+            self.last = self.last.wrapping_add(1);
+            if self.last != 0 && !self.open.contains_key(&self.last) {
+                return self.last;
+            }
+        }
+    }
+}
+
+impl Process {
+    fn row(&self, id: u32) -> ProcessRow {
+        let state = lock(&self.state);
+        ProcessRow {
+            id,
+            user: state.user.clone(),
+            tenant: state.tenant,
+            host: self.host,
+            database: state.database.clone(),
+            command: state.command,
+            seconds: state.since.elapsed().as_secs(),
+            info: state.info.clone(),
+        }
+    }
+}
+
+/// A registered connection's hold on its row.
+pub struct ProcessGuard {
+    id: u32,
+    process: Arc<Process>,
+    processes: Arc<Processes>,
+}
+
+impl ProcessGuard {
+    /// The connection's id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Notes who logged in.
+    pub fn logged_in(&self, user: &str, tenant: TenantId) {
+        let mut state = lock(&self.process.state);
+        user.clone_into(&mut state.user);
+        state.tenant = Some(tenant);
+    }
+
+    /// Notes which database was chosen, and whose rows it shows.
+    pub fn uses(&self, database: &str, tenant: TenantId) {
+        let mut state = lock(&self.process.state);
+        database.clone_into(&mut state.database);
+        state.tenant = Some(tenant);
+    }
+
+    /// Notes what the connection does now, with the beginning of the statement (empty if there is none).
+    pub fn does(&self, command: &'static str, info: &str) {
+        let mut state = lock(&self.process.state);
+        state.command = command;
+        state.since = Instant::now();
+        state.info.clear();
+        state
+            .info
+            .push_str(&info[..info.floor_char_boundary(INFO_BYTES)]);
+    }
+
+    /// Waits until somebody kills the connection. To be awaited by one task only.
+    pub async fn killed(&self) {
+        self.process.killed.notified().await;
+    }
+}
+
+impl Drop for ProcessGuard {
+    fn drop(&mut self) {
+        lock(&self.processes.table).open.remove(&self.id);
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MySQL connection from {}", self.host)
+    }
+}
+
+/// No code that can panic runs under these locks, so a poisoned one still holds what it should.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> SocketAddr {
+        "192.0.2.1:4711".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_kill_reaches_only_the_own_tenant() {
+        let processes = Arc::new(Processes::default());
+        let (one, two) = (processes.register(host()), processes.register(host()));
+        one.logged_in("root", TenantId(0));
+        two.logged_in("7", TenantId(7));
+        assert!(!processes.kill(two.id(), Some(TenantId(0))));
+        assert!(processes.kill(two.id(), Some(TenantId(7))));
+        two.killed().await;
+        assert!(processes.kill(one.id(), None));
+        one.killed().await;
+        assert!(!processes.kill(99, None));
+    }
+
+    #[test]
+    fn the_list_shows_who_does_what_and_forgets_the_closed() {
+        let processes = Arc::new(Processes::default());
+        let (one, two) = (processes.register(host()), processes.register(host()));
+        one.logged_in("root", TenantId(0));
+        one.uses("CometQL_v1", TenantId(0));
+        one.does("Query", &"é".repeat(99));
+        let rows = processes.list(Some(TenantId(0)));
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].id, rows[0].command), (one.id(), "Query"));
+        assert_eq!(rows[0].info, "é".repeat(50));
+        assert_eq!(processes.list(None).len(), 2);
+        drop(two);
+        assert_eq!(processes.list(None).len(), 1);
+    }
+}
