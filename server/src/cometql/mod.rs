@@ -11,14 +11,16 @@ use crate::metrics::Metrics;
 use crate::storage::Store;
 
 pub mod catalog;
+mod database;
 mod outcome;
 mod parse;
 mod processes;
 pub(crate) mod select;
 pub(crate) mod variables;
 
+pub use database::{DATABASE, LogInKey, choose_database};
 pub use outcome::{Column, ColumnKind, Done, Outcome, RowSet, SqlError, Value};
-pub use processes::Processes;
+pub use processes::{ProcessGuard, ProcessRow, Processes};
 
 /// What every statement may use. Cheap to clone.
 #[derive(Clone)]
@@ -95,6 +97,8 @@ pub struct SqlSession {
     pub connection: u32,
     /// The user name of the log-in.
     pub user: String,
+    /// The key that proved the log-in, for [`choose_database`].
+    pub key: LogInKey,
     /// The chosen database, may be empty.
     pub database: String,
     /// `@@last_message_id`: the id of the last publication or private message of this session.
