@@ -8,4 +8,5 @@ pub mod cometql;
 pub mod hub;
 pub mod legacy;
 pub mod metrics;
+pub mod net;
 pub mod storage;

@@ -1,0 +1,10 @@
+//! What all doors need between `accept` and their own protocol: TLS, the PROXY protocol, networks.
+
+pub mod network;
+pub mod proxy;
+pub mod stream;
+pub mod tls;
+
+pub use network::Network;
+pub use stream::Stream;
+pub use tls::Tls;
