@@ -31,6 +31,8 @@ pub struct Publication {
     pub time_ms: u64,
     /// The sender, where it is a logged-in browser that did not hide itself.
     pub user: Option<UserId>,
+    /// True when a browser sent it, anonymous and hidden senders included; false once it was read from a store.
+    pub from_browser: bool,
     /// Its place in the channel's history; `None` on channels without history.
     pub place: Option<Place>,
     frames: [OnceLock<Bytes>; ENCODINGS],
@@ -62,6 +64,8 @@ pub struct Content {
     pub time_ms: u64,
     /// The sender, where it is a logged-in browser that did not hide itself.
     pub user: Option<UserId>,
+    /// True when a browser sent it, anonymous and hidden senders included. Told live only: histories don't keep it.
+    pub from_browser: bool,
 }
 
 impl Publication {
@@ -80,6 +84,7 @@ impl Publication {
             data_is_json,
             time_ms,
             user,
+            from_browser,
         } = content;
         let frames = Default::default();
         Self {
@@ -91,6 +96,7 @@ impl Publication {
             data_is_json,
             time_ms,
             user,
+            from_browser,
             place,
             frames,
         }
