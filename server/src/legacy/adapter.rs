@@ -81,25 +81,11 @@ enum State {
 /// A command that waits for the engine.
 #[derive(Debug)]
 pub(super) enum Asked {
-    /// A publication; `own` = the publisher got it too, which the report does not count.
-    Publish {
-        pipe: Box<str>,
-        message: Box<str>,
-        own: bool,
-    },
-    Log {
-        pipe: Box<str>,
-        marker: Box<str>,
-    },
-    Count {
-        marker: Box<str>,
-    },
-    Users {
-        marker: Box<str>,
-    },
-    Data {
-        marker: Box<str>,
-    },
+    Publish { pipe: Box<str>, message: Box<str> },
+    Log { pipe: Box<str>, marker: Box<str> },
+    Count { marker: Box<str> },
+    Users { marker: Box<str> },
+    Data { marker: Box<str> },
     Status,
 }
 
@@ -291,7 +277,6 @@ impl Adapter {
         let asked = Asked::Publish {
             pipe: pipe.strip_prefix('@').unwrap_or(pipe).into(),
             message: message.into(),
-            own: false,
         };
         let body = RequestBody::Publish(Publish {
             channel: pipe.into(),
@@ -415,12 +400,7 @@ impl Adapter {
     pub fn on_push(&mut self, now: Now, push: &Push<'_>) -> Option<String> {
         match push {
             Push::Publication(publication) => Some(self.publication(publication)),
-            Push::Own(_, id) => {
-                if let Some(Asked::Publish { own, .. }) = self.asked.get_mut(id) {
-                    *own = true;
-                }
-                None
-            }
+            Push::Own(..) => None,
             Push::Presence(channel, joined, member) => {
                 Some(answer::presence(channel, *joined, member, now).encode(self.old))
             }

@@ -12,9 +12,8 @@ use super::encode::{Data, Message, system};
 /// The frames that answer a command, now that the engine has replied.
 pub(super) fn to(asked: &Asked, reply: &Reply, now: Now, old: bool) -> Vec<String> {
     let message = match (asked, reply) {
-        (Asked::Publish { pipe, message, own }, Reply::Published { reached, .. }) => {
-            let others = reached.saturating_sub(u64::from(*own));
-            return vec![report(pipe, message, others, now, old)];
+        (Asked::Publish { pipe, message }, Reply::Published { reached, .. }) => {
+            return vec![report(pipe, message, *reached, now, old)];
         }
         (Asked::Log { pipe, marker }, Reply::History { publications, .. }) => {
             let entries = publications.iter();
@@ -154,7 +153,7 @@ fn member_json(member: &Member) -> serde_json::Value {
     json!({"user_id": member.user.map_or(0, |user| user.get()), "uuid": member.uuid})
 }
 
-/// The delivery report to the publisher.
+/// The delivery report to the publisher; `others` are the connections reached beside its own.
 fn report(pipe: &str, message: &str, others: u64, now: Now, old: bool) -> String {
     let data = json!({"message": message, "number_messages": others});
     let pipe = format!("_answer_to_{pipe}");

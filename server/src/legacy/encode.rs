@@ -130,7 +130,9 @@ pub fn encode_publication(publication: &Publication, old: bool) -> String {
     if !is_status(pipe, event, &publication.data) {
         message.time = Some(publication.time_ms / 1000);
     }
-    message.user_id = publication.user.map(|user| user.get());
+    message.user_id = publication
+        .from_browser
+        .then(|| publication.user.map_or(0, |user| user.get()));
     message.encode(old)
 }
 
