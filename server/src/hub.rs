@@ -1,31 +1,51 @@
 //! The door to the shards: any thread hands in commands and asks for live state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use cometql_engine::ids::{shard_of_channel, shard_of_user};
 use cometql_engine::shard::inspect::{ChannelRow, Channels, ConnectionRow, SubscriberRow, Totals};
-use cometql_engine::{Answer, Command, Disconnect, Rules};
-use cometql_protocol::{TenantId, UserId};
+use cometql_engine::{Answer, Command, Disconnect, Rules, Shard, ShardId};
+use cometql_protocol::{ChannelName, TenantId, UserId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::shard::{Batch, Mail, Token, unavailable};
 
 /// Cheap to clone; all clones speak to the same shards.
 #[derive(Clone)]
-pub struct Hub {}
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
+    rules: ArcSwap<Rules>,
+}
 
 /// An answer that is on its way. Commands started one after the other for one channel or user are carried out in that
 /// order, whether or not earlier answers were awaited.
-pub struct Pending {}
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Answer>);
 
 impl Pending {
     /// Waits for the answer. A node that is stopping answers `unavailable`.
     pub async fn answer(self) -> Answer {
-        unimplemented!()
+        self.0.await.unwrap_or_else(|_| unavailable())
     }
 }
 
 impl Hub {
+    pub(crate) fn new(mailboxes: Vec<mpsc::UnboundedSender<Mail>>, rules: Arc<Rules>) -> Self {
+        let rules = ArcSwap::new(rules);
+        Self(Arc::new(Inner { mailboxes, rules }))
+    }
+
     /// Hands in a command without waiting.
+    #[must_use]
     pub fn start(&self, command: Command) -> Pending {
-        _ = command;
-        unimplemented!()
+        let (token, receiver) = Token::single();
+        let shard = self.shard_of(&command);
+        self.post(shard, Mail::Command(command, token));
+        Pending(receiver)
     }
 
     /// Carries out a command.
@@ -35,54 +55,168 @@ impl Hub {
 
     /// Carries out many commands with one message per shard; answers come in the order of the commands.
     pub async fn submit_many(&self, commands: Vec<Command>) -> Vec<Answer> {
-        _ = commands;
-        unimplemented!()
+        let size = commands.len();
+        if size == 0 {
+            return Vec::new();
+        }
+        let (batch, answers) = Batch::new(size);
+        let mut groups: Vec<Vec<(Command, Token)>> = Vec::new();
+        groups.resize_with(self.0.mailboxes.len(), Vec::new);
+        for (index, command) in commands.into_iter().enumerate() {
+            let shard = usize::from(self.shard_of(&command).0);
+            groups[shard].push((command, Token::Place(Arc::clone(&batch), index)));
+        }
+        drop(batch);
+        for (mailbox, group) in self.0.mailboxes.iter().zip(groups) {
+            if !group.is_empty() {
+                // Commands that a stopped shard does not take are dropped, and answered by that.
+                _ = mailbox.send(Mail::Commands(group));
+            }
+        }
+        let answers = answers.await;
+        answers.unwrap_or_else(|_| vec![unavailable(); size])
     }
 
     /// Subscriber counts, summed over the shards. `Named` gives one row for each name, 0 for unknown ones.
     pub async fn channels(&self, tenant: TenantId, which: Channels) -> Vec<ChannelRow> {
-        _ = (tenant, which);
-        unimplemented!()
+        let parts = self.ask({
+            let which = which.clone();
+            move |shard| shard.channels(tenant, &which)
+        });
+        let mut sums: BTreeMap<ChannelName, u64> = BTreeMap::new();
+        for row in parts.await.into_iter().flatten() {
+            *sums.entry(row.channel).or_default() += row.subscribers;
+        }
+        let row = |(channel, subscribers)| ChannelRow {
+            channel,
+            subscribers,
+        };
+        match which {
+            Channels::All => sums.into_iter().map(row).collect(),
+            Channels::Named(names) => {
+                let count = |name: &ChannelName| sums.get(name).copied().unwrap_or(0);
+                let counted = names.into_iter().map(|name| (name.clone(), count(&name)));
+                counted.map(row).collect()
+            }
+        }
     }
 
     /// Subscribed connections, newest first within a channel.
     pub async fn subscribers(&self, tenant: TenantId, which: Channels) -> Vec<SubscriberRow> {
-        _ = (tenant, which);
-        unimplemented!()
+        let parts = self.ask(move |shard| shard.subscribers(tenant, &which));
+        let mut rows: Vec<_> = parts.await.into_iter().flatten().collect();
+        rows.sort_by(|a, b| {
+            let newest = b.since_ms.cmp(&a.since_ms);
+            a.channel.cmp(&b.channel).then(newest)
+        });
+        rows
     }
 
     /// Open browser connections, of one tenant or (`None`) all.
     pub async fn connections(&self, tenant: Option<TenantId>) -> Vec<ConnectionRow> {
-        _ = tenant;
-        unimplemented!()
+        let parts = self.ask(move |shard| shard.connections(tenant)).await;
+        parts.into_iter().flatten().collect()
     }
 
     /// Which users are online: of those given, or (`None`) all.
     pub async fn users_online(&self, tenant: TenantId, users: Option<Vec<UserId>>) -> Vec<UserId> {
-        _ = (tenant, users);
-        unimplemented!()
+        let parts = self.ask(move |shard| shard.users_online(tenant, users.as_deref()));
+        parts.await.into_iter().flatten().collect()
     }
 
     /// Totals over the shards, of one tenant or (`None`) all.
     pub async fn totals(&self, tenant: Option<TenantId>) -> Totals {
-        _ = tenant;
-        unimplemented!()
+        let parts = self.ask(move |shard| shard.totals(tenant)).await;
+        parts
+            .into_iter()
+            .fold(Totals::default(), |sum, part| Totals {
+                connections: sum.connections + part.connections,
+                subscriptions: sum.subscriptions + part.subscriptions,
+                // A channel may have subscribers on several shards; this is how many (channel, shard) pairs there are.
+                channels: sum.channels + part.channels,
+                users_online: sum.users_online + part.users_online,
+            })
     }
 
     /// Closes connections; returns how many were told to close.
     pub async fn disconnect(&self, which: Disconnect) -> u64 {
-        _ = which;
-        unimplemented!()
+        let mut told = Vec::new();
+        for mailbox in &self.0.mailboxes {
+            let (sender, receiver) = oneshot::channel();
+            if mailbox
+                .send(Mail::Disconnect(which.clone(), sender))
+                .is_ok()
+            {
+                told.push(receiver);
+            }
+        }
+        let mut sum = 0;
+        for part in told {
+            sum += part.await.unwrap_or(0);
+        }
+        sum
     }
 
     /// The channel rules in force, for `EXPLAIN SUBSCRIBE`.
+    #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
-        unimplemented!()
+        self.0.rules.load_full()
     }
 
     /// Puts new channel rules in force on all shards.
     pub fn set_rules(&self, rules: Arc<Rules>) {
-        _ = rules;
-        unimplemented!()
+        self.0.rules.store(Arc::clone(&rules));
+        for mailbox in &self.0.mailboxes {
+            // A shard that has stopped needs no rules.
+            _ = mailbox.send(Mail::Rules(Arc::clone(&rules)));
+        }
+    }
+
+    /// Lets every shard look at itself; the answers come in the order of the shards, without those that have stopped.
+    async fn ask<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Shard<Token>) -> T + Send + Sync + 'static,
+    ) -> Vec<T> {
+        let look = Arc::new(look);
+        let mut asked = Vec::with_capacity(self.0.mailboxes.len());
+        for mailbox in &self.0.mailboxes {
+            let (sender, receiver) = oneshot::channel();
+            let look = Arc::clone(&look);
+            // Who asked may have gone.
+            let query = Box::new(move |shard: &Shard<Token>| _ = sender.send(look(shard)));
+            if mailbox.send(Mail::Query(query)).is_ok() {
+                asked.push(receiver);
+            }
+        }
+        let mut parts = Vec::with_capacity(asked.len());
+        for receiver in asked {
+            parts.extend(receiver.await);
+        }
+        parts
+    }
+
+    fn post(&self, shard: ShardId, mail: Mail) {
+        // What a stopped shard does not take is dropped, and whoever waits for it learns that.
+        _ = self.0.mailboxes[usize::from(shard.0)].send(mail);
+    }
+
+    fn shard_of(&self, command: &Command) -> ShardId {
+        let shards = self.0.mailboxes.len();
+        match command {
+            Command::Publish {
+                tenant, channel, ..
+            }
+            | Command::SetHistory {
+                tenant, channel, ..
+            }
+            | Command::RemoveHistory { tenant, channel }
+            | Command::ClearHistory { tenant, channel }
+            | Command::DeletePublication {
+                tenant, channel, ..
+            } => shard_of_channel(*tenant, channel.as_str(), shards),
+            Command::Send { tenant, user, .. } | Command::ClearInbox { tenant, user } => {
+                shard_of_user(*tenant, *user, shards)
+            }
+        }
     }
 }

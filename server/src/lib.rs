@@ -3,10 +3,14 @@
 //! `app` wires everything. `mysql` and `http`/`websocket`/`legacy`/`admin` are the doors; `cometql` is the language that
 //! the MySQL port, `POST /sql` and the console share; `hub` is the door to the shards; `storage` keeps what must last.
 
+pub mod app;
 pub mod auth;
 pub mod cometql;
+pub mod http;
 pub mod hub;
 pub mod legacy;
 pub mod metrics;
 pub mod net;
+pub(crate) mod shard;
 pub mod storage;
+pub(crate) mod websocket;

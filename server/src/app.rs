@@ -1,0 +1,206 @@
+//! Where everything is wired. No other module starts another one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cometql_engine::{Limits, Rules};
+use tokio::task::JoinHandle;
+
+use crate::auth::{Browser, Tokens};
+use crate::http::{Front, HttpSettings, Listener, accept};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::shard::{Shards, Shared};
+use crate::storage::Store;
+
+/// Bytes of a message from a browser beside its payload: names, keys, escapes.
+const MESSAGE_OVERHEAD: usize = 16 << 10;
+/// Files that are not connections: the store, listeners, event queues, logs.
+const OTHER_FILES: u64 = 128;
+
+/// All that a node is started with.
+pub struct AppSettings {
+    /// What lasts.
+    pub store: Store,
+    /// How many shards; `None` = one for each core.
+    pub shards: Option<usize>,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Channel rules.
+    pub rules: Arc<Rules>,
+    /// Who may log in with a token.
+    pub tokens: Tokens,
+    /// The browser port.
+    pub http: HttpSettings,
+}
+
+impl AppSettings {
+    /// The defaults, on a free port, with a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        let http = HttpSettings {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..HttpSettings::default()
+        };
+        Self {
+            store,
+            shards: None,
+            limits: Limits::default(),
+            rules: Arc::new(Rules::default()),
+            tokens: Tokens::default(),
+            http,
+        }
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is in use, not ours, or no address of this machine.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gave no threads.
+    #[error("can't start the shards: {0}")]
+    Shards(io::Error),
+}
+
+/// A running node. It must be stopped by [`App::stop`]: dropped, its threads go on.
+pub struct App {
+    hub: Hub,
+    store: Store,
+    metrics: Arc<Metrics>,
+    shards: Shards,
+    http_address: SocketAddr,
+    capacity: usize,
+    accepting: JoinHandle<()>,
+    restart_spread: Duration,
+}
+
+impl App {
+    /// Starts a node. Its listeners run on the caller's runtime, its shards on threads of their own.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(settings: AppSettings) -> Result<Self, StartError> {
+        let AppSettings {
+            store,
+            shards,
+            limits,
+            rules,
+            tokens,
+            http,
+        } = settings;
+        let listen = |source| StartError::Listen {
+            address: http.address,
+            source,
+        };
+        let socket = Listener::bind(http.address).map_err(listen)?;
+        let http_address = socket.local_addr().map_err(listen)?;
+        let capacity = http.capacity.unwrap_or_else(capacity);
+        let restart_spread = http.restart_spread;
+        let metrics = Arc::new(Metrics::default());
+        let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
+        let shared = Shared {
+            limits: Arc::new(limits),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            browser: Browser::new(tokens, store.clone()),
+            ping_every: http.ping_every,
+            front: Arc::new(Front {
+                settings: http,
+                message_bytes,
+            }),
+        };
+        let count = shards.unwrap_or_else(cores);
+        let shards = Shards::start(count, &shared, &rules).map_err(StartError::Shards)?;
+        let hub = Hub::new(shards.mailboxes().to_vec(), rules);
+        let doors = shards.mailboxes().iter().cloned();
+        let doors = doors.zip(shards.loads().iter().cloned()).collect();
+        let accepting = tokio::spawn(accept(Listener::new(socket, capacity, doors)));
+        tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
+        Ok(Self {
+            hub,
+            store,
+            metrics,
+            shards,
+            http_address,
+            capacity,
+            accepting,
+            restart_spread,
+        })
+    }
+
+    /// The door to the shards.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// What lasts.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Where browsers connect.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// How many connections fit.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Stops: no new connections, clients are told to come back spread over the configured time, threads end.
+    pub async fn stop(self) {
+        self.accepting.abort();
+        // Its socket closes when the task is gone: clients that come now are refused at once.
+        _ = self.accepting.await;
+        let Self {
+            shards,
+            restart_spread,
+            ..
+        } = self;
+        let stopped = tokio::task::spawn_blocking(move || shards.stop(restart_spread));
+        if stopped.await.is_err() {
+            tracing::error!("the shards did not stop cleanly");
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Connections that the open-files limit leaves, after raising the soft limit to the hard one.
+fn capacity() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the open-files limit could not be raised");
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let connections = files.saturating_sub(OTHER_FILES).max(1);
+    usize::try_from(connections).unwrap_or(usize::MAX)
+}

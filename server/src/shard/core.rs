@@ -1,0 +1,309 @@
+//! One shard as its own thread's tasks see it: the engine's state machine beside the connections. Borrowed for one call
+//! at a time, never across an await.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cometql_engine::{
+    ClientInfo, ConnectionId, Disconnect, Input, Limits, Message, Now, Rules, SessionSettings,
+    Shard, ShardId,
+};
+use cometql_protocol::{CloseCode, wire};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::clock::Clock;
+use super::codec::Codec;
+use super::link::{Link, Wire};
+use super::outbound::{Check, Outbound};
+use super::{Mail, Shared, Token};
+use crate::auth::Browser;
+
+/// Ticks between two pings of a connection, as one in so many connections is pinged at each tick.
+pub(super) const TICK_MS: u64 = 250;
+
+/// A shard on its own thread. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Core(Rc<Inner>);
+
+struct Inner {
+    state: RefCell<State>,
+    flush: Notify,
+    browser: Browser,
+    id: ShardId,
+}
+
+struct State {
+    shard: Shard<Token>,
+    out: Outbound,
+    clock: Clock,
+    /// Counts ticks, to spread pings.
+    ticks: usize,
+    /// Ticks between two pings of one connection.
+    ping_ticks: usize,
+}
+
+/// A panic while the engine's state was being changed may leave it half changed: crash rather than corrupt.
+struct NoHalves;
+
+impl Drop for NoHalves {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a shard panicked; the node ends, clients reconnect and recover");
+            std::process::abort();
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(
+        id: ShardId,
+        shared: &Shared,
+        rules: Arc<Rules>,
+        shards: Vec<UnboundedSender<Mail>>,
+    ) -> Self {
+        let limits: &Arc<Limits> = &shared.limits;
+        let shard = Shard::new(id, shards.len(), Arc::clone(limits), rules);
+        let out = Outbound::new(id, shared, shards);
+        let ping_ticks = shared.ping_every.as_millis() / u128::from(TICK_MS);
+        let state = State {
+            shard,
+            out,
+            clock: Clock::default(),
+            ticks: 0,
+            ping_ticks: usize::try_from(ping_ticks).unwrap_or(usize::MAX).max(1),
+        };
+        Self(Rc::new(Inner {
+            state: RefCell::new(state),
+            flush: Notify::new(),
+            browser: shared.browser.clone(),
+            id,
+        }))
+    }
+
+    /// Which shard this is.
+    pub(crate) fn id(&self) -> ShardId {
+        self.0.id
+    }
+
+    /// Lets one thing happen, with all that follows from it inside of the shard.
+    pub(crate) fn input(&self, input: Input<Token>) {
+        self.change(|state| state.handle(input));
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let guard = NoHalves;
+        let mut state = self.0.state.borrow_mut();
+        let result = change(&mut state);
+        let checks = std::mem::take(&mut state.out.checks);
+        drop(state);
+        drop(guard);
+        for check in checks {
+            self.check(check);
+        }
+        self.0.flush.notify_one();
+        result
+    }
+
+    /// Looks at the shard.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Shard<Token>) -> T) -> T {
+        look(&self.0.state.borrow().shard)
+    }
+
+    /// Resolves when there is something to flush.
+    pub(super) async fn flush_wanted(&self) {
+        self.0.flush.notified().await;
+    }
+
+    /// Writes all that waits.
+    pub(super) fn flush(&self) {
+        let mut state = self.0.state.borrow_mut();
+        state.out.flush();
+        let stuck = std::mem::take(&mut state.out.stuck);
+        drop(state);
+        for id in stuck {
+            tokio::task::spawn_local(self.clone().unblock(id));
+        }
+    }
+
+    /// Waits until a socket that was full takes bytes again, and writes what waits, until nothing does.
+    async fn unblock(self, id: ConnectionId) {
+        let Some(wire) = self.wire(id) else {
+            return;
+        };
+        let Some(stream) = wire.stream() else {
+            return;
+        };
+        // On an error the reader learns it too, and ends the connection.
+        while stream.writable().await.is_ok() {
+            let mut state = self.0.state.borrow_mut();
+            let Some(link) = state.out.link(id) else {
+                return;
+            };
+            link.blocked = false;
+            state.out.flush_one(id);
+            // This task goes on waiting: no other one is needed.
+            state.out.stuck.retain(|stuck| *stuck != id);
+            if state.out.link(id).is_none_or(|link| !link.blocked) {
+                return;
+            }
+        }
+    }
+
+    fn wire(&self, id: ConnectionId) -> Option<Rc<Wire>> {
+        let mut state = self.0.state.borrow_mut();
+        state.out.link(id).map(|link| Rc::clone(&link.wire))
+    }
+
+    /// Opens a session.
+    pub(crate) fn open(
+        &self,
+        settings: SessionSettings,
+        info: ClientInfo,
+        codec: Codec,
+        wire: Rc<Wire>,
+    ) -> ConnectionId {
+        self.change(|state| {
+            let now = state.clock.now();
+            let id = state.shard.open(now, settings, info);
+            state.out.insert(Link::new(id, codec, wire));
+            id
+        })
+    }
+
+    /// The connection is gone: to be called once, when its reading half ends.
+    pub(crate) fn gone(&self, id: ConnectionId) {
+        self.change(|state| {
+            state.handle(Input::Closed(id));
+            state.out.remove(id);
+        });
+    }
+
+    /// A text message of our protocol came. Returns how many of its lines were no requests.
+    pub(crate) fn text(&self, id: ConnectionId, text: &str) -> usize {
+        self.change(|state| {
+            let mut bad = 0;
+            for request in wire::decode_requests(text) {
+                match request {
+                    Ok(request) => state.handle(Input::Request(id, request)),
+                    Err(error) => {
+                        bad += 1;
+                        state.out.write(id, |link| link.codec.bad_request(&error));
+                    }
+                }
+            }
+            bad
+        })
+    }
+
+    /// Sends a frame as it is.
+    pub(crate) fn send(&self, id: ConnectionId, frame: Bytes) {
+        self.change(|state| state.out.write(id, |_| frame));
+    }
+
+    /// Ends a connection with a close code.
+    pub(crate) fn close(&self, id: ConnectionId, code: CloseCode) {
+        self.change(|state| state.out.finish(id, code, code.as_str()));
+    }
+
+    /// The client closed: sends the last frame, if it can be sent now.
+    pub(crate) fn answer_close(&self, id: ConnectionId, frame: Bytes) {
+        self.change(|state| {
+            state.out.write(id, |_| frame);
+            state.out.flush_one(id);
+        });
+    }
+
+    /// For a task that writes: all that waits, and whether that is the end.
+    pub(crate) fn take(&self, id: ConnectionId) -> Option<(Vec<Bytes>, bool)> {
+        let mut state = self.0.state.borrow_mut();
+        let link = state.out.link(id)?;
+        Some((link.take(), link.closing))
+    }
+
+    /// Whether a connection is open and its codec's secret is this one.
+    pub(crate) fn has_stream(&self, id: ConnectionId, secret: &str) -> bool {
+        let mut state = self.0.state.borrow_mut();
+        let link = state.out.link(id);
+        link.is_some_and(|link| !link.closing && link.codec.proves(secret))
+    }
+
+    /// Closes connections; returns how many.
+    pub(super) fn disconnect(&self, which: Disconnect) -> u64 {
+        self.change(|state| {
+            let before = state.out.closed;
+            state.handle(Input::Message(Message::Disconnect(which)));
+            state.out.closed - before
+        })
+    }
+
+    /// Tells all clients to come back at a random moment within `spread_ms`.
+    pub(super) fn drain(&self, spread_ms: u64) {
+        self.change(|state| {
+            state.out.now = state.clock.now().0;
+            for id in state.out.open_links() {
+                let wait = if spread_ms == 0 {
+                    0
+                } else {
+                    cometql_engine::Effects::random(&mut state.out) % spread_ms
+                };
+                let reason = format!("restart retry_after_ms={wait}");
+                state.out.finish(id, CloseCode::Restart, &reason);
+            }
+        });
+    }
+
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> usize {
+        let state = self.0.state.borrow();
+        state.out.links.iter().flatten().count()
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&self) {
+        self.change(|state| {
+            state.handle(Input::Tick);
+            state.ticks = (state.ticks + 1) % state.ping_ticks;
+            state.out.ping(state.ticks, state.ping_ticks);
+            state.out.end_overdue();
+        });
+    }
+
+    fn check(&self, check: Check) {
+        let core = self.clone();
+        tokio::task::spawn_local(async move {
+            let Check {
+                connection,
+                request,
+                credentials,
+            } = check;
+            let result = core.0.browser.authenticate(credentials).await;
+            core.input(Input::Authenticated {
+                connection,
+                request,
+                result,
+            });
+        });
+    }
+}
+
+impl State {
+    fn handle(&mut self, input: Input<Token>) {
+        let now = self.clock.now();
+        self.out.now = now.0;
+        self.one(now, input);
+        while let Some(message) = self.out.local.pop_front() {
+            self.one(now, Input::Message(message));
+        }
+    }
+
+    fn one(&mut self, now: Now, input: Input<Token>) {
+        let replay = |message: &Message| {
+            matches!(message, Message::Subscribed { .. } | Message::Inbox { .. })
+        };
+        self.out.replaying = matches!(&input, Input::Message(message) if replay(message));
+        self.shard.handle(now, input, &mut self.out);
+    }
+}

@@ -1,0 +1,270 @@
+//! The outgoing half of one connection: what waits for its socket, and how it leaves. Knows no engine types.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+use cometql_engine::ConnectionId;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::codec::Codec;
+
+/// Waiting frames that are shorter than this together are copied into one piece, which costs less than a vectored write.
+const COPY_BELOW: usize = 16 << 10;
+/// Most pieces of one vectored write; Linux takes up to 1024.
+const PIECES: usize = 64;
+/// Most bytes of replays that may wait for one socket beside the outbox's limit. A client that gets no further is closed
+/// and goes on from where it came to.
+const REPLAY_BYTES: usize = 16 << 20;
+/// Spare outbox buffers that a shard keeps for the next deliveries.
+const SPARES: usize = 1024;
+
+/// What the two halves of a connection share: the socket, and what the reader tells the writer.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    carrier: Carrier,
+    /// True when anything came since the last ping was sent.
+    heard: Cell<bool>,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    /// Written by the shard itself.
+    Tcp(TcpStream),
+    /// TLS or a response body: a task takes what waits, as often as it is woken.
+    Task { wake: Notify, ended: Cell<bool> },
+}
+
+impl Wire {
+    /// A connection whose socket the shard writes to.
+    pub(crate) fn tcp(stream: TcpStream) -> Rc<Self> {
+        Rc::new(Self {
+            carrier: Carrier::Tcp(stream),
+            heard: Cell::new(true),
+        })
+    }
+
+    /// A connection that a task writes to.
+    pub(crate) fn task() -> Rc<Self> {
+        let carrier = Carrier::Task {
+            wake: Notify::new(),
+            ended: Cell::new(false),
+        };
+        Rc::new(Self {
+            carrier,
+            heard: Cell::new(true),
+        })
+    }
+
+    /// The socket, unless a task has it.
+    pub(crate) fn stream(&self) -> Option<&TcpStream> {
+        match &self.carrier {
+            Carrier::Tcp(stream) => Some(stream),
+            Carrier::Task { .. } => None,
+        }
+    }
+
+    /// Notes that the client is alive.
+    pub(crate) fn heard(&self) {
+        self.heard.set(true);
+    }
+
+    /// Whether something came since the last call.
+    pub(crate) fn take_heard(&self) -> bool {
+        self.heard.replace(false)
+    }
+
+    /// Makes the reading half end soon.
+    pub(crate) fn end(&self) {
+        match &self.carrier {
+            // It fails when the peer is gone already, and then the reader knows.
+            Carrier::Tcp(stream) => _ = SockRef::from(stream).shutdown(Shutdown::Both),
+            Carrier::Task { wake, ended } => {
+                ended.set(true);
+                wake.notify_one();
+            }
+        }
+    }
+
+    /// For the task: waits for frames; false when the connection is to end.
+    pub(crate) async fn woken(&self) -> bool {
+        match &self.carrier {
+            Carrier::Tcp(_) => true,
+            Carrier::Task { ended, .. } if ended.get() => false,
+            Carrier::Task { wake, ended } => {
+                wake.notified().await;
+                !ended.get()
+            }
+        }
+    }
+}
+
+/// What became of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+    /// A task will take it.
+    Handed,
+    /// The socket is broken.
+    Broken,
+}
+
+/// Empty outbox buffers and a place to join small frames, shared by all links of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    spare: Vec<Vec<Bytes>>,
+    joined: Vec<u8>,
+}
+
+impl Buffers {
+    fn give_back(&mut self, mut frames: Vec<Bytes>) {
+        if frames.capacity() > 0 && self.spare.len() < SPARES && frames.capacity() <= PIECES {
+            frames.clear();
+            self.spare.push(frames);
+        }
+    }
+}
+
+/// The outgoing half of one connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: ConnectionId,
+    pub(super) codec: Codec,
+    pub(super) wire: Rc<Wire>,
+    outbox: Vec<Bytes>,
+    waiting: usize,
+    /// How many of the waiting bytes are a replay that the client asked for.
+    granted: usize,
+    /// Part of the first waiting frame has left.
+    torn: bool,
+    /// Listed for the next flush.
+    pub(super) dirty: bool,
+    /// A task waits until the socket takes bytes again.
+    pub(super) blocked: bool,
+    /// A close frame is the last that was put into the outbox.
+    pub(super) closing: bool,
+    /// A ping was sent and nothing came since.
+    pub(super) pinged: bool,
+}
+
+impl Link {
+    pub(super) fn new(id: ConnectionId, codec: Codec, wire: Rc<Wire>) -> Self {
+        Self {
+            id,
+            codec,
+            wire,
+            outbox: Vec::new(),
+            waiting: 0,
+            granted: 0,
+            torn: false,
+            dirty: false,
+            blocked: false,
+            closing: false,
+            pinged: false,
+        }
+    }
+
+    /// Whether so many bytes wait, beside granted ones, that nothing may be added.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        self.waiting > limit.saturating_add(self.granted)
+    }
+
+    /// Lets a frame of this length wait beside the limit: it is part of a replay, which the client asked for at once.
+    pub(super) fn grant(&mut self, len: usize) {
+        self.granted = (self.granted + len).min(REPLAY_BYTES);
+    }
+
+    /// Puts a frame behind those that wait.
+    pub(super) fn queue(&mut self, frame: Bytes, buffers: &mut Buffers) {
+        if self.outbox.capacity() == 0
+            && let Some(spare) = buffers.spare.pop()
+        {
+            self.outbox = spare;
+        }
+        self.waiting += frame.len();
+        self.outbox.push(frame);
+    }
+
+    /// Forgets all that waits, but for the rest of a frame of which a part has left.
+    pub(super) fn discard(&mut self) {
+        self.outbox.truncate(usize::from(self.torn));
+        self.waiting = self.outbox.iter().map(Bytes::len).sum();
+    }
+
+    /// For the task that writes: all that waits.
+    pub(super) fn take(&mut self) -> Vec<Bytes> {
+        self.waiting = 0;
+        self.granted = 0;
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub(super) fn flush(&mut self, buffers: &mut Buffers) -> Flushed {
+        let wire = Rc::clone(&self.wire);
+        let stream = match &wire.carrier {
+            Carrier::Tcp(stream) => stream,
+            Carrier::Task { wake, .. } => {
+                wake.notify_one();
+                return Flushed::Handed;
+            }
+        };
+        while !self.outbox.is_empty() {
+            match self.write(stream, &mut buffers.joined) {
+                Ok(written) => self.written(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Blocked,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.outbox = Vec::new();
+                    self.waiting = 0;
+                    return Flushed::Broken;
+                }
+            }
+        }
+        buffers.give_back(std::mem::take(&mut self.outbox));
+        Flushed::All
+    }
+
+    fn write(&self, stream: &TcpStream, joined: &mut Vec<u8>) -> io::Result<usize> {
+        if let [frame] = &self.outbox[..] {
+            return stream.try_write(frame);
+        }
+        if self.waiting < COPY_BELOW {
+            joined.clear();
+            for frame in &self.outbox {
+                joined.extend_from_slice(frame);
+            }
+            return stream.try_write(joined);
+        }
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut used = 0;
+        for (piece, frame) in pieces.iter_mut().zip(&self.outbox) {
+            *piece = IoSlice::new(frame);
+            used += 1;
+        }
+        stream.try_write_vectored(&pieces[..used])
+    }
+
+    fn written(&mut self, mut written: usize) {
+        self.waiting -= written;
+        self.granted = self.granted.min(self.waiting);
+        let mut whole = 0;
+        for frame in &mut self.outbox {
+            if written < frame.len() {
+                frame.advance(written);
+                self.torn |= written > 0;
+                break;
+            }
+            written -= frame.len();
+            whole += 1;
+            self.torn = false;
+        }
+        self.outbox.drain(..whole);
+    }
+}

@@ -1,0 +1,170 @@
+//! The runtime of the engine's shards: one thread each, a mailbox, and the connections that live there.
+//!
+//! Owns threads, mailboxes and outboxes. Decides nothing about channels: that is the engine's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cometql_engine::{
+    Command, ConnectionId, Disconnect, Limits, Message, Rules, Shard, ShardId, StoreAnswer,
+    StoreFailure,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::auth::Browser;
+use crate::http::{Arrival, Front};
+use crate::metrics::Metrics;
+use crate::storage::Store;
+
+mod clock;
+pub(crate) mod codec;
+mod core;
+pub(crate) mod link;
+mod outbound;
+mod run;
+mod token;
+
+pub(crate) use self::core::Core;
+pub(crate) use token::{Batch, Token, unavailable};
+
+/// What all shards of a node share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Sizes and counts.
+    pub limits: Arc<Limits>,
+    /// What lasts.
+    pub store: Store,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who may log in.
+    pub browser: Browser,
+    /// How often the server pings a connection.
+    pub ping_every: Duration,
+    /// What answers HTTP requests.
+    pub(crate) front: Arc<Front>,
+}
+
+/// What comes to a shard from other threads.
+pub(crate) enum Mail {
+    /// From another shard.
+    Messages(Vec<Message>),
+    /// A backend changes something.
+    Command(Command, Token),
+    /// A backend changes many things.
+    Commands(Vec<(Command, Token)>),
+    /// The store has answered.
+    Stored {
+        ticket: u64,
+        result: Result<StoreAnswer, StoreFailure>,
+    },
+    /// New channel rules.
+    Rules(Arc<Rules>),
+    /// Somebody wants to look.
+    Query(Box<dyn FnOnce(&Shard<Token>) + Send>),
+    /// Close connections and say how many.
+    Disconnect(Disconnect, oneshot::Sender<u64>),
+    /// A new socket.
+    Arrival(Arrival),
+    /// Requests for a session whose pushes leave as server-sent events; `false` when there is none such.
+    Requests {
+        connection: ConnectionId,
+        secret: String,
+        text: String,
+        known: oneshot::Sender<bool>,
+    },
+    /// Tell all clients to come back within so many milliseconds, and stop once they are gone.
+    Stop { spread_ms: u64 },
+}
+
+/// The shards of a node.
+pub(crate) struct Shards {
+    mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
+    loads: Vec<Load>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// How many sockets a shard has.
+#[derive(Clone, Default)]
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+/// One socket in a shard's load, until dropped.
+pub(crate) struct Loaded(Load);
+
+impl Load {
+    /// How many.
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// One more.
+    pub(crate) fn add(&self) -> Loaded {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Loaded(self.clone())
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shards {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue.
+    pub(crate) fn start(
+        count: usize,
+        shared: &Shared,
+        rules: &Arc<Rules>,
+    ) -> std::io::Result<Self> {
+        let count = count.clamp(1, cometql_engine::ids::MAX_SHARDS);
+        let (mailboxes, mails): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut threads = Vec::with_capacity(count);
+        for (index, mails) in mails.into_iter().enumerate() {
+            let id = ShardId(u8::try_from(index).expect("at most 256 shards"));
+            let (shared, rules) = (shared.clone(), Arc::clone(rules));
+            let all = mailboxes.clone();
+            let runtime = run::runtime()?;
+            let thread = std::thread::Builder::new().name(format!("shard-{index}"));
+            threads.push(thread.spawn(move || run::run(&runtime, id, &shared, rules, all, mails))?);
+        }
+        let loads = vec![(); count]
+            .into_iter()
+            .map(|()| Load::default())
+            .collect();
+        Ok(Self {
+            mailboxes,
+            loads,
+            threads,
+        })
+    }
+
+    /// The mailboxes, in the order of the shards.
+    pub(crate) fn mailboxes(&self) -> &[mpsc::UnboundedSender<Mail>] {
+        &self.mailboxes
+    }
+
+    /// The loads, in the order of the shards.
+    pub(crate) fn loads(&self) -> &[Load] {
+        &self.loads
+    }
+
+    /// Tells clients to come back and ends the threads; blocks until they have ended.
+    pub(crate) fn stop(self, spread: Duration) {
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        for mailbox in &self.mailboxes {
+            // A thread that has ended already takes no mail.
+            _ = mailbox.send(Mail::Stop { spread_ms });
+        }
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard's thread panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! All that a shard causes: the engine's `Effects` over sockets, mailboxes, the store and log-in checks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cometql_engine::effects::Counted;
+use cometql_engine::{
+    Answer, ConnectionId, Credentials, Effects, Limits, Message, Push, Reject, ShardId,
+    StoreRequest,
+};
+use cometql_protocol::CloseCode;
+use cometql_protocol::wire::Reply;
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
+
+use super::link::{Buffers, Flushed, Link};
+use super::{Mail, Shared, Token};
+use crate::metrics::Metrics;
+use crate::storage::Store;
+
+/// How long a closed connection may take to read what waits for it and to close its side, in milliseconds.
+const CLOSE_MS: u64 = 5_000;
+
+/// A log-in check that the shard starts once the engine has returned.
+pub(super) struct Check {
+    pub(super) connection: ConnectionId,
+    pub(super) request: u32,
+    pub(super) credentials: Credentials,
+}
+
+/// The connections of a shard and its ways to everything else.
+pub(super) struct Outbound {
+    pub(super) id: ShardId,
+    pub(super) limits: Arc<Limits>,
+    pub(super) store: Store,
+    pub(super) metrics: Arc<Metrics>,
+    /// The mailboxes of all shards of the node, in order.
+    pub(super) shards: Vec<UnboundedSender<Mail>>,
+    /// By the slots of their ids.
+    pub(super) links: Vec<Option<Link>>,
+    pub(super) buffers: Buffers,
+    /// Links with something to flush.
+    pub(super) dirty: Vec<ConnectionId>,
+    /// Links whose sockets filled up: each needs a task that waits.
+    pub(super) stuck: Vec<ConnectionId>,
+    /// What the shard sent to itself.
+    pub(super) local: VecDeque<Message>,
+    /// What it sent to each other shard since the last flush.
+    pub(super) sent: Vec<Vec<Message>>,
+    pub(super) checks: Vec<Check>,
+    /// Closed connections and when their time is up, in order.
+    pub(super) closing: VecDeque<(u64, ConnectionId)>,
+    /// Connections closed so far.
+    pub(super) closed: u64,
+    /// The input in hand makes the engine replay what a client asked for.
+    pub(super) replaying: bool,
+    /// The time of the input in hand, unix milliseconds.
+    pub(super) now: u64,
+}
+
+impl Outbound {
+    pub(super) fn new(id: ShardId, shared: &Shared, shards: Vec<UnboundedSender<Mail>>) -> Self {
+        Self {
+            id,
+            limits: Arc::clone(&shared.limits),
+            store: shared.store.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            sent: shards.iter().map(|_| Vec::new()).collect(),
+            shards,
+            links: Vec::new(),
+            buffers: Buffers::default(),
+            dirty: Vec::new(),
+            stuck: Vec::new(),
+            local: VecDeque::new(),
+            checks: Vec::new(),
+            closing: VecDeque::new(),
+            closed: 0,
+            replaying: false,
+            now: 0,
+        }
+    }
+
+    /// Puts a link at its slot.
+    pub(super) fn insert(&mut self, link: Link) {
+        let slot = link.id.slot();
+        if self.links.len() <= slot {
+            self.links.resize_with(slot + 1, || None);
+        }
+        self.links[slot] = Some(link);
+    }
+
+    /// Forgets a link.
+    pub(super) fn remove(&mut self, id: ConnectionId) {
+        if self.link(id).is_some() {
+            self.links[id.slot()] = None;
+        }
+    }
+
+    /// The ids of all connections that are not being closed.
+    pub(super) fn open_links(&self) -> Vec<ConnectionId> {
+        let open = self.links.iter().flatten().filter(|link| !link.closing);
+        open.map(|link| link.id).collect()
+    }
+
+    /// Pings every `of`-th connection, from `first`. One that said nothing since its last ping is closed.
+    pub(super) fn ping(&mut self, first: usize, of: usize) {
+        for slot in (first..self.links.len()).step_by(of) {
+            let Some(link) = self.links[slot].as_mut().filter(|link| !link.closing) else {
+                continue;
+            };
+            let id = link.id;
+            let heard = link.wire.take_heard();
+            if link.pinged && !heard && link.codec.answers_pings() {
+                self.finish(id, CloseCode::NoPong, CloseCode::NoPong.as_str());
+            } else {
+                link.pinged = true;
+                self.write(id, |link| link.codec.ping());
+            }
+        }
+    }
+
+    /// Ends closed connections whose clients did not close their side in time.
+    pub(super) fn end_overdue(&mut self) {
+        while let Some((due, id)) = self.closing.front().copied() {
+            if due > self.now {
+                return;
+            }
+            self.closing.pop_front();
+            if let Some(link) = self.link(id) {
+                link.wire.end();
+            }
+        }
+    }
+
+    pub(super) fn link(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        self.links
+            .get_mut(id.slot())?
+            .as_mut()
+            .filter(|link| link.id == id)
+    }
+
+    /// Puts a frame that `encode` makes into the outbox of a connection; full, the connection is closed.
+    pub(super) fn write(&mut self, to: ConnectionId, encode: impl FnOnce(&mut Link) -> Bytes) {
+        let limit = self.limits.outbox_bytes;
+        let Some(link) = open_link(&mut self.links, to) else {
+            return;
+        };
+        let frame = encode(link);
+        if self.replaying {
+            link.grant(frame.len());
+        }
+        if link.is_full(limit) && !link.blocked && link.flush(&mut self.buffers) == Flushed::Blocked
+        {
+            link.blocked = true;
+            self.stuck.push(to);
+        }
+        if link.is_full(limit) {
+            return self.finish(
+                to,
+                CloseCode::SlowConsumer,
+                CloseCode::SlowConsumer.as_str(),
+            );
+        }
+        link.queue(frame, &mut self.buffers);
+        mark(&mut self.dirty, link);
+    }
+
+    /// Ends a connection with a code. What waits is sent first, except for a slow consumer.
+    pub(super) fn finish(&mut self, connection: ConnectionId, code: CloseCode, reason: &str) {
+        let Some(link) = open_link(&mut self.links, connection) else {
+            return;
+        };
+        self.closed += 1;
+        link.closing = true;
+        self.closing.push_back((self.now + CLOSE_MS, connection));
+        if code == CloseCode::SlowConsumer {
+            link.discard();
+        }
+        match link.codec.close(code, reason) {
+            Some(frame) => {
+                link.queue(frame, &mut self.buffers);
+                mark(&mut self.dirty, link);
+            }
+            None => link.wire.end(),
+        }
+        tracing::debug!(%connection, code = code.code(), "connection closed by the server");
+    }
+
+    /// Writes everything that waits, and posts what was sent to other shards.
+    pub(super) fn flush(&mut self) {
+        for (messages, mailbox) in self.sent.iter_mut().zip(&self.shards) {
+            if !messages.is_empty() {
+                // A shard that has stopped takes no mail; its connections are gone too.
+                _ = mailbox.send(Mail::Messages(std::mem::take(messages)));
+            }
+        }
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            self.flush_one(id);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Writes what waits for one connection.
+    pub(super) fn flush_one(&mut self, id: ConnectionId) {
+        let Some(link) = self.links.get_mut(id.slot()).and_then(Option::as_mut) else {
+            return;
+        };
+        if link.id != id {
+            return;
+        }
+        link.dirty = false;
+        if link.blocked {
+            return;
+        }
+        match link.flush(&mut self.buffers) {
+            Flushed::Blocked => {
+                link.blocked = true;
+                self.stuck.push(id);
+            }
+            Flushed::Broken => link.wire.end(),
+            Flushed::All | Flushed::Handed => {}
+        }
+    }
+}
+
+fn open_link(links: &mut [Option<Link>], id: ConnectionId) -> Option<&mut Link> {
+    links
+        .get_mut(id.slot())?
+        .as_mut()
+        .filter(|link| link.id == id && !link.closing)
+}
+
+fn mark(dirty: &mut Vec<ConnectionId>, link: &mut Link) {
+    if !std::mem::replace(&mut link.dirty, true) {
+        dirty.push(link.id);
+    }
+}
+
+impl Effects for Outbound {
+    type Token = Token;
+
+    fn send(&mut self, to: ShardId, message: Message) {
+        if to == self.id {
+            self.local.push_back(message);
+        } else {
+            self.sent[usize::from(to.0)].push(message);
+        }
+    }
+
+    fn push(&mut self, to: ConnectionId, push: Push<'_>) {
+        self.write(to, |link| link.codec.push(push));
+    }
+
+    fn reply(&mut self, to: ConnectionId, request: u32, reply: Reply) {
+        self.write(to, |link| link.codec.reply(request, &reply));
+    }
+
+    fn refuse(&mut self, to: ConnectionId, request: u32, reject: &Reject, channel: Option<&str>) {
+        self.write(to, |link| link.codec.refuse(request, reject, channel));
+    }
+
+    fn close(&mut self, connection: ConnectionId, code: CloseCode) {
+        self.finish(connection, code, code.as_str());
+    }
+
+    fn authenticate(&mut self, connection: ConnectionId, request: u32, credentials: Credentials) {
+        self.checks.push(Check {
+            connection,
+            request,
+            credentials,
+        });
+    }
+
+    fn store(&mut self, ticket: u64, request: StoreRequest) {
+        let mailbox = self.shards[usize::from(self.id.0)].clone();
+        self.store.ask(request, move |result| {
+            // Only a shard that has stopped takes no mail.
+            _ = mailbox.send(Mail::Stored { ticket, result });
+        });
+    }
+
+    fn answer(&mut self, token: Token, answer: Answer) {
+        token.answer(answer);
+    }
+
+    fn count(&mut self, event: Counted, times: u64) {
+        self.metrics.count(self.id, event, times);
+    }
+
+    fn random(&mut self) -> u64 {
+        // The low half of a version 4 UUID has 62 random bits, its high half 60: joined they leave no fixed bit.
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        high ^ low.rotate_left(32)
+    }
+}

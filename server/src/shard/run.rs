@@ -1,0 +1,106 @@
+//! The loop of a shard's thread: drain the mailbox, let the engine handle all of it, flush every socket once.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cometql_engine::{Input, Rules, ShardId};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+
+use super::core::TICK_MS;
+use super::{Core, Mail, Shared};
+use crate::http;
+
+/// Most mails that are handled before the sockets are flushed.
+const BATCH: usize = 256;
+/// How long a stopping shard waits for its clients to close.
+const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// The runtime of one shard.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// Runs a shard until it is told to stop.
+pub(super) fn run(
+    runtime: &Runtime,
+    id: ShardId,
+    shared: &Shared,
+    rules: Arc<Rules>,
+    shards: Vec<UnboundedSender<Mail>>,
+    mails: UnboundedReceiver<Mail>,
+) {
+    let core = Core::new(id, shared, rules, shards);
+    let tasks = LocalSet::new();
+    tasks.block_on(runtime, serve(core, shared.clone(), mails));
+}
+
+async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            _ = mails.recv_many(&mut batch, BATCH) => {
+                for mail in batch.drain(..) {
+                    if let Mail::Stop { spread_ms } = mail {
+                        stopping = Some(Instant::now() + STOP_WAIT);
+                        core.drain(spread_ms);
+                    } else {
+                        handle(&core, &shared, mail);
+                    }
+                }
+            }
+            () = core.flush_wanted() => {}
+            _ = ticks.tick() => core.tick(),
+        }
+        core.flush();
+        if stopping.is_some_and(|end| core.connections() == 0 || Instant::now() > end) {
+            return;
+        }
+    }
+}
+
+fn handle(core: &Core, shared: &Shared, mail: Mail) {
+    match mail {
+        Mail::Messages(messages) => {
+            for message in messages {
+                core.input(Input::Message(message));
+            }
+        }
+        Mail::Command(command, token) => core.input(Input::Command(command, token)),
+        Mail::Commands(commands) => {
+            for (command, token) in commands {
+                core.input(Input::Command(command, token));
+            }
+        }
+        Mail::Stored { ticket, result } => core.input(Input::Stored { ticket, result }),
+        Mail::Rules(rules) => core.input(Input::Rules(rules)),
+        Mail::Query(look) => core.look(look),
+        // Who asked may have gone.
+        Mail::Disconnect(which, told) => _ = told.send(core.disconnect(which)),
+        Mail::Arrival(arrival) => {
+            let front = Arc::clone(&shared.front);
+            tokio::task::spawn_local(http::serve(core.clone(), front, arrival));
+        }
+        Mail::Requests {
+            connection,
+            secret,
+            text,
+            known,
+        } => {
+            let found = core.has_stream(connection, &secret);
+            if found {
+                core.text(connection, &text);
+            }
+            _ = known.send(found);
+        }
+        Mail::Stop { .. } => unreachable!("the caller handles it"),
+    }
+}

@@ -1,0 +1,191 @@
+//! The reading half of a WebSocket connection: one small task that owns no buffer while nothing is incomplete.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cometql_engine::ConnectionId;
+use cometql_protocol::CloseCode;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::assembler::{Assembler, Incoming};
+use super::frame;
+use crate::shard::link::Wire;
+use crate::shard::{Core, Loaded};
+
+/// Size of the buffer that all connections of a shard read into, one after the other.
+const SCRATCH: usize = 64 << 10;
+/// Lines that are no requests after which a connection is closed.
+const BAD_REQUESTS: usize = 16;
+
+/// How long the last bytes of a TLS connection may take to leave.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static SCRATCH_BYTES: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// A connection whose session is open.
+pub(crate) struct Opened {
+    /// Its shard.
+    pub(crate) core: Core,
+    /// Its session.
+    pub(crate) id: ConnectionId,
+    /// Its socket.
+    pub(crate) wire: Rc<Wire>,
+    /// Longest message from the client, in bytes.
+    pub(crate) limit: usize,
+    /// Its place in the shard's load.
+    pub(crate) loaded: Loaded,
+}
+
+/// What a client's bytes led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Messages are handled.
+    Open,
+    /// The server has closed: what comes is thrown away, until the client closes too.
+    Closing,
+}
+
+struct Reader {
+    core: Core,
+    id: ConnectionId,
+    limit: usize,
+    assembler: Assembler,
+    bad: usize,
+    state: State,
+}
+
+impl Reader {
+    fn new(opened: &Opened) -> Self {
+        Self {
+            core: opened.core.clone(),
+            id: opened.id,
+            limit: opened.limit,
+            assembler: Assembler::default(),
+            bad: 0,
+            state: State::Open,
+        }
+    }
+
+    /// Takes bytes. Break = the connection is over.
+    fn feed(&mut self, input: &mut [u8]) -> ControlFlow<()> {
+        if self.state == State::Closing {
+            return ControlFlow::Continue(());
+        }
+        let Self {
+            core,
+            id,
+            limit,
+            assembler,
+            bad,
+            state,
+        } = self;
+        let mut over = ControlFlow::Continue(());
+        _ = assembler.feed(input, *limit, |incoming| match incoming {
+            Incoming::Text(text) => {
+                *bad += core.text(*id, text);
+                if *bad < BAD_REQUESTS {
+                    return ControlFlow::Continue(());
+                }
+                *state = State::Closing;
+                core.close(*id, CloseCode::BadProtocol);
+                ControlFlow::Break(())
+            }
+            Incoming::Ping(payload) => {
+                core.send(*id, frame::pong(payload));
+                ControlFlow::Continue(())
+            }
+            Incoming::Close(code) => {
+                let echo = code.map_or_else(frame::close_empty, |code| frame::close(code, ""));
+                core.answer_close(*id, echo);
+                over = ControlFlow::Break(());
+                over
+            }
+            Incoming::Broken(code) => {
+                *state = State::Closing;
+                core.close(*id, code);
+                ControlFlow::Break(())
+            }
+        });
+        if self.state == State::Closing {
+            self.assembler = Assembler::default();
+        }
+        over
+    }
+}
+
+/// Reads a plain TCP connection to its end. `early` came with the handshake.
+pub(crate) async fn run_tcp(opened: Opened, early: Bytes) {
+    let mut reader = Reader::new(&opened);
+    let wire = Rc::clone(&opened.wire);
+    let mut flow = reader.feed(&mut Vec::from(early));
+    while flow.is_continue() {
+        let Some(stream) = wire.stream() else {
+            break;
+        };
+        if stream.readable().await.is_err() {
+            break;
+        }
+        flow = SCRATCH_BYTES.with_borrow_mut(|scratch| match stream.try_read(scratch) {
+            Ok(0) => ControlFlow::Break(()),
+            Ok(read) => {
+                wire.heard();
+                reader.feed(&mut scratch[..read])
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        });
+    }
+    finish(opened);
+}
+
+/// Reads and writes a TLS connection to its end.
+pub(crate) async fn run_tls(opened: Opened, early: Bytes, io: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut reader = Reader::new(&opened);
+    let (read, mut write) = tokio::io::split(io);
+    if reader.feed(&mut Vec::from(early)).is_continue() {
+        tokio::select! {
+            () = read_tls(read, &mut reader, &opened.wire) => {}
+            () = write_tls(&mut write, &opened) => {}
+        }
+    }
+    // The last frames, the echo of a close among them. A client that does not take them is not waited for.
+    let last = opened.core.take(opened.id).unwrap_or_default().0.concat();
+    let goodbye = async {
+        write.write_all(&last).await?;
+        write.shutdown().await
+    };
+    _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    finish(opened);
+}
+
+async fn read_tls(mut read: impl AsyncRead + Unpin, reader: &mut Reader, wire: &Wire) {
+    let mut buffer = vec![0; 4 << 10];
+    while let Ok(count @ 1..) = read.read(&mut buffer).await {
+        wire.heard();
+        if reader.feed(&mut buffer[..count]).is_break() {
+            return;
+        }
+    }
+}
+
+async fn write_tls(write: &mut (impl AsyncWrite + Unpin), opened: &Opened) {
+    while opened.wire.woken().await {
+        let Some((frames, _)) = opened.core.take(opened.id) else {
+            return;
+        };
+        if write.write_all(&frames.concat()).await.is_err() || write.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn finish(opened: Opened) {
+    opened.core.gone(opened.id);
+    drop(opened.loaded);
+}
