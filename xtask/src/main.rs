@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 mod ci;
 mod demo;
+mod load;
 mod process;
 mod tidy;
 
@@ -25,6 +26,11 @@ enum Command {
     Ci(ci::Options),
     /// Checks the rules of house-style.md that no compiler knows.
     Tidy,
+    /// Measures what the server costs per connection, delivery and INSERT.
+    Load(load::Options),
+    /// Serves the least that a server can do: the load generator's yardstick.
+    #[command(hide = true)]
+    Bare(load::BareOptions),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +38,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Ci(options) => ci::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Load(options) => load::run(&options),
+        Command::Bare(options) => load::run_bare(&options),
     }
 }

@@ -21,6 +21,18 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
+/// Where downloaded tools and packages are kept between runs; may be deleted at any time.
+pub(crate) fn cache_dir() -> anyhow::Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    let folder = base.join("cometql");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
 /// The path of a program, if it is installed.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

