@@ -1,13 +1,49 @@
 //! What must last: one SQLite file in one data directory, one writer thread, group commits.
+//!
+//! Operations wait in one queue. The writer thread takes all that wait, carries them out in one transaction and answers
+//! after the commit: the more there is to do, the larger the transactions. Everything about SQLite stays in this folder,
+//! but for the read-only connections that SELECT gets from [`Store::reader`]. A store in memory is the same code on
+//! another location.
 
-use std::path::Path;
+mod history;
+mod inbox;
+mod open;
+mod request;
+mod schema;
+mod tables;
+mod upkeep;
+mod users;
+mod values;
+mod writer;
 
-use cometql_engine::{MessageId, StoreAnswer, StoreFailure, StoreRequest};
-use cometql_protocol::{ChannelName, TenantId, UserId};
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
 
-/// Cheap to clone; all clones speak to the same writer thread and readers.
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest};
+use cometql_protocol::{ChannelName, TenantId};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use open::{Location, Lock};
+use values::{Failure, Outcome};
+pub use values::{message_id_text, parse_message_id};
+use writer::{Counters, Job, Task};
+
+/// Cheap to clone; all clones speak to the same writer thread and readers. The thread ends with [`Store::shutdown`], or
+/// some time after the last clone is gone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    jobs: Sender<Job>,
+    counters: Arc<Counters>,
+    location: Location,
+}
 
 /// When a write counts as kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,12 +55,36 @@ pub enum Durability {
     Power,
 }
 
-/// Why a store can't be opened. Nothing was changed in the directory.
+/// What the store did since it was opened, for `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Operations that wait for the writer thread.
+    pub waiting: u64,
+    /// Transactions that changed something.
+    pub commits: u64,
+    /// Rows that changed, bookkeeping included.
+    pub rows: u64,
+    /// Operations that failed.
+    pub failures: u64,
+    /// How long the last transaction took, in microseconds.
+    pub last_commit_us: u64,
+    /// Size of the file, 0 in memory.
+    pub file_bytes: u64,
+    /// Size of the write-ahead log beside it.
+    pub log_bytes: u64,
+}
+
+/// Why a store can't be opened. Nothing of it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("the data directory {0} is in use by another process")]
-    Locked(String),
+    #[error("the data directory {} is in use by another process{}", .directory.display(), pid(*.process))]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+        /// The number of that process, if it can be told.
+        process: Option<u32>,
+    },
     /// Made by a newer version.
     #[error(
         "the data directory has format {found}, this program knows up to {known}: use a newer cometql"
@@ -40,32 +100,136 @@ pub enum OpenError {
     Unreadable(String),
 }
 
+fn pid(process: Option<u32>) -> String {
+    process.map_or_else(String::new, |process| format!(" (process {process})"))
+}
+
 impl Store {
-    /// Opens or creates the store in a directory and migrates it forward.
+    /// Opens or creates the store in a directory and migrates it forward. From then on nobody counts as online, and who
+    /// did when the node ended, left when it last was known to run.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
-        _ = (directory, durability);
-        unimplemented!()
+        open::make_directory(directory, true).map_err(|error| open::unreadable(&error))?;
+        let lock = Lock::take(directory)?;
+        let connection = open::writer(directory, durability)?;
+        let location = Location::Directory(directory.to_owned());
+        Self::start(connection, Some(lock), location).map_err(|error| open::unreadable(&error))
     }
 
     /// A store that is gone with the process, for tests.
+    ///
+    /// # Panics
+    /// When there is no memory or no thread to be had.
     #[must_use]
     pub fn in_memory() -> Self {
-        unimplemented!()
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let uri = format!("file:cometql-{number}?mode=memory&cache=shared");
+        let connection = open::memory_writer(&uri).expect("SQLite always has a place in memory");
+        Self::start(connection, None, Location::Memory(uri)).expect("the system has a thread left")
+    }
+
+    fn start(
+        connection: Connection,
+        lock: Option<Lock>,
+        location: Location,
+    ) -> std::io::Result<Self> {
+        let (jobs, counters) = writer::start(connection, lock)?;
+        Ok(Self {
+            jobs,
+            counters,
+            location,
+        })
     }
 
     /// A shard asks; `reply` is called once, from a thread of the store, and must not block. Requests from one thread
-    /// are carried out and answered in order, reads included: a read sees all earlier writes.
+    /// are carried out and answered in order, reads included: a read sees all earlier writes. Once the store is closed,
+    /// `reply` is called from this thread, with a failure.
     pub fn ask(
         &self,
         request: StoreRequest,
         reply: impl FnOnce(Result<StoreAnswer, StoreFailure>) + Send + 'static,
     ) {
-        _ = request;
-        drop(reply);
-        unimplemented!()
+        self.enqueue(
+            request::weight(&request),
+            move |connection| request::carry_out(connection, &request),
+            reply,
+        );
+    }
+
+    fn enqueue<T: Send + 'static>(
+        &self,
+        weight: usize,
+        operation: impl Fn(&Connection) -> Outcome<T> + Send + 'static,
+        reply: impl FnOnce(Result<T, StoreFailure>) + Send + 'static,
+    ) {
+        self.counters.waiting.fetch_add(1, Ordering::Relaxed);
+        let task = Task {
+            weight,
+            operation,
+            result: None,
+            reply: Some(reply),
+        };
+        // A closed store gives the task back, which is dropped and so answers.
+        _ = self.jobs.send(Job::Work(Box::new(task)));
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        weight: usize,
+        operation: impl Fn(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreFailure> {
+        let (sender, receiver) = oneshot::channel();
+        self.enqueue(weight, operation, |result| {
+            // Whoever asked may have gone; the operation counts all the same.
+            _ = sender.send(result);
+        });
+        receiver
+            .await
+            .expect("a task answers before it goes, whatever happens")
+    }
+
+    /// Removes private messages sent before `inbox_ms` ago and publications that their channels don't keep so long, some
+    /// at a time, and gives space back to the file system. To be called about every minute. Returns how many it removed.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn purge(&self, now_ms: u64, inbox_ms: u64) -> Result<u64, StoreFailure> {
+        let purged = self.call(0, move |connection| {
+            users::runs(connection, now_ms / 1000)?;
+            let messages = inbox::purge(connection, now_ms.saturating_sub(inbox_ms))?;
+            Ok(messages + history::purge(connection, now_ms)?)
+        });
+        let purged = purged.await;
+        // A closed store needs no upkeep.
+        _ = self.jobs.send(Job::Upkeep);
+        purged
+    }
+
+    /// Carries out what waits, closes the file and gives the lock back. Later requests fail.
+    pub async fn shutdown(&self) {
+        let (sender, receiver) = oneshot::channel();
+        _ = self.jobs.send(Job::Stop(sender));
+        // An error means that it was closed before.
+        _ = receiver.await;
+    }
+
+    /// What the store did so far.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let counters = &self.counters;
+        let (file_bytes, log_bytes) = self.location.bytes();
+        StoreStats {
+            waiting: counters.waiting.load(Ordering::Relaxed),
+            commits: counters.commits.load(Ordering::Relaxed),
+            rows: counters.rows.load(Ordering::Relaxed),
+            failures: counters.failures.load(Ordering::Relaxed),
+            last_commit_us: counters.last_commit_us.load(Ordering::Relaxed),
+            file_bytes,
+            log_bytes,
+        }
     }
 
     /// All rows of `pipes_settings`, read once at start.
@@ -73,131 +237,60 @@ impl Store {
     /// # Errors
     /// When the file can't be read.
     pub fn settings(&self) -> Result<Vec<(TenantId, ChannelName, u64)>, StoreFailure> {
-        unimplemented!()
-    }
-
-    /// Puts rows into `users_auth`, replacing.
-    pub async fn set_hashes(
-        &self,
-        tenant: TenantId,
-        rows: Vec<(UserId, String)>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, rows);
-        unimplemented!()
-    }
-
-    /// The hash of a user.
-    pub async fn hash(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-    ) -> Result<Option<String>, StoreFailure> {
-        _ = (tenant, user);
-        unimplemented!()
-    }
-
-    /// Removes hashes; returns how many there were.
-    pub async fn remove_hashes(
-        &self,
-        tenant: TenantId,
-        users: Vec<UserId>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, users);
-        unimplemented!()
-    }
-
-    /// Puts rows into `users_data`, replacing.
-    pub async fn set_data(
-        &self,
-        tenant: TenantId,
-        rows: Vec<(UserId, String)>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, rows);
-        unimplemented!()
-    }
-
-    /// Removes rows of `users_data`.
-    pub async fn remove_data(
-        &self,
-        tenant: TenantId,
-        users: Vec<UserId>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, users);
-        unimplemented!()
-    }
-
-    /// Adds users to the list of a channel (`pipes_members`).
-    pub async fn add_members(
-        &self,
-        tenant: TenantId,
-        rows: Vec<(ChannelName, UserId)>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, rows);
-        unimplemented!()
-    }
-
-    /// Takes users off the list of a channel; `None` = all of them.
-    pub async fn remove_members(
-        &self,
-        tenant: TenantId,
-        channel: ChannelName,
-        users: Option<Vec<UserId>>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, channel, users);
-        unimplemented!()
-    }
-
-    /// Adds tokens to `revoked_tokens`.
-    pub async fn revoke_tokens(
-        &self,
-        tenant: TenantId,
-        tokens: Vec<String>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, tokens);
-        unimplemented!()
-    }
-
-    /// Takes tokens off `revoked_tokens`.
-    pub async fn unrevoke_tokens(
-        &self,
-        tenant: TenantId,
-        tokens: Vec<String>,
-    ) -> Result<u64, StoreFailure> {
-        _ = (tenant, tokens);
-        unimplemented!()
-    }
-
-    /// Whether a token is revoked.
-    pub async fn is_revoked(&self, tenant: TenantId, token: String) -> Result<bool, StoreFailure> {
-        _ = (tenant, token);
-        unimplemented!()
-    }
-
-    /// The channel of a publication on disk: `DELETE FROM pipes_messages WHERE id = …` gives only the id.
-    pub async fn channel_of(
-        &self,
-        tenant: TenantId,
-        id: MessageId,
-    ) -> Result<Option<ChannelName>, StoreFailure> {
-        _ = (tenant, id);
-        unimplemented!()
+        history::settings(&self.reader()?).map_err(|failure| told(&failure))
     }
 
     /// A read-only SQLite connection to the durable tables, for SELECT; the table and column names are documented in
-    /// `storage/schema.rs`. Every table has a `tenant` column: the caller must filter on it.
+    /// `storage/schema.rs`. Every table has a `tenant` column: the caller must filter on it. It sees what is committed,
+    /// that is, all that was answered.
     ///
     /// # Errors
     /// When the file can't be opened.
-    pub fn reader(&self) -> Result<rusqlite::Connection, StoreFailure> {
-        unimplemented!()
+    pub fn reader(&self) -> Result<Connection, StoreFailure> {
+        let connection = self
+            .location
+            .read_only()
+            .map_err(|error| told(&error.into()))?;
+        connection
+            .pragma_update(None, "query_only", true)
+            .map_err(|error| told(&error.into()))?;
+        Ok(connection)
     }
 
-    /// Copies the store, consistent, while it is in use.
+    /// Copies the store, consistent, while it is in use, into a new data directory. Takes its time: call it from a thread
+    /// that may wait.
     ///
     /// # Errors
     /// When the target exists or can't be written.
     pub fn backup(&self, target: &Path) -> Result<(), StoreFailure> {
-        _ = target;
-        unimplemented!()
+        let connection = self
+            .location
+            .read_only()
+            .map_err(|error| told(&error.into()))?;
+        copy(&connection, target)
     }
+
+    #[cfg(test)]
+    fn limit_pages(&self, pages: u32) {
+        self.jobs.send(Job::MaxPages(pages)).unwrap();
+    }
+}
+
+/// Copies the store of a data directory into a new one, whether or not a process has it open: for `cometql backup`.
+///
+/// # Errors
+/// When there is no store, when the target exists or can't be written.
+pub fn backup(directory: &Path, target: &Path) -> Result<(), StoreFailure> {
+    let path = directory.join(open::FILE);
+    let connection = open::look(&path).map_err(|error| StoreFailure(error.to_string()))?;
+    copy(&connection, target)
+}
+
+fn copy(connection: &Connection, target: &Path) -> Result<(), StoreFailure> {
+    upkeep::copy(connection, target)
+        .map_err(|error| StoreFailure(format!("copy to {}: {error}", target.display())))
+}
+
+fn told(failure: &Failure) -> StoreFailure {
+    StoreFailure(writer::explanation(failure))
 }

@@ -1,0 +1,274 @@
+//! Channels, their publications and how many of them are kept. It must not know of batches or threads.
+
+use cometql_engine::MessageId;
+use cometql_engine::publication::Content;
+use cometql_engine::store::Keep;
+use cometql_protocol::wire::{Epoch, Position};
+use cometql_protocol::{ChannelName, TenantId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::values::{
+    Failure, Outcome, channel_name, content, integer, message_id_text, number, rows,
+};
+
+/// Most publications that one append trims, so that a setting lowered from a million rows does not hold up everybody:
+/// the rest goes with the next appends.
+const TRIM_AT_ONCE: u64 = 10_000;
+
+pub(super) fn open_channel(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+    new_epoch: Epoch,
+) -> Outcome<Position> {
+    let known = connection
+        .prepare_cached("SELECT epoch, last_offset FROM channels WHERE tenant = ?1 AND name = ?2")?
+        .query_row(params![tenant.0, channel.as_str()], |row| {
+            Ok(Position {
+                epoch: Epoch(row.get::<_, i64>(0)?.cast_unsigned()),
+                offset: number(row, 1)?,
+            })
+        })
+        .optional()?;
+    if let Some(position) = known {
+        return Ok(position);
+    }
+    connection
+        .prepare_cached("INSERT INTO channels VALUES (?1, ?2, ?3, 0, 0, NULL)")?
+        .execute(params![
+            tenant.0,
+            channel.as_str(),
+            new_epoch.0.cast_signed()
+        ])?;
+    Ok(Position {
+        epoch: new_epoch,
+        offset: 0,
+    })
+}
+
+pub(super) fn append(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+    offset: u64,
+    content: &Content,
+    keep: Keep,
+) -> Outcome<u64> {
+    let kept = connection
+        .prepare_cached("SELECT kept FROM channels WHERE tenant = ?1 AND name = ?2")?
+        .query_row(params![tenant.0, channel.as_str()], |row| number(row, 0))
+        .optional()?
+        .ok_or(Failure::NotOpened)?;
+    connection
+        .prepare_cached("INSERT INTO pipes_messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .execute(params![
+            tenant.0,
+            channel.as_str(),
+            integer(offset),
+            message_id_text(content.id),
+            integer(content.time_ms),
+            content.event.as_str(),
+            &*content.data,
+            content.data_is_json,
+            content.user.map(|user| integer(user.get())),
+        ])?;
+    let age = (keep.age_ms != u64::MAX).then_some(keep.age_ms);
+    let oldest = age.map(|age| content.time_ms.saturating_sub(age));
+    let aged = match oldest {
+        Some(oldest) => trim_older(connection, tenant, channel.as_str(), oldest)?,
+        None => 0,
+    };
+    let kept = (kept + 1).saturating_sub(aged);
+    let excess = kept.saturating_sub(keep.publications).min(TRIM_AT_ONCE);
+    let trimmed = trim_oldest(connection, tenant, channel, excess)?;
+    connection
+        .prepare_cached(
+            "UPDATE channels SET last_offset = max(last_offset, ?3), kept = ?4, age_ms = ?5
+             WHERE tenant = ?1 AND name = ?2",
+        )?
+        .execute(params![
+            tenant.0,
+            channel.as_str(),
+            integer(offset),
+            integer(kept.saturating_sub(trimmed)),
+            age.map(integer),
+        ])?;
+    Ok(1)
+}
+
+/// Removes the `excess` oldest publications of a channel.
+fn trim_oldest(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+    excess: u64,
+) -> Outcome<u64> {
+    if excess == 0 {
+        return Ok(0);
+    }
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset <=
+             (SELECT offset FROM pipes_messages WHERE tenant = ?1 AND name = ?2 ORDER BY offset LIMIT 1 OFFSET ?3)",
+        )?
+        .execute(params![tenant.0, channel.as_str(), integer(excess - 1)])?;
+    Ok(rows(removed))
+}
+
+/// Removes the publications of a channel from before a moment. They stand at the beginning of the history, so the cost
+/// is that of the removed rows and one more.
+fn trim_older(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &str,
+    oldest_ms: u64,
+) -> Outcome<u64> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset < coalesce(
+               (SELECT offset FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND time_ms >= ?3
+                ORDER BY offset LIMIT 1),
+               9223372036854775807)",
+        )?
+        .execute(params![tenant.0, channel, integer(oldest_ms)])?;
+    Ok(rows(removed))
+}
+
+pub(super) fn read(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+    after: u64,
+    limit: u64,
+    newest: bool,
+) -> Outcome<Vec<(u64, Content)>> {
+    let mut statement = connection.prepare_cached(if newest {
+        "SELECT id, time_ms, event, message, json, user_id, offset FROM pipes_messages
+         WHERE tenant = ?1 AND name = ?2 AND offset > ?3 ORDER BY offset DESC LIMIT ?4"
+    } else {
+        "SELECT id, time_ms, event, message, json, user_id, offset FROM pipes_messages
+         WHERE tenant = ?1 AND name = ?2 AND offset > ?3 ORDER BY offset LIMIT ?4"
+    })?;
+    let mut found = statement.query(params![
+        tenant.0,
+        channel.as_str(),
+        integer(after),
+        integer(limit)
+    ])?;
+    let mut history = Vec::new();
+    while let Some(row) = found.next()? {
+        history.push((number(row, 6)?, content(row)?));
+    }
+    if newest {
+        history.reverse();
+    }
+    Ok(history)
+}
+
+pub(super) fn set_length(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+    length: Option<u64>,
+) -> Outcome<u64> {
+    if let Some(length) = length {
+        let changed = connection
+            .prepare_cached("INSERT OR REPLACE INTO pipes_settings VALUES (?1, ?2, ?3)")?
+            .execute(params![tenant.0, channel.as_str(), integer(length)])?;
+        return Ok(rows(changed));
+    }
+    let settings = connection
+        .prepare_cached("DELETE FROM pipes_settings WHERE tenant = ?1 AND name = ?2")?
+        .execute(params![tenant.0, channel.as_str()])?;
+    Ok(rows(settings) + delete(connection, tenant, channel, None)?)
+}
+
+pub(super) fn delete(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+    id: Option<MessageId>,
+) -> Outcome<u64> {
+    let removed = match id {
+        Some(id) => connection
+            .prepare_cached(
+                "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND id = ?3",
+            )?
+            .execute(params![tenant.0, channel.as_str(), message_id_text(id)])?,
+        None => connection
+            .prepare_cached("DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2")?
+            .execute(params![tenant.0, channel.as_str()])?,
+    };
+    forget(connection, tenant, channel.as_str(), rows(removed))?;
+    Ok(rows(removed))
+}
+
+/// Counts publications that were removed.
+fn forget(connection: &Connection, tenant: TenantId, channel: &str, removed: u64) -> Outcome<()> {
+    if removed > 0 {
+        connection
+            .prepare_cached(
+                "UPDATE channels SET kept = max(kept - ?3, 0) WHERE tenant = ?1 AND name = ?2",
+            )?
+            .execute(params![tenant.0, channel, integer(removed)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn channel_of(
+    connection: &Connection,
+    tenant: TenantId,
+    id: MessageId,
+) -> Outcome<Option<ChannelName>> {
+    connection
+        .prepare_cached("SELECT name FROM pipes_messages WHERE tenant = ?1 AND id = ?2")?
+        .query_row(params![tenant.0, message_id_text(id)], |row| {
+            row.get::<_, String>(0)
+        })
+        .optional()?
+        .map(|name| channel_name(&name))
+        .transpose()
+}
+
+pub(super) fn settings(connection: &Connection) -> Outcome<Vec<(TenantId, ChannelName, u64)>> {
+    let mut statement = connection.prepare("SELECT tenant, name, length FROM pipes_settings")?;
+    let mut found = statement.query([])?;
+    let mut settings = Vec::new();
+    while let Some(row) = found.next()? {
+        let name: String = row.get(1)?;
+        settings.push((TenantId(row.get(0)?), channel_name(&name)?, number(row, 2)?));
+    }
+    Ok(settings)
+}
+
+/// Removes what is too old in all channels that keep by age.
+pub(super) fn purge(connection: &Connection, now_ms: u64) -> Outcome<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT tenant, name, age_ms FROM channels WHERE age_ms IS NOT NULL AND kept > 0",
+    )?;
+    let ageing: Vec<(u32, String, u64)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut removed = 0;
+    for (tenant, name, age_ms) in ageing {
+        let tenant = TenantId(tenant);
+        let aged = trim_older(connection, tenant, &name, now_ms.saturating_sub(age_ms))?;
+        forget(connection, tenant, &name, aged)?;
+        removed += aged;
+    }
+    Ok(removed)
+}
+
+/// Marks a copy, see [`begin_copy`].
+pub(super) const MARK_COPY: &str = "UPDATE node SET is_copy = 1";
+
+/// A copy goes on from an earlier place than the original did, so the same offsets would mean other publications: all
+/// channels of a marked copy begin new epochs, and positions in the original are not taken for recovered.
+pub(super) fn begin_copy(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let marked = transaction.execute("UPDATE node SET is_copy = 0 WHERE is_copy <> 0", [])?;
+    if marked > 0 {
+        transaction.execute("UPDATE channels SET epoch = random()", [])?;
+    }
+    transaction.commit()
+}

@@ -1,0 +1,97 @@
+//! The requests of the engine, carried out. It must not know of batches or threads.
+
+use cometql_engine::{StoreAnswer, StoreRequest};
+use rusqlite::Connection;
+
+use super::values::Outcome;
+use super::{history, inbox, users};
+
+/// Bytes of payload that a request brings.
+pub(super) fn weight(request: &StoreRequest) -> usize {
+    match request {
+        StoreRequest::Append { content, .. } | StoreRequest::InboxAppend { content, .. } => {
+            content.data.len()
+        }
+        StoreRequest::OpenChannel { .. }
+        | StoreRequest::ReadHistory { .. }
+        | StoreRequest::SetHistory { .. }
+        | StoreRequest::DeleteHistory { .. }
+        | StoreRequest::InboxRead { .. }
+        | StoreRequest::InboxRemove { .. }
+        | StoreRequest::SetLastSeen { .. }
+        | StoreRequest::LastSeen { .. }
+        | StoreRequest::UserData { .. }
+        | StoreRequest::IsMember { .. } => 0,
+    }
+}
+
+/// Carries out one request.
+pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<StoreAnswer> {
+    Ok(match request {
+        StoreRequest::OpenChannel {
+            tenant,
+            channel,
+            new_epoch,
+        } => StoreAnswer::Channel {
+            position: history::open_channel(c, *tenant, channel, *new_epoch)?,
+        },
+        StoreRequest::Append {
+            tenant,
+            channel,
+            offset,
+            content,
+            keep,
+        } => StoreAnswer::Changed(history::append(
+            c, *tenant, channel, *offset, content, *keep,
+        )?),
+        StoreRequest::ReadHistory {
+            tenant,
+            channel,
+            after,
+            limit,
+            newest,
+        } => StoreAnswer::History(history::read(c, *tenant, channel, *after, *limit, *newest)?),
+        StoreRequest::SetHistory {
+            tenant,
+            channel,
+            length,
+        } => StoreAnswer::Changed(history::set_length(c, *tenant, channel, *length)?),
+        StoreRequest::DeleteHistory {
+            tenant,
+            channel,
+            id,
+        } => StoreAnswer::Changed(history::delete(c, *tenant, channel, *id)?),
+        StoreRequest::InboxAppend {
+            tenant,
+            user,
+            content,
+            limit,
+        } => inbox::append(c, *tenant, *user, content, *limit)?
+            .map_or(StoreAnswer::Full, StoreAnswer::InboxOffset),
+        StoreRequest::InboxRead {
+            tenant,
+            user,
+            after,
+            limit,
+        } => StoreAnswer::Inbox(inbox::read(c, *tenant, *user, *after, *limit)?),
+        StoreRequest::InboxRemove {
+            tenant,
+            user,
+            up_to,
+        } => StoreAnswer::Changed(inbox::remove(c, *tenant, *user, *up_to)?),
+        StoreRequest::SetLastSeen { tenant, user, time } => {
+            StoreAnswer::Changed(users::set_last_seen(c, *tenant, *user, *time)?)
+        }
+        StoreRequest::LastSeen { tenant, user } => {
+            StoreAnswer::LastSeen(users::last_seen(c, *tenant, *user)?)
+        }
+        StoreRequest::UserData { tenant, user } => {
+            StoreAnswer::UserData(users::text(c, users::DATA, *tenant, *user)?.unwrap_or_default())
+        }
+        StoreRequest::IsMember {
+            tenant,
+            channel,
+            user,
+        } => StoreAnswer::Member(users::is_member(c, *tenant, channel, *user)?),
+    })
+}

@@ -1,0 +1,166 @@
+//! The tables that backends fill and the engine only reads: one method for each change. It must not contain SQL.
+
+use cometql_engine::{MessageId, StoreFailure};
+use cometql_protocol::{ChannelName, TenantId, UserId};
+
+use super::{Store, history, users};
+
+impl Store {
+    /// Puts rows into `users_auth`, replacing; returns how many.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn set_hashes(
+        &self,
+        tenant: TenantId,
+        rows: Vec<(UserId, String)>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(bytes(&rows), move |c| {
+            users::put(c, users::PUT_HASH, tenant, &rows)
+        })
+        .await
+    }
+
+    /// The hash of a user.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn hash(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+    ) -> Result<Option<String>, StoreFailure> {
+        self.call(0, move |c| users::text(c, users::HASH, tenant, user))
+            .await
+    }
+
+    /// Removes hashes; returns how many there were.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn remove_hashes(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(0, move |c| {
+            users::remove(c, users::REMOVE_HASH, tenant, &users)
+        })
+        .await
+    }
+
+    /// Puts rows into `users_data`, replacing; returns how many.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn set_data(
+        &self,
+        tenant: TenantId,
+        rows: Vec<(UserId, String)>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(bytes(&rows), move |c| {
+            users::put(c, users::PUT_DATA, tenant, &rows)
+        })
+        .await
+    }
+
+    /// Removes rows of `users_data`; returns how many there were.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn remove_data(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(0, move |c| {
+            users::remove(c, users::REMOVE_DATA, tenant, &users)
+        })
+        .await
+    }
+
+    /// Adds users to the list of a channel (`pipes_members`); returns how many were not on it.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn add_members(
+        &self,
+        tenant: TenantId,
+        rows: Vec<(ChannelName, UserId)>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(0, move |c| users::add_members(c, tenant, &rows))
+            .await
+    }
+
+    /// Takes users off the list of a channel; `None` = all of them. Returns how many were on it.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn remove_members(
+        &self,
+        tenant: TenantId,
+        channel: ChannelName,
+        users: Option<Vec<UserId>>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(0, move |c| {
+            users::remove_members(c, tenant, &channel, users.as_deref())
+        })
+        .await
+    }
+
+    /// Adds tokens to `revoked_tokens`; returns how many were not there.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn revoke_tokens(
+        &self,
+        tenant: TenantId,
+        tokens: Vec<String>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(0, move |c| {
+            users::each_token(c, users::REVOKE, tenant, &tokens)
+        })
+        .await
+    }
+
+    /// Takes tokens off `revoked_tokens`; returns how many were there.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn unrevoke_tokens(
+        &self,
+        tenant: TenantId,
+        tokens: Vec<String>,
+    ) -> Result<u64, StoreFailure> {
+        self.call(0, move |c| {
+            users::each_token(c, users::UNREVOKE, tenant, &tokens)
+        })
+        .await
+    }
+
+    /// Whether a token is revoked.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn is_revoked(&self, tenant: TenantId, token: String) -> Result<bool, StoreFailure> {
+        self.call(0, move |c| users::is_revoked(c, tenant, &token))
+            .await
+    }
+
+    /// The channel of a publication on disk: `DELETE FROM pipes_messages WHERE id = …` gives only the id.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn channel_of(
+        &self,
+        tenant: TenantId,
+        id: MessageId,
+    ) -> Result<Option<ChannelName>, StoreFailure> {
+        self.call(0, move |c| history::channel_of(c, tenant, id))
+            .await
+    }
+}
+
+fn bytes(rows: &[(UserId, String)]) -> usize {
+    rows.iter().map(|(_, text)| text.len()).sum()
+}
