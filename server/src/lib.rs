@@ -10,6 +10,7 @@ pub mod http;
 pub mod hub;
 pub mod legacy;
 pub mod metrics;
+pub mod mysql;
 pub mod net;
 pub(crate) mod shard;
 pub mod storage;

@@ -1,0 +1,205 @@
+//! The life of one connection: log-in, then one command after the other until somebody ends it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use mysql_common::constants::CapabilityFlags;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::commands::{self, Flow};
+use super::gate::{Gate, GateError};
+use super::handshake::{LogIn, Scramble};
+use super::listener::Shared;
+use super::log_in::{self, Verdict, Visitor};
+use super::packets::{self, mysql_error};
+use super::prepared::Prepared;
+use super::status::Status;
+use crate::auth::Login;
+use crate::cometql::{Done, LogInKey, ProcessGuard, SqlError, SqlSession, choose_database};
+
+/// What a logged-in connection keeps between commands.
+pub(super) struct Connection<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) process: Arc<ProcessGuard>,
+    pub(super) gate: Gate,
+    pub(super) address: IpAddr,
+    pub(super) capabilities: CapabilityFlags,
+    pub(super) scramble: Scramble,
+    /// `None` for health checks, which may only ping.
+    pub(super) session: Option<SqlSession>,
+    pub(super) status: Status,
+    pub(super) multi_statements: bool,
+    pub(super) prepared: Prepared,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
+    let arrival = log_in::receive(stream, peer, shared);
+    let visitor = match timeout(shared.settings.log_in_time, arrival).await {
+        Ok(Ok(visitor)) => visitor,
+        Ok(Err(error)) => return debug!(%error, "MySQL client left before it logged in"),
+        Err(_) => return debug!(%peer, "MySQL client took too long to log in"),
+    };
+    let (mut connection, log_in, verdict) = Connection::new(visitor, shared);
+    let admitted = match log_in {
+        Some(log_in) => connection.admit(&log_in, verdict).await,
+        None => Err(refused(verdict)),
+    };
+    let last_words = match admitted {
+        Ok(()) => connection.serve().await,
+        Err(refusal) => Some(refusal),
+    };
+    if let Some(error) = last_words {
+        connection.send_error(&error);
+    }
+    connection.gate.close().await;
+}
+
+impl<'a> Connection<'a> {
+    fn new(visitor: Visitor, shared: &'a Shared) -> (Self, Option<LogIn>, Verdict) {
+        let settings = &shared.settings;
+        let capabilities = match &visitor.log_in {
+            Some(log_in) => log_in.capabilities,
+            None => CapabilityFlags::empty(),
+        };
+        let connection = Self {
+            shared,
+            process: Arc::new(visitor.process),
+            gate: visitor.gate,
+            address: visitor.address.ip(),
+            capabilities,
+            scramble: visitor.scramble,
+            session: None,
+            status: Status::default(),
+            multi_statements: capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS),
+            prepared: Prepared::new(settings.prepared_statements, settings.long_data_bytes),
+        };
+        (connection, visitor.log_in, visitor.verdict)
+    }
+
+    /// Opens the session that was proven, or says why not. A wrong key waits for the throttle first.
+    pub(super) async fn admit(&mut self, log_in: &LogIn, verdict: Verdict) -> Result<(), SqlError> {
+        self.prepared.clear();
+        self.status = Status::default();
+        self.session = None;
+        match verdict {
+            Verdict::HealthCheck => {}
+            Verdict::Proven(login, key) => self.open(log_in, login, key)?,
+            Verdict::WrongKey => {
+                let wait = self.shared.throttle.failed(self.address, &log_in.user);
+                sleep(wait).await;
+                return Err(log_in::wrong_key());
+            }
+            Verdict::Refused(refusal) => return Err(refusal),
+        }
+        self.send_ok(&Done::default(), false);
+        Ok(())
+    }
+
+    fn open(&mut self, log_in: &LogIn, login: Login, key: LogInKey) -> Result<(), SqlError> {
+        self.shared.throttle.succeeded(self.address, &log_in.user);
+        let mut session = SqlSession {
+            tenant: login.tenant,
+            admin: login.admin,
+            connection: self.process.id(),
+            user: log_in.user.clone(),
+            key,
+            database: String::new(),
+            last_message_id: None,
+            warnings: Vec::new(),
+        };
+        choose_database(&self.shared.context, &mut session, &log_in.database)?;
+        self.process.logged_in(&session.user, session.tenant);
+        self.process.uses(&session.database, session.tenant);
+        debug!(tenant = %session.tenant, connection = session.connection, "MySQL client logged in");
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Carries out commands until the connection ends; returns what the client is told about that, if anything.
+    async fn serve(&mut self) -> Option<SqlError> {
+        let process = self.process.clone();
+        let mut stopping = self.shared.stopping.clone();
+        loop {
+            process.does("Sleep", "");
+            let settings = &self.shared.settings;
+            let limit = match self.session {
+                Some(_) => settings.packet_bytes,
+                None => settings.log_in_packet_bytes,
+            };
+            let read = timeout(settings.wait_time, self.gate.read_command(limit));
+            let read = tokio::select! {
+                biased;
+                () = process.killed() => return Some(was_killed()),
+                _ = stopping.wait_for(|&stopping| stopping) => return Some(is_stopping()),
+                read = read => read.ok()?,
+            };
+            let flow = match read {
+                Ok(packet) => tokio::select! {
+                    biased;
+                    () = process.killed() => return Some(was_killed()),
+                    flow = commands::carry_out(self, &packet) => flow,
+                },
+                Err(GateError::TooLarge) if self.session.is_some() => self.skip().await,
+                Err(error) => return log_in::refusal(error).ok(),
+            };
+            match flow {
+                Ok(Flow::Next) => {}
+                Ok(Flow::Close) | Err(GateError::Closed(_)) => return None,
+                Ok(Flow::Refuse(refusal)) => return Some(refusal),
+                Err(error) => return log_in::refusal(error).ok(),
+            }
+        }
+    }
+
+    /// A statement that is too long is refused without ending the connection.
+    async fn skip(&mut self) -> Result<Flow, GateError> {
+        self.gate.skip().await?;
+        self.send_error(&SqlError::new(11, "Data is too long"));
+        Ok(Flow::Next)
+    }
+
+    /// Queues an OK packet.
+    pub(super) fn send_ok(&mut self, done: &Done, more: bool) {
+        let warnings = self.warnings();
+        self.gate.send(&packets::Ok {
+            done,
+            status: self.status.flags(more),
+            warnings,
+        });
+    }
+
+    /// Queues an error packet.
+    pub(super) fn send_error(&mut self, error: &SqlError) {
+        let with_state = self
+            .capabilities
+            .contains(CapabilityFlags::CLIENT_PROTOCOL_41);
+        self.gate.send(&packets::error(error, with_state));
+    }
+
+    /// How many warnings the last statement left.
+    pub(super) fn warnings(&self) -> u16 {
+        let warnings = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.warnings.len());
+        u16::try_from(warnings).unwrap_or(u16::MAX)
+    }
+}
+
+fn refused(verdict: Verdict) -> SqlError {
+    match verdict {
+        Verdict::Refused(refusal) => refusal,
+        Verdict::HealthCheck | Verdict::Proven(..) | Verdict::WrongKey => log_in::wrong_key(),
+    }
+}
+
+fn was_killed() -> SqlError {
+    mysql_error(1927, "70100", "Connection was killed")
+}
+
+fn is_stopping() -> SqlError {
+    mysql_error(1053, "08S01", "Server shutdown in progress")
+}

@@ -1,0 +1,229 @@
+//! Whole packets in, whole packets out: framing, sequence numbers, size limits.
+//!
+//! Answers are collected and written when the input runs dry, so that a client that pipelines many statements costs one
+//! write for many. It must not know what a packet means.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use mysql_common::constants::MAX_PAYLOAD_LEN;
+use mysql_common::proto::MySerialize;
+use mysql_common::proto::codec::error::PacketCodecError;
+use mysql_common::proto::codec::{ChunkDecoder, ChunkInfo, packet_to_chunks};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::net::Stream;
+
+/// What is read at once from a quiet connection, and what a buffer may keep while it is idle, in bytes.
+const SMALL: usize = 4 << 10;
+/// What is read at once when more than `SMALL` arrived, in bytes.
+const LARGE: usize = 64 << 10;
+/// Answers that wait are written when there are this many bytes, whether or not the input ran dry.
+const FLUSH: usize = 64 << 10;
+/// Length (3 bytes) and sequence number.
+const HEAD: usize = 4;
+/// How long we wait for the peer to read our last words.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The packets of one connection.
+pub(super) struct Gate {
+    stream: Stream,
+    input: BytesMut,
+    decoder: ChunkDecoder,
+    packet: Vec<u8>,
+    sequence: u8,
+    output: BytesMut,
+    scratch: Vec<u8>,
+    write_time: Duration,
+}
+
+/// Why there is no packet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GateError {
+    /// The client closed, or the network did.
+    #[error(transparent)]
+    Closed(#[from] io::Error),
+    /// The client counts packets in another way: its stream can't be trusted any more.
+    #[error("Got packets out of order")]
+    OutOfOrder,
+    /// The packet is larger than allowed. It is still in the stream: [`Gate::skip`] it or close.
+    #[error("the packet is too large")]
+    TooLarge,
+}
+
+impl Gate {
+    /// A gate before a stream on which nothing was said.
+    pub(super) fn new(stream: Stream, write_time: Duration) -> Self {
+        Self {
+            stream,
+            input: BytesMut::new(),
+            decoder: ChunkDecoder::default(),
+            packet: Vec::new(),
+            sequence: 0,
+            output: BytesMut::new(),
+            scratch: Vec::new(),
+            write_time,
+        }
+    }
+
+    /// The stream, to put TLS around it. Bytes that came before TLS are not carried into it: they may be forged.
+    pub(super) fn into_stream(self) -> Result<(Stream, u8), GateError> {
+        if self.input.is_empty() {
+            Ok((self.stream, self.sequence))
+        } else {
+            Err(GateError::OutOfOrder)
+        }
+    }
+
+    /// A gate that goes on counting where the one before TLS stopped.
+    pub(super) fn resume(stream: Stream, sequence: u8, write_time: Duration) -> Self {
+        Self {
+            sequence,
+            ..Self::new(stream, write_time)
+        }
+    }
+
+    /// The next packet of a new conversation: a command. Its answers count on from it.
+    pub(super) async fn read_command(&mut self, limit: usize) -> Result<Vec<u8>, GateError> {
+        self.sequence = 0;
+        self.read(limit).await
+    }
+
+    /// The next packet, of at most `limit` bytes. What waits to be written is written before we wait. Cancel-safe.
+    pub(super) async fn read(&mut self, limit: usize) -> Result<Vec<u8>, GateError> {
+        loop {
+            if let Some(packet) = self.decode(limit)? {
+                return Ok(packet);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Throws away the packet that was too large, up to its end, without keeping any of it.
+    pub(super) async fn skip(&mut self) -> Result<(), GateError> {
+        self.packet = Vec::new();
+        self.decoder = ChunkDecoder::default();
+        loop {
+            while self.input.len() < HEAD {
+                self.fill().await?;
+            }
+            let chunk = usize::try_from(self.input.get_uint_le(3)).unwrap_or(usize::MAX);
+            let sequence = self.input.get_u8();
+            self.count(sequence)?;
+            let mut left = chunk;
+            while left > 0 {
+                if self.input.is_empty() {
+                    self.fill().await?;
+                }
+                let part = left.min(self.input.len());
+                self.input.advance(part);
+                left -= part;
+            }
+            if chunk < MAX_PAYLOAD_LEN {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Queues a packet.
+    pub(super) fn send(&mut self, packet: &impl MySerialize) {
+        self.send_with(|payload| packet.serialize(payload));
+    }
+
+    /// Queues a packet whose payload `write` makes.
+    pub(super) fn send_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.scratch.clear();
+        write(&mut self.scratch);
+        let mut payload = &self.scratch[..];
+        self.sequence = packet_to_chunks(self.sequence, &mut payload, &mut self.output);
+        if self.scratch.capacity() > LARGE {
+            self.scratch = Vec::new();
+        }
+    }
+
+    /// Writes what waits if it is much. To be called between the packets of a long answer.
+    pub(super) async fn relieve(&mut self) -> io::Result<()> {
+        if self.output.len() >= FLUSH {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        timeout(self.write_time, write).await??;
+        self.output.clear();
+        if self.output.capacity() > SMALL {
+            self.output = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, then closes. What the client still sends is read and thrown away for a moment, since closing
+    /// with unread input resets the connection and takes our last words with it.
+    pub(super) async fn close(mut self) {
+        let goodbye = async {
+            self.flush().await?;
+            self.stream.shutdown().await?;
+            self.input.clear();
+            while self.stream.read_buf(&mut self.input).await? > 0 {
+                self.input.clear();
+            }
+            Ok::<(), io::Error>(())
+        };
+        // Whether the peer takes it or not, the connection is over.
+        _ = timeout(LINGER, goodbye).await;
+    }
+
+    fn decode(&mut self, limit: usize) -> Result<Option<Vec<u8>>, GateError> {
+        loop {
+            let decoded = self
+                .decoder
+                .decode(&mut self.input, &mut self.packet, limit);
+            match decoded {
+                Ok(None) => return Ok(None),
+                Ok(Some(ChunkInfo::Middle(sequence))) => self.count(sequence)?,
+                Ok(Some(ChunkInfo::Last(sequence))) => {
+                    self.count(sequence)?;
+                    return Ok(Some(std::mem::take(&mut self.packet)));
+                }
+                Err(PacketCodecError::PacketTooLarge) => return Err(GateError::TooLarge),
+                Err(other) => return Err(GateError::Closed(io::Error::other(other))),
+            }
+        }
+    }
+
+    fn count(&mut self, sequence: u8) -> Result<(), GateError> {
+        if sequence != self.sequence {
+            return Err(GateError::OutOfOrder);
+        }
+        self.sequence = sequence.wrapping_add(1);
+        Ok(())
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        if self.input.is_empty() && self.input.capacity() > SMALL {
+            self.input = BytesMut::new();
+        }
+        let room = if self.input.len() < SMALL {
+            SMALL
+        } else {
+            LARGE
+        };
+        self.input.reserve(room);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}

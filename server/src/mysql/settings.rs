@@ -1,0 +1,55 @@
+//! Addresses, limits and times of the MySQL port, with their defaults. Configuration overrides them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::net::{Network, Tls};
+
+/// Settings of the MySQL port.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the port listens.
+    pub address: SocketAddr,
+    /// Certificates; without them the port does not offer TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// Proxies that must send, and are believed, a PROXY protocol header.
+    pub proxies: Vec<Network>,
+    /// Most connections at once, those logging in included.
+    pub max_connections: usize,
+    /// How long a client may take from connecting to the end of the log-in.
+    pub log_in_time: Duration,
+    /// How long a connection may be idle.
+    pub wait_time: Duration,
+    /// How long a client may refuse to read an answer.
+    pub write_time: Duration,
+    /// How long open connections may take to end when the server stops.
+    pub stop_time: Duration,
+    /// Largest packet before the log-in has succeeded, in bytes.
+    pub log_in_packet_bytes: usize,
+    /// Largest packet, in bytes: the longest INSERT and its frame.
+    pub packet_bytes: usize,
+    /// Most prepared statements of a connection.
+    pub prepared_statements: usize,
+    /// Most bytes that `COM_STMT_SEND_LONG_DATA` may collect for a connection.
+    pub long_data_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 3307)),
+            tls: None,
+            proxies: Vec::new(),
+            max_connections: 1_000,
+            log_in_time: Duration::from_secs(10),
+            wait_time: Duration::from_hours(8),
+            write_time: Duration::from_mins(1),
+            stop_time: Duration::from_secs(5),
+            log_in_packet_bytes: 8 << 10,
+            packet_bytes: (16 << 20) + (64 << 10),
+            prepared_statements: 1_024,
+            long_data_bytes: 16 << 20,
+        }
+    }
+}
