@@ -279,6 +279,15 @@ pub enum Message {
         /// The request to answer.
         request: u32,
     },
+    /// Home → local: `InboxAck` could not be stored; the messages will come again.
+    AckRefused {
+        /// Whose request.
+        connection: ConnectionId,
+        /// The request to answer.
+        request: u32,
+        /// Why.
+        reject: Reject,
+    },
     /// Local → home: is the user online, and since when not?
     StatusAsk {
         /// Whose request.
@@ -331,10 +340,10 @@ pub enum Disconnect {
         /// SHA-256 of the token's text.
         digest: [u8; 32],
     },
-    /// `KILL`: one connection of the tenant.
+    /// `KILL`: one connection.
     Connection {
-        /// Whose connection.
-        tenant: TenantId,
+        /// Only if it is this tenant's; `None` = whose ever (the `[admin]` log-in).
+        tenant: Option<TenantId>,
         /// The connection.
         connection: ConnectionId,
     },

@@ -1,15 +1,48 @@
 //! A shard: the owner of some connections, the sequencer of some channels and the home of some users.
+//!
+//! The three parts meet only in [`Message`]s, also when one shard plays all of them: so a channel's publications, and
+//! the answer to a subscribe, reach a connection's shard through one first-in-first-out mailbox.
 
 use std::sync::Arc;
 
-use crate::permission::Rules;
-use crate::{
-    ClientInfo, Command, ConnectionId, Effects, Identity, Limits, Message, Now, Reject,
-    SessionSettings, ShardId, StoreAnswer, StoreFailure,
-};
 use cometql_protocol::wire::Request;
+use cometql_protocol::{ChannelName, TenantId, UserId};
 
+use crate::ids::{shard_of_channel, shard_of_user};
+use crate::{
+    Answer, ClientInfo, Command, ConnectionId, Effects, Identity, Limits, Message, Now, Reject,
+    Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
+};
+
+mod connections;
+mod deliver;
+mod gather;
+mod history;
+mod homes;
+mod inbox;
 pub mod inspect;
+mod locals;
+mod messages;
+mod publish;
+mod requests;
+mod sequencer;
+mod settings;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+mod tickets;
+
+use connections::Connections;
+use gather::Gathers;
+use homes::Homes;
+use locals::Locals;
+use sequencer::Sequencer;
+use tickets::Tickets;
+
+/// A channel of a tenant.
+pub(crate) type ChannelKey = (TenantId, ChannelName);
+/// A user of a tenant.
+pub(crate) type UserKey = (TenantId, UserId);
 
 /// All that can happen to a shard. `T` is [`Effects::Token`].
 #[derive(Debug)]
@@ -47,28 +80,93 @@ pub enum Input<T> {
 /// One shard. See the module.
 pub struct Shard<T> {
     id: ShardId,
-    waiting: Vec<T>,
+    shards: usize,
+    limits: Arc<Limits>,
+    rules: Arc<Rules>,
+    connections: Connections,
+    locals: Locals,
+    sequencer: Sequencer<T>,
+    homes: Homes,
+    gathers: Gathers,
+    tickets: Tickets<T>,
 }
 
 impl<T> Shard<T> {
-    /// A shard without connections.
+    /// A shard without connections, one of `shards`.
     #[must_use]
     pub fn new(id: ShardId, shards: usize, limits: Arc<Limits>, rules: Arc<Rules>) -> Self {
-        _ = (shards, limits, rules);
         Self {
             id,
-            waiting: Vec::new(),
+            shards,
+            limits,
+            rules,
+            connections: Connections::default(),
+            locals: Locals::default(),
+            sequencer: Sequencer::default(),
+            homes: Homes::default(),
+            gathers: Gathers::default(),
+            tickets: Tickets::default(),
+        }
+    }
+
+    /// Tells a row of `pipes_settings`, before the first input. Rows of other shards' channels are ignored.
+    pub fn restore_setting(&mut self, tenant: TenantId, channel: ChannelName, length: u64) {
+        if self.sequencer_of(tenant, &channel) == self.id {
+            self.sequencer.settings.insert((tenant, channel), length);
         }
     }
 
     /// A new connection of this shard. The edge puts its socket at the slot of the returned id.
     pub fn open(&mut self, now: Now, settings: SessionSettings, info: ClientInfo) -> ConnectionId {
-        _ = (now, settings, info, &self.waiting);
-        ConnectionId::new(self.id, 0, 0)
+        self.connections
+            .open(now, self.id, settings, info, &self.limits)
     }
 
     /// Lets one thing happen.
     pub fn handle(&mut self, now: Now, input: Input<T>, effects: &mut impl Effects<Token = T>) {
-        _ = (now, input, effects);
+        match input {
+            Input::Request(connection, request) => {
+                self.on_request(now, connection, request, effects)
+            }
+            Input::Authenticated {
+                connection,
+                request,
+                result,
+            } => {
+                self.on_authenticated(now, connection, request, result, effects);
+            }
+            Input::Closed(connection) => self.on_closed(connection, effects),
+            Input::Command(command, token) => self.on_command(now, command, token, effects),
+            Input::Message(message) => self.on_message(now, message, effects),
+            Input::Stored { ticket, result } => self.on_stored(now, ticket, result, effects),
+            Input::Tick => self.on_tick(now, effects),
+            Input::Rules(rules) => self.on_rules(rules, effects),
+        }
     }
+
+    fn on_tick(&mut self, now: Now, effects: &mut impl Effects<Token = T>) {
+        self.close_expired(now, effects);
+        self.forget_old_publications(now);
+        self.forget_idle_channels(now);
+        self.continue_inboxes(effects);
+    }
+
+    fn sequencer_of(&self, tenant: TenantId, channel: &ChannelName) -> ShardId {
+        shard_of_channel(tenant, channel.as_str(), self.shards)
+    }
+
+    fn home_of(&self, (tenant, user): UserKey) -> ShardId {
+        shard_of_user(tenant, user, self.shards)
+    }
+}
+
+fn unavailable(failure: &StoreFailure) -> Reject {
+    Reject::new(
+        cometql_protocol::ErrorCode::Unavailable,
+        failure.to_string(),
+    )
+}
+
+fn rejected(failure: &StoreFailure) -> Answer {
+    Answer::Rejected(unavailable(failure))
 }

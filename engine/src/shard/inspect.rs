@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use cometql_protocol::{ChannelName, TenantId, UserId};
 
 use super::Shard;
-use crate::ConnectionId;
+use super::connections::Session;
+use super::locals::{LocalChannel, Subscriber};
+use crate::{ConnectionId, Disconnect};
 
 /// A row of `pipes` in the making: how many connections of this shard are subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,35 +90,127 @@ impl<T> Shard<T> {
     /// Subscriber counts of the tenant's channels on this shard.
     #[must_use]
     pub fn channels(&self, tenant: TenantId, which: &Channels) -> Vec<ChannelRow> {
-        _ = (tenant, which);
-        Vec::new()
+        let row = |local: &LocalChannel| ChannelRow {
+            channel: local.key.1.clone(),
+            subscribers: local.subscribers.len() as u64,
+        };
+        self.meant(tenant, which).map(row).collect()
     }
 
-    /// Subscribed connections of this shard.
+    /// Subscribed connections of this shard, in no order.
     #[must_use]
     pub fn subscribers(&self, tenant: TenantId, which: &Channels) -> Vec<SubscriberRow> {
-        _ = (tenant, which);
-        Vec::new()
+        let rows = |local: &'_ LocalChannel| -> Vec<SubscriberRow> {
+            let row = |subscriber: &Subscriber| {
+                let session = self.connections.get(subscriber.connection)?;
+                Some(subscriber_row(local, subscriber, session))
+            };
+            local.subscribers.iter().filter_map(row).collect()
+        };
+        self.meant(tenant, which).flat_map(rows).collect()
     }
 
     /// Open connections of this shard, of one tenant or (`None`) all.
     #[must_use]
     pub fn connections(&self, tenant: Option<TenantId>) -> Vec<ConnectionRow> {
-        _ = tenant;
-        Vec::new()
+        self.sessions_of(tenant).map(connection_row).collect()
     }
 
     /// Which users with this shard as their home are online: those asked for, or (`None`) all of the tenant.
     #[must_use]
     pub fn users_online(&self, tenant: TenantId, users: Option<&[UserId]>) -> Vec<UserId> {
-        _ = (tenant, users);
-        Vec::new()
+        match users {
+            Some(users) => {
+                let online = |user: &UserId| self.homes.get((tenant, *user)).is_some();
+                users.iter().copied().filter(online).collect()
+            }
+            None => {
+                let own = self.homes.keys().filter(|(of, _)| *of == tenant);
+                own.map(|(_, user)| *user).collect()
+            }
+        }
     }
 
     /// Totals, of one tenant or (`None`) all.
     #[must_use]
     pub fn totals(&self, tenant: Option<TenantId>) -> Totals {
-        _ = tenant;
-        Totals::default()
+        let own = |of: TenantId| tenant.is_none_or(|tenant| tenant == of);
+        let locals = self.locals.iter().filter(|local| own(local.key.0));
+        let (mut subscriptions, mut channels) = (0, 0);
+        for local in locals {
+            subscriptions += local.subscribers.len() as u64;
+            channels += 1;
+        }
+        Totals {
+            connections: self.sessions_of(tenant).count() as u64,
+            subscriptions,
+            channels,
+            users_online: self.homes.keys().filter(|(of, _)| own(*of)).count() as u64,
+        }
+    }
+
+    /// How many connections of this shard a disconnect means.
+    #[must_use]
+    pub fn count_meant(&self, which: &Disconnect) -> u64 {
+        self.connections
+            .iter()
+            .filter(|session| session.is_meant(which))
+            .count() as u64
+    }
+
+    fn meant<'a>(
+        &'a self,
+        tenant: TenantId,
+        which: &'a Channels,
+    ) -> Box<dyn Iterator<Item = &'a LocalChannel> + 'a> {
+        match which {
+            Channels::All => Box::new(
+                self.locals
+                    .iter()
+                    .filter(move |local| local.key.0 == tenant),
+            ),
+            Channels::Named(names) => Box::new(names.iter().filter_map(move |name| {
+                let index = self.locals.find(&(tenant, name.clone()))?;
+                Some(self.locals.get(index))
+            })),
+        }
+    }
+
+    fn sessions_of(&self, tenant: Option<TenantId>) -> impl Iterator<Item = &Session> {
+        let own =
+            move |session: &&Session| tenant.is_none_or(|tenant| session.settings.tenant == tenant);
+        self.connections.iter().filter(own)
+    }
+}
+
+fn subscriber_row(
+    local: &LocalChannel,
+    subscriber: &Subscriber,
+    session: &Session,
+) -> SubscriberRow {
+    SubscriberRow {
+        channel: local.key.1.clone(),
+        connection: session.id,
+        user: session.user(),
+        uuid: session.info.uuid.clone(),
+        agent: session.info.agent.clone(),
+        address: session.info.address,
+        origin: session.info.origin.clone(),
+        language: session.info.language.clone(),
+        since_ms: subscriber.since_ms,
+    }
+}
+
+fn connection_row(session: &Session) -> ConnectionRow {
+    ConnectionRow {
+        connection: session.id,
+        tenant: session.settings.tenant,
+        user: session.user(),
+        kind: session.settings.kind,
+        address: session.info.address,
+        agent: session.info.agent.clone(),
+        origin: session.info.origin.clone(),
+        subscriptions: session.subscriptions.len(),
+        opened_ms: session.opened_ms,
     }
 }

@@ -1,0 +1,212 @@
+//! The sessions of a shard's connections, by slot.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use cometql_protocol::UserId;
+use cometql_protocol::wire::{Member, Request};
+use slab::Slab;
+
+use crate::{ClientInfo, ConnectionId, Identity, Limits, Now, SessionSettings, ShardId};
+
+/// All sessions of a shard.
+#[derive(Default)]
+pub(super) struct Connections {
+    slots: Slab<Session>,
+    opened: u32,
+    /// When sessions end, unix seconds, soonest first.
+    pub(super) expiries: BTreeSet<(u64, ConnectionId)>,
+}
+
+/// One conversation.
+pub(super) struct Session {
+    pub(super) id: ConnectionId,
+    pub(super) settings: SessionSettings,
+    pub(super) info: Box<ClientInfo>,
+    /// `None` = anonymous, which costs nothing.
+    identity: Option<Box<Identity>>,
+    pub(super) subscriptions: Vec<Subscription>,
+    /// Requests that wait behind an open question (authentication, membership); `None` = nothing is open.
+    pub(super) parked: Option<Box<VecDeque<Request>>>,
+    pub(super) opened_ms: u64,
+    pub(super) publish_bucket: Bucket,
+    /// The next subscription's mark; see `Message::Subscribe`.
+    pub(super) attempts: u32,
+    /// True when private messages are wanted.
+    pub(super) inbox: bool,
+}
+
+/// Interest of a session in a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Subscription {
+    /// Index of the channel in [`super::locals::Locals`].
+    pub(super) local: u32,
+    pub(super) attempt: u32,
+    pub(super) state: State,
+}
+
+/// How far a subscription is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// The sequencer was asked.
+    Pending,
+    /// At this index of the channel's subscribers.
+    Active(u32),
+}
+
+/// Allows so many per second, with bursts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bucket {
+    /// Thousandths of a token.
+    milli: u32,
+    /// Unix milliseconds, low 32 bits.
+    at: u32,
+}
+
+impl Bucket {
+    fn full(now: Now, burst: u32) -> Self {
+        Self {
+            milli: burst.saturating_mul(1000),
+            at: low(now),
+        }
+    }
+
+    /// Takes one token if there is one.
+    pub(super) fn take(&mut self, now: Now, rate: u32, burst: u32) -> bool {
+        let passed = low(now).wrapping_sub(self.at);
+        self.at = low(now);
+        let gained = passed.saturating_mul(rate);
+        self.milli = self
+            .milli
+            .saturating_add(gained)
+            .min(burst.saturating_mul(1000));
+        let enough = self.milli >= 1000;
+        if enough {
+            self.milli -= 1000;
+        }
+        enough
+    }
+}
+
+fn low(now: Now) -> u32 {
+    (now.0 & u64::from(u32::MAX)) as u32
+}
+
+impl Connections {
+    pub(super) fn open(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        settings: SessionSettings,
+        info: ClientInfo,
+        limits: &Limits,
+    ) -> ConnectionId {
+        self.opened = self.opened.wrapping_add(1);
+        let entry = self.slots.vacant_entry();
+        let id = ConnectionId::new(shard, entry.key(), self.opened);
+        entry.insert(Session {
+            id,
+            settings,
+            info: Box::new(info),
+            identity: None,
+            subscriptions: Vec::new(),
+            parked: None,
+            opened_ms: now.0,
+            publish_bucket: Bucket::full(now, limits.publish_burst),
+            attempts: 0,
+            inbox: false,
+        });
+        id
+    }
+
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&Session> {
+        self.slots.get(id.slot()).filter(|session| session.id == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
+        self.slots
+            .get_mut(id.slot())
+            .filter(|session| session.id == id)
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Session> {
+        self.get(id)?;
+        let session = self.slots.remove(id.slot());
+        if let Some(expires) = session.identity().expires {
+            self.expiries.remove(&(expires, id));
+        }
+        Some(session)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().map(|(_, session)| session)
+    }
+
+    /// Puts a proved identity in force, and the end that it has (where the session obeys it).
+    pub(super) fn identify(&mut self, id: ConnectionId, identity: Identity) {
+        let Some(session) = self
+            .slots
+            .get_mut(id.slot())
+            .filter(|session| session.id == id)
+        else {
+            return;
+        };
+        if let Some(old) = session.identity().expires {
+            self.expiries.remove(&(old, id));
+        }
+        if let Some(expires) = identity.expires.filter(|_| !session.settings.legacy) {
+            self.expiries.insert((expires, id));
+        }
+        session.identity = Some(Box::new(identity));
+    }
+}
+
+impl Session {
+    /// Who it proved to be.
+    pub(super) fn identity(&self) -> &Identity {
+        static ANONYMOUS: Identity = Identity {
+            user: None,
+            expires: None,
+            token_digest: None,
+            claims: None,
+        };
+        self.identity.as_deref().unwrap_or(&ANONYMOUS)
+    }
+
+    /// True when `connect` has proved somebody.
+    pub(super) fn is_identified(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    pub(super) fn user(&self) -> Option<UserId> {
+        self.identity().user
+    }
+
+    /// How presence shows it.
+    pub(super) fn member(&self) -> Member {
+        Member {
+            user: self.user(),
+            uuid: self.info.uuid.to_string(),
+        }
+    }
+
+    pub(super) fn subscription(&self, local: u32) -> Option<usize> {
+        self.subscriptions
+            .iter()
+            .position(|subscription| subscription.local == local)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_refill() {
+        let mut bucket = Bucket::full(Now(0), 2);
+        assert!(bucket.take(Now(0), 10, 2));
+        assert!(bucket.take(Now(0), 10, 2));
+        assert!(!bucket.take(Now(50), 10, 2));
+        assert!(bucket.take(Now(100), 10, 2));
+        assert!(!bucket.take(Now(100), 10, 2));
+    }
+}

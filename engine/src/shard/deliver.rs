@@ -1,0 +1,55 @@
+//! Delivery on a shard: the loop over its own subscribers.
+
+use std::sync::Arc;
+
+use cometql_protocol::wire::Member;
+
+use super::{ChannelKey, Shard};
+use crate::effects::Counted;
+use crate::{ConnectionId, Effects, Publication, Push};
+
+impl<T> Shard<T> {
+    pub(super) fn deliver(
+        &mut self,
+        publication: &Arc<Publication>,
+        origin: Option<(ConnectionId, u32)>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let key = (publication.tenant, publication.channel.clone());
+        let Some(local) = self.locals.find(&key) else {
+            return;
+        };
+        let subscribers = &self.locals.get(local).subscribers;
+        for subscriber in subscribers {
+            let push = match origin {
+                Some((connection, request)) if connection == subscriber.connection => {
+                    Push::Own(publication, request)
+                }
+                _ => Push::Publication(publication),
+            };
+            effects.push(subscriber.connection, push);
+        }
+        effects.count(Counted::Deliveries, subscribers.len() as u64);
+    }
+
+    pub(super) fn deliver_presence(
+        &mut self,
+        key: &ChannelKey,
+        joined: bool,
+        member: &Member,
+        except: ConnectionId,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(local) = self.locals.find(key) else {
+            return;
+        };
+        for subscriber in &self.locals.get(local).subscribers {
+            if subscriber.connection != except {
+                effects.push(
+                    subscriber.connection,
+                    Push::Presence(&key.1, joined, member),
+                );
+            }
+        }
+    }
+}

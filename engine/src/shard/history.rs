@@ -1,0 +1,162 @@
+//! Kept publications: from the window where it reaches, from the store otherwise.
+
+use std::sync::Arc;
+
+use cometql_protocol::ChannelName;
+use cometql_protocol::wire::{Kept, Position, Reply};
+
+use super::sequencer::Sequence;
+use super::subscribe::chain;
+use super::tickets::{Then, name};
+use super::{ChannelKey, Shard, unavailable};
+use crate::permission::Retention;
+use crate::publication::Content;
+use crate::{ConnectionId, Effects, Message, Publication, StoreFailure, StoreRequest};
+
+impl<T> Sequence<T> {
+    /// Delivered publications after an offset that the window reaches back to.
+    pub(super) fn after(&self, offset: u64) -> Vec<Arc<Publication>> {
+        let from = self
+            .window
+            .partition_point(|publication| publication.offset() <= offset);
+        self.window.range(from..).cloned().collect()
+    }
+
+    /// The newest `limit` after an offset, if the window holds them all.
+    fn newest_after(&self, offset: u64, limit: usize) -> Option<Vec<Arc<Publication>>> {
+        let mut publications = self.after(offset);
+        let complete = publications.len() >= limit || offset >= self.floor;
+        if !complete && matches!(self.retention, Retention::Durable { .. }) {
+            return None;
+        }
+        let surplus = publications.len().saturating_sub(limit);
+        Some(publications.split_off(surplus))
+    }
+}
+
+impl<T> Shard<T> {
+    /// The sequencer is asked for kept publications. The channel is ready.
+    pub(super) fn on_history(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        key: ChannelKey,
+        since: Option<Position>,
+        limit: u64,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let sequence = self.sequencer.ready(&key);
+        let same_life = since.filter(|since| since.epoch == sequence.epoch);
+        let after = same_life.map_or(0, |since| since.offset);
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let Some(publications) = sequence.newest_after(after, wanted) else {
+            let (tenant, channel) = key.clone();
+            let ticket = self.tickets.open(Then::History {
+                connection,
+                request,
+                key,
+                after,
+            });
+            let ask = StoreRequest::ReadHistory {
+                tenant,
+                channel,
+                after,
+                limit,
+                newest: true,
+            };
+            return effects.store(ticket, ask);
+        };
+        let position = sequence.position();
+        let channel = name(&key);
+        let answer = Message::HistoryRead {
+            connection,
+            request,
+            channel,
+            position,
+            publications,
+        };
+        effects.send(connection.shard(), answer);
+    }
+
+    /// The store has told what is kept.
+    pub(super) fn on_history_rows(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        key: &ChannelKey,
+        after: u64,
+        result: Result<Vec<(u64, Content)>, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let channel = name(key);
+        let position = self.sequencer.get(key).and_then(Sequence::position);
+        let answer = match (result, position) {
+            (Ok(rows), Some(position)) => {
+                let since = Position {
+                    offset: after,
+                    ..position
+                };
+                let publications = chain(key, since, rows);
+                let position = Some(position);
+                Message::HistoryRead {
+                    connection,
+                    request,
+                    channel,
+                    position,
+                    publications,
+                }
+            }
+            (Ok(_), None) => {
+                let publications = Vec::new();
+                Message::HistoryRead {
+                    connection,
+                    request,
+                    channel,
+                    position,
+                    publications,
+                }
+            }
+            (Err(failure), _) => {
+                let reject = unavailable(&failure);
+                Message::Refused {
+                    connection,
+                    request,
+                    channel,
+                    attempt: None,
+                    reject,
+                }
+            }
+        };
+        effects.send(connection.shard(), answer);
+    }
+}
+
+/// The reply to a `history` request.
+pub(super) fn reply(
+    channel: ChannelName,
+    position: Option<Position>,
+    publications: &[Arc<Publication>],
+) -> Reply {
+    let publications = publications
+        .iter()
+        .map(|publication| kept(publication))
+        .collect();
+    Reply::History {
+        channel,
+        position,
+        publications,
+    }
+}
+
+fn kept(publication: &Publication) -> Kept {
+    Kept {
+        event: publication.event.as_str().to_owned(),
+        data: Arc::clone(&publication.data),
+        data_is_json: publication.data_is_json,
+        offsets: publication
+            .place
+            .map(|place| (place.offset, place.previous)),
+        time_ms: publication.time_ms,
+        user: publication.user,
+    }
+}

@@ -1,0 +1,318 @@
+//! Private messages: kept first, then sent to all connections of the user, removed when one of them acknowledges.
+
+use std::sync::Arc;
+
+use super::homes::Inbox;
+use super::tickets::Then;
+use super::{Shard, UserKey, rejected};
+use crate::effects::Counted;
+use crate::publication::Content;
+use crate::{
+    Answer, ConnectionId, Draft, Effects, InboxMessage, Message, Now, Reject, StoreAnswer,
+    StoreFailure, StoreRequest,
+};
+use cometql_protocol::ErrorCode;
+
+/// Messages that one read of the store fetches for a connection.
+const PAGE: u64 = 100;
+
+impl<T> Shard<T> {
+    pub(super) fn send_command(
+        &mut self,
+        now: Now,
+        key: UserKey,
+        draft: Draft,
+        token: T,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let (tenant, user) = key;
+        let content = draft.content(now);
+        let limit = self.limits.inbox_messages;
+        let append = StoreRequest::InboxAppend {
+            tenant,
+            user,
+            content: content.clone(),
+            limit,
+        };
+        let ticket = self.tickets.open(Then::InboxAppended {
+            key,
+            content,
+            token,
+        });
+        effects.store(ticket, append);
+    }
+
+    pub(super) fn on_inbox_appended(
+        &mut self,
+        key: UserKey,
+        content: Content,
+        token: T,
+        result: Result<StoreAnswer, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let answer = match result {
+            Ok(StoreAnswer::InboxOffset(offset)) => {
+                effects.count(Counted::InboxMessages, 1);
+                let reached = self.send_live(key, inbox_message(offset, content), effects);
+                Answer::Sent { offset, reached }
+            }
+            Ok(_) => Answer::Rejected(Reject::new(
+                ErrorCode::InboxFull,
+                format!(
+                    "{} messages wait for user {} already; none is dropped, so this one was not taken",
+                    self.limits.inbox_messages, key.1
+                ),
+            )),
+            Err(failure) => rejected(&failure),
+        };
+        effects.answer(token, answer);
+    }
+
+    pub(super) fn clear_inbox(
+        &mut self,
+        key: UserKey,
+        token: T,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let ticket = self.tickets.open(Then::InboxCleared(token));
+        let (tenant, user) = key;
+        effects.store(
+            ticket,
+            StoreRequest::InboxRemove {
+                tenant,
+                user,
+                up_to: u64::MAX,
+            },
+        );
+    }
+
+    pub(super) fn on_inbox_ack(
+        &mut self,
+        key: UserKey,
+        connection: ConnectionId,
+        request: u32,
+        up_to: u64,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let ticket = self.tickets.open(Then::InboxAcked {
+            key,
+            connection,
+            request,
+            up_to,
+        });
+        let (tenant, user) = key;
+        effects.store(
+            ticket,
+            StoreRequest::InboxRemove {
+                tenant,
+                user,
+                up_to,
+            },
+        );
+    }
+
+    /// The acknowledged messages are removed: tells the session, and sends the next page if one waits.
+    pub(super) fn on_inbox_acked(
+        &mut self,
+        key: UserKey,
+        connection: ConnectionId,
+        request: u32,
+        up_to: u64,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        effects.send(
+            connection.shard(),
+            Message::InboxAcked {
+                connection,
+                request,
+            },
+        );
+        let Some(device) = self.homes.device(key, connection) else {
+            return;
+        };
+        match device.inbox {
+            Inbox::More(sent) if up_to >= sent => {
+                device.inbox = Inbox::Reading;
+                self.read_inbox(key, connection, sent, effects);
+            }
+            Inbox::None | Inbox::Reading | Inbox::More(_) | Inbox::Live => {}
+        }
+    }
+
+    pub(super) fn read_inbox(
+        &mut self,
+        key: UserKey,
+        connection: ConnectionId,
+        after: u64,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let (tenant, user) = key;
+        let ticket = self.tickets.open(Then::InboxRead {
+            key,
+            connection,
+            limit: PAGE,
+        });
+        effects.store(
+            ticket,
+            StoreRequest::InboxRead {
+                tenant,
+                user,
+                after,
+                limit: PAGE,
+            },
+        );
+    }
+
+    /// A page of what waited. What was sent meanwhile is in it or comes later: the store answers in order.
+    pub(super) fn on_inbox_read(
+        &mut self,
+        key: UserKey,
+        connection: ConnectionId,
+        limit: u64,
+        messages: Vec<InboxMessage>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(device) = self.homes.device(key, connection) else {
+            return;
+        };
+        let fetched = messages.len();
+        let page = page(messages, self.limits.outbox_bytes / 2);
+        let last = page.last().map(|message| message.offset);
+        let more = page.len() < fetched || fetched as u64 == limit;
+        let by_write = device.acknowledges_by_write;
+        device.inbox = match last.filter(|_| more) {
+            Some(sent) => Inbox::More(sent),
+            None => Inbox::Live,
+        };
+        if let Some(last) = last {
+            effects.send(
+                connection.shard(),
+                Message::Inbox {
+                    connection,
+                    messages: page,
+                },
+            );
+            if by_write {
+                self.acknowledge_by_write(key, last, effects);
+            }
+        }
+        if by_write && more {
+            self.homes.more.push((key, connection));
+        }
+    }
+
+    /// Connections that acknowledge by writing get the next page at a tick, so that a page at a time is in the outbox.
+    pub(super) fn continue_inboxes(&mut self, effects: &mut impl Effects<Token = T>) {
+        for (key, connection) in std::mem::take(&mut self.homes.more) {
+            let Some(device) = self.homes.device(key, connection) else {
+                continue;
+            };
+            if let Inbox::More(sent) = device.inbox {
+                device.inbox = Inbox::Reading;
+                self.read_inbox(key, connection, sent, effects);
+            }
+        }
+    }
+
+    fn send_live(
+        &mut self,
+        key: UserKey,
+        message: Arc<InboxMessage>,
+        effects: &mut impl Effects<Token = T>,
+    ) -> u64 {
+        let Some(home) = self.homes.get(key) else {
+            return 0;
+        };
+        let mut reached = 0;
+        for device in home
+            .devices
+            .iter()
+            .filter(|device| device.inbox == Inbox::Live)
+        {
+            reached += 1;
+            let connection = device.connection;
+            let messages = vec![Arc::clone(&message)];
+            effects.send(
+                connection.shard(),
+                Message::Inbox {
+                    connection,
+                    messages,
+                },
+            );
+        }
+        let by_write = home
+            .devices
+            .iter()
+            .any(|device| device.acknowledges_by_write && device.inbox == Inbox::Live);
+        if by_write {
+            self.acknowledge_by_write(key, message.offset, effects);
+        }
+        reached
+    }
+
+    /// A write to the original's socket counts only if no connection of the user acknowledges by itself.
+    fn acknowledge_by_write(
+        &mut self,
+        key: UserKey,
+        up_to: u64,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(home) = self.homes.get(key) else {
+            return;
+        };
+        let acknowledges = home
+            .devices
+            .iter()
+            .any(|device| device.inbox != Inbox::None && !device.acknowledges_by_write);
+        if !acknowledges {
+            let (tenant, user) = key;
+            let ticket = self.tickets.open(Then::Nothing);
+            effects.store(
+                ticket,
+                StoreRequest::InboxRemove {
+                    tenant,
+                    user,
+                    up_to,
+                },
+            );
+        }
+    }
+}
+
+fn inbox_message(offset: u64, content: Content) -> Arc<InboxMessage> {
+    let Content {
+        id,
+        event,
+        data,
+        data_is_json,
+        time_ms,
+        user: _,
+        from_browser: _,
+    } = content;
+    Arc::new(InboxMessage {
+        id,
+        offset,
+        event,
+        data,
+        data_is_json,
+        time_ms,
+        waited: false,
+    })
+}
+
+/// The first messages that fit, at least one.
+fn page(messages: Vec<InboxMessage>, bytes: usize) -> Vec<Arc<InboxMessage>> {
+    let mut page = Vec::with_capacity(messages.len());
+    let mut used = 0;
+    for message in messages {
+        used += message.data.len() + 256;
+        if used > bytes && !page.is_empty() {
+            break;
+        }
+        page.push(Arc::new(InboxMessage {
+            waited: true,
+            ..message
+        }));
+    }
+    page
+}

@@ -1,0 +1,564 @@
+//! Where commands, messages and the store's answers go.
+
+use cometql_protocol::CloseCode;
+use cometql_protocol::wire::Reply;
+
+use super::connections::Session;
+use super::homes::{Device, Inbox};
+use super::tickets::{Origin, Then};
+use super::{ChannelKey, Input, Shard, history, rejected, unavailable};
+use crate::publication::Content;
+use crate::{
+    Answer, Command, ConnectionId, Disconnect, Effects, Message, Now, Push, StoreAnswer,
+    StoreFailure,
+};
+
+type Stored = Result<StoreAnswer, StoreFailure>;
+
+impl<T> Shard<T> {
+    pub(super) fn on_command(
+        &mut self,
+        now: Now,
+        command: Command,
+        token: T,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        if let Some(key) = sequenced_by_command(&command)
+            && !self.ready(now, &key, effects)
+        {
+            return self.defer(&key, Input::Command(command, token));
+        }
+        match command {
+            Command::Publish {
+                tenant,
+                channel,
+                draft,
+            } => {
+                let origin = Origin::Command(token);
+                self.publish(&(tenant, channel), draft.content(now), origin, effects);
+            }
+            Command::Send {
+                tenant,
+                user,
+                draft,
+            } => {
+                self.send_command(now, (tenant, user), draft, token, effects);
+            }
+            Command::ClearInbox { tenant, user } => {
+                self.clear_inbox((tenant, user), token, effects)
+            }
+            Command::SetHistory {
+                tenant,
+                channel,
+                length,
+            } => {
+                self.set_history((tenant, channel), Some(length), token, effects);
+            }
+            Command::RemoveHistory { tenant, channel } => {
+                self.set_history((tenant, channel), None, token, effects);
+            }
+            Command::ClearHistory { tenant, channel } => {
+                self.delete_history((tenant, channel), None, token, effects);
+            }
+            Command::DeletePublication {
+                tenant,
+                channel,
+                id,
+            } => {
+                self.delete_history((tenant, channel), Some(id), token, effects);
+            }
+        }
+    }
+
+    pub(super) fn on_message(
+        &mut self,
+        now: Now,
+        message: Message,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        if let Some(key) = sequenced_by_message(&message) {
+            if self.is_for_nobody(&key, &message) {
+                return;
+            }
+            if !self.ready(now, &key, effects) {
+                return self.defer(&key, Input::Message(message));
+            }
+            return self.on_sequencer_message(key, message, effects);
+        }
+        match message {
+            Message::UserOnline { .. }
+            | Message::UserOffline { .. }
+            | Message::InboxAck { .. }
+            | Message::StatusAsk { .. } => self.on_home_message(now, message, effects),
+            other => self.on_local_message(now, other, effects),
+        }
+    }
+
+    /// To the sequencer of a channel that is ready.
+    fn on_sequencer_message(
+        &mut self,
+        key: ChannelKey,
+        message: Message,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match message {
+            Message::Subscribe {
+                connection,
+                request,
+                attempt,
+                since,
+                may_read_history,
+                joins,
+                ..
+            } => self.on_subscribe(
+                key,
+                connection,
+                request,
+                attempt,
+                since,
+                may_read_history,
+                joins,
+                effects,
+            ),
+            Message::Unsubscribe {
+                connection, leaves, ..
+            } => {
+                self.on_unsubscribe(&key, connection, leaves, effects);
+            }
+            Message::Publish {
+                connection,
+                request,
+                content,
+                subscribed,
+                ..
+            } => {
+                let origin = Origin::Browser {
+                    connection,
+                    request,
+                    subscribed,
+                };
+                self.publish(&key, content, origin, effects);
+            }
+            Message::PublishInternal { content, .. } => {
+                self.publish(&key, content, Origin::Internal, effects);
+            }
+            Message::History {
+                connection,
+                request,
+                since,
+                limit,
+                ..
+            } => {
+                self.on_history(connection, request, key, since, limit, effects);
+            }
+            other => unreachable!("not for a sequencer: {other:?}"),
+        }
+    }
+
+    /// To the home of a user.
+    fn on_home_message(
+        &mut self,
+        now: Now,
+        message: Message,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match message {
+            Message::UserOnline {
+                connection,
+                tenant,
+                user,
+                inbox,
+                acknowledges_by_write,
+            } => {
+                let inbox = if inbox { Inbox::Reading } else { Inbox::None };
+                let device = Device {
+                    connection,
+                    inbox,
+                    acknowledges_by_write,
+                };
+                self.on_user_online(now, (tenant, user), device, effects);
+            }
+            Message::UserOffline {
+                connection,
+                tenant,
+                user,
+            } => {
+                self.on_user_offline(now, (tenant, user), connection, effects);
+            }
+            Message::InboxAck {
+                connection,
+                request,
+                tenant,
+                user,
+                up_to,
+            } => {
+                self.on_inbox_ack((tenant, user), connection, request, up_to, effects);
+            }
+            Message::StatusAsk {
+                connection,
+                request,
+                tenant,
+                user,
+            } => {
+                self.on_status_ask((tenant, user), connection, request, effects);
+            }
+            other => unreachable!("not for a home: {other:?}"),
+        }
+    }
+
+    /// To the owner of connections.
+    fn on_local_message(
+        &mut self,
+        now: Now,
+        message: Message,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match message {
+            Message::Deliver {
+                publication,
+                origin,
+            } => self.deliver(&publication, origin, effects),
+            Message::Subscribed {
+                connection,
+                request,
+                channel,
+                attempt,
+                position,
+                recovered,
+                replay,
+            } => self.on_subscribed(
+                now, connection, request, channel, attempt, position, recovered, &replay, effects,
+            ),
+            Message::Refused {
+                connection,
+                request,
+                channel,
+                attempt,
+                reject,
+            } => {
+                self.on_refused(connection, request, &channel, attempt, &reject, effects);
+            }
+            Message::Published {
+                connection,
+                request,
+                offset,
+                reached,
+            } => {
+                self.reply(
+                    connection,
+                    request,
+                    Reply::Published { offset, reached },
+                    effects,
+                );
+            }
+            Message::HistoryRead {
+                connection,
+                request,
+                channel,
+                position,
+                publications,
+            } => {
+                let reply = history::reply(channel, position, &publications);
+                self.reply(connection, request, reply, effects);
+            }
+            Message::Presence {
+                tenant,
+                channel,
+                joined,
+                member,
+                except,
+            } => {
+                self.deliver_presence(&(tenant, channel), joined, &member, except, effects);
+            }
+            Message::PresenceAsk {
+                connection,
+                gather,
+                tenant,
+                channel,
+                count_only,
+            } => {
+                self.on_presence_ask(connection, gather, &(tenant, channel), count_only, effects);
+            }
+            Message::PresenceTold {
+                gather,
+                members,
+                count,
+                ..
+            } => {
+                self.on_presence_told(gather, members, count, effects);
+            }
+            Message::Inbox {
+                connection,
+                messages,
+            } => {
+                if self.connections.get(connection).is_some() {
+                    for message in &messages {
+                        effects.push(connection, Push::Inbox(message));
+                    }
+                }
+            }
+            Message::InboxAcked {
+                connection,
+                request,
+            } => {
+                self.reply(connection, request, Reply::Acknowledged, effects);
+            }
+            Message::AckRefused {
+                connection,
+                request,
+                reject,
+            } => {
+                self.refuse(connection, request, &reject, None, effects);
+            }
+            Message::StatusTold {
+                connection,
+                request,
+                user,
+                last_seen,
+            } => {
+                self.reply(
+                    connection,
+                    request,
+                    Reply::UserStatus { user, last_seen },
+                    effects,
+                );
+            }
+            Message::Disconnect(which) => self.disconnect(&which, effects),
+            other => unreachable!("not for an owner of connections: {other:?}"),
+        }
+    }
+
+    pub(super) fn on_stored(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Stored,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match self.tickets.close(ticket) {
+            Then::Opened(key) => {
+                let position = result.map(|answer| match answer {
+                    StoreAnswer::Channel { position } => position,
+                    other => unreachable!("OpenChannel is answered by a position, not {other:?}"),
+                });
+                self.on_opened(now, &key, position, effects);
+            }
+            Then::Appended {
+                key,
+                offset,
+                content,
+                origin,
+            } => {
+                self.on_appended(&key, offset, content, origin, result.map(drop), effects);
+            }
+            Then::History {
+                connection,
+                request,
+                key,
+                after,
+            } => {
+                self.on_history_rows(connection, request, &key, after, rows(result), effects);
+            }
+            Then::Replay(replay) => self.on_replay(replay, rows(result), effects),
+            Then::SettingStored { key, length, token } => {
+                self.on_setting_stored(&key, length, token, changed(result), effects);
+            }
+            Then::HistoryDeleted { key, id, token } => {
+                self.on_history_deleted(&key, id, token, changed(result), effects);
+            }
+            Then::InboxAppended {
+                key,
+                content,
+                token,
+            } => {
+                self.on_inbox_appended(key, content, token, result, effects);
+            }
+            Then::InboxRead {
+                key,
+                connection,
+                limit,
+            } => {
+                let messages = match result {
+                    Ok(StoreAnswer::Inbox(messages)) => messages,
+                    Ok(_) | Err(_) => Vec::new(),
+                };
+                self.on_inbox_read(key, connection, limit, messages, effects);
+            }
+            Then::InboxAcked {
+                key,
+                connection,
+                request,
+                up_to,
+            } => match result {
+                Ok(_) => self.on_inbox_acked(key, connection, request, up_to, effects),
+                Err(failure) => {
+                    let reject = unavailable(&failure);
+                    effects.send(
+                        connection.shard(),
+                        Message::AckRefused {
+                            connection,
+                            request,
+                            reject,
+                        },
+                    );
+                }
+            },
+            Then::InboxCleared(token) => {
+                let answer = match changed(result) {
+                    Ok(rows) => Answer::Done { rows },
+                    Err(failure) => rejected(&failure),
+                };
+                effects.answer(token, answer);
+            }
+            Then::LastSeen {
+                connection,
+                request,
+                user,
+            } => {
+                let last_seen = match result {
+                    Ok(StoreAnswer::LastSeen(time)) => Some(time.unwrap_or(0)),
+                    Ok(_) | Err(_) => Some(0),
+                };
+                let told = Message::StatusTold {
+                    connection,
+                    request,
+                    user,
+                    last_seen,
+                };
+                effects.send(connection.shard(), told);
+            }
+            Then::UserData {
+                connection,
+                request,
+                user,
+            } => match result {
+                Ok(StoreAnswer::UserData(data)) => {
+                    self.reply(connection, request, Reply::UserData { user, data }, effects);
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    self.refuse(connection, request, &unavailable(&failure), None, effects);
+                }
+            },
+            Then::Member {
+                connection,
+                request,
+            } => {
+                self.on_member(now, connection, request, result, effects);
+            }
+            Then::Nothing => {}
+        }
+    }
+
+    fn reply(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        reply: Reply,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        if self.connections.get(connection).is_some() {
+            effects.reply(connection, request, reply);
+        }
+    }
+
+    fn disconnect(&mut self, which: &Disconnect, effects: &mut impl Effects<Token = T>) {
+        let code = match which {
+            Disconnect::User { .. } | Disconnect::Token { .. } => CloseCode::Revoked,
+            Disconnect::Connection { .. } => CloseCode::Killed,
+        };
+        for session in self
+            .connections
+            .iter()
+            .filter(|session| session.is_meant(which))
+        {
+            effects.close(session.id, code);
+        }
+    }
+
+    /// Closes sessions whose token has ended.
+    pub(super) fn close_expired(&mut self, now: Now, effects: &mut impl Effects<Token = T>) {
+        while let Some((expires, connection)) = self.connections.expiries.first().copied() {
+            if expires > now.seconds() {
+                return;
+            }
+            self.connections.expiries.remove(&(expires, connection));
+            effects.close(connection, CloseCode::TokenExpired);
+        }
+    }
+
+    /// A status that no subscriber can see and no position can miss needs no channel.
+    fn is_for_nobody(&self, key: &ChannelKey, message: &Message) -> bool {
+        use crate::permission::Retention;
+        matches!(message, Message::PublishInternal { .. })
+            && self.sequencer.get(key).is_none()
+            && !matches!(self.retention(key), Retention::Durable { .. })
+    }
+}
+
+impl Session {
+    /// Whether this is one of the sessions to close.
+    pub(super) fn is_meant(&self, which: &Disconnect) -> bool {
+        let own = self.settings.tenant;
+        match which {
+            Disconnect::User { tenant, user } => own == *tenant && self.user() == Some(*user),
+            Disconnect::Token { tenant, digest } => {
+                own == *tenant && self.identity().token_digest.as_ref() == Some(digest)
+            }
+            Disconnect::Connection { tenant, connection } => {
+                tenant.is_none_or(|tenant| own == tenant) && self.id == *connection
+            }
+        }
+    }
+}
+
+fn sequenced_by_command(command: &Command) -> Option<ChannelKey> {
+    match command {
+        Command::Publish {
+            tenant, channel, ..
+        }
+        | Command::ClearHistory { tenant, channel }
+        | Command::DeletePublication {
+            tenant, channel, ..
+        } => Some((*tenant, channel.clone())),
+        Command::Send { .. }
+        | Command::ClearInbox { .. }
+        | Command::SetHistory { .. }
+        | Command::RemoveHistory { .. } => None,
+    }
+}
+
+fn sequenced_by_message(message: &Message) -> Option<ChannelKey> {
+    match message {
+        Message::Subscribe {
+            tenant, channel, ..
+        }
+        | Message::Unsubscribe {
+            tenant, channel, ..
+        }
+        | Message::Publish {
+            tenant, channel, ..
+        }
+        | Message::PublishInternal {
+            tenant, channel, ..
+        }
+        | Message::History {
+            tenant, channel, ..
+        } => Some((*tenant, channel.clone())),
+        _ => None,
+    }
+}
+
+fn rows(result: Stored) -> Result<Vec<(u64, Content)>, StoreFailure> {
+    result.map(|answer| match answer {
+        StoreAnswer::History(rows) => rows,
+        other => unreachable!("ReadHistory is answered by rows, not {other:?}"),
+    })
+}
+
+fn changed(result: Stored) -> Result<u64, StoreFailure> {
+    result.map(|answer| match answer {
+        StoreAnswer::Changed(rows) => rows,
+        other => unreachable!("a change is answered by a number of rows, not {other:?}"),
+    })
+}

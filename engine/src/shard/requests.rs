@@ -1,0 +1,599 @@
+//! What browsers ask, in the order in which each asks it.
+
+use cometql_protocol::wire::{
+    Connect, History, Publish, Reply, Request, RequestBody, is_json_container,
+};
+use cometql_protocol::{ChannelName, ErrorCode, EventName, UserId};
+
+use super::connections::Session;
+use super::publish::random_id;
+use super::tickets::Then;
+use super::{ChannelKey, Shard};
+use crate::effects::Counted;
+use crate::permission::{Action, Decision};
+use crate::publication::Content;
+use crate::{
+    ConnectionId, Credentials, Effects, Identity, Message, Now, Reject, StoreAnswer, StoreFailure,
+    StoreRequest,
+};
+
+/// Whether the channel's list of members was asked already, and granted the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Membership {
+    Unasked,
+    Granted,
+}
+
+/// What may stand between a request and its being done.
+enum Halt {
+    Refused(Reject),
+    /// `pipes_members` must be asked for this channel.
+    AskMembers(ChannelName),
+}
+
+impl From<Reject> for Halt {
+    fn from(reject: Reject) -> Self {
+        Self::Refused(reject)
+    }
+}
+
+impl<T> Shard<T> {
+    pub(super) fn on_request(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: Request,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let limit = self.limits.pending_requests;
+        let Some(session) = self.connections.get_mut(connection) else {
+            return;
+        };
+        match &mut session.parked {
+            None => self.carry_out(now, connection, request, Membership::Unasked, effects),
+            Some(parked) if parked.len() < limit => parked.push_back(request),
+            Some(_) => {
+                let message = format!("{limit} requests of this session wait already");
+                let reject = Reject::new(ErrorCode::RateLimited, message);
+                self.refuse(connection, request.id, &reject, None, effects);
+            }
+        }
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        reject: &Reject,
+        channel: Option<&str>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        effects.count(Counted::Refusals, 1);
+        if self.connections.get(connection).is_some() {
+            effects.refuse(connection, request, reject, channel);
+        }
+    }
+
+    pub(super) fn on_closed(
+        &mut self,
+        connection: ConnectionId,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.remove(connection) else {
+            return;
+        };
+        let tenant = session.settings.tenant;
+        // The user is offline before it leaves its channels: the order of the original.
+        if let Some(user) = session.user() {
+            effects.send(
+                self.home_of((tenant, user)),
+                Message::UserOffline {
+                    connection,
+                    tenant,
+                    user,
+                },
+            );
+        }
+        for subscription in &session.subscriptions {
+            self.end_subscription(connection, *subscription, session.member(), effects);
+        }
+    }
+
+    pub(super) fn on_authenticated(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: u32,
+        result: Result<Identity, Reject>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match result {
+            Ok(identity) => self.identified(connection, request, identity, effects),
+            Err(reject) => self.refuse(connection, request, &reject, None, effects),
+        }
+        self.unpark(now, connection, effects);
+    }
+
+    fn identified(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        identity: Identity,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.get(connection) else {
+            return;
+        };
+        let refreshes = session.is_identified();
+        if refreshes && session.user() != identity.user {
+            let reject = Reject::new(
+                ErrorCode::Unauthorized,
+                "a refresh keeps the user; connect anew for another",
+            );
+            return self.refuse(connection, request, &reject, None, effects);
+        }
+        let (user, expires) = (identity.user, identity.expires);
+        let (tenant, legacy) = (session.settings.tenant, session.settings.legacy);
+        let inbox = session.inbox || legacy;
+        self.connections.identify(connection, identity);
+        if refreshes {
+            return effects.reply(connection, request, Reply::Refreshed { expires });
+        }
+        effects.reply(
+            connection,
+            request,
+            Reply::Connected {
+                session: connection.number(),
+                user,
+                expires,
+            },
+        );
+        if let Some(user) = user {
+            let to = self.home_of((tenant, user));
+            let acknowledges_by_write = legacy;
+            effects.send(
+                to,
+                Message::UserOnline {
+                    connection,
+                    tenant,
+                    user,
+                    inbox,
+                    acknowledges_by_write,
+                },
+            );
+        }
+    }
+
+    /// The store has told whether the user of a parked session is a member: only then its request goes on.
+    pub(super) fn on_member(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: Request,
+        result: Result<StoreAnswer, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let id = request.id;
+        match result {
+            Ok(StoreAnswer::Member(true)) => {
+                self.carry_out(now, connection, request, Membership::Granted, effects);
+            }
+            Ok(_) => {
+                let message = "only users that pipes_members lists for the channel may";
+                let reject = Reject::new(ErrorCode::PermissionDenied, message);
+                self.refuse(connection, id, &reject, None, effects);
+            }
+            Err(failure) => {
+                self.refuse(connection, id, &super::unavailable(&failure), None, effects)
+            }
+        }
+        self.unpark(now, connection, effects);
+    }
+
+    /// Carries out what waited, until something parks the session again.
+    fn unpark(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return;
+        };
+        let Some(mut waiting) = session.parked.take() else {
+            return;
+        };
+        while let Some(request) = waiting.pop_front() {
+            self.carry_out(now, connection, request, Membership::Unasked, effects);
+            let Some(session) = self.connections.get_mut(connection) else {
+                return;
+            };
+            if let Some(parked) = &mut session.parked {
+                parked.append(&mut waiting);
+                return;
+            }
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: Request,
+        membership: Membership,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match self.attempt(now, connection, &request, membership, effects) {
+            Ok(()) => {}
+            Err(Halt::Refused(reject)) => {
+                let channel = channel_of(&request.body);
+                self.refuse(connection, request.id, &reject, channel, effects);
+            }
+            Err(Halt::AskMembers(channel)) => {
+                self.ask_members(connection, request, channel, effects)
+            }
+        }
+    }
+
+    fn ask_members(
+        &mut self,
+        connection: ConnectionId,
+        request: Request,
+        channel: ChannelName,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return;
+        };
+        let tenant = session.settings.tenant;
+        let user = session.user().expect("only logged-in users may be members");
+        session.parked = Some(Box::default());
+        let ticket = self.tickets.open(Then::Member {
+            connection,
+            request,
+        });
+        effects.store(
+            ticket,
+            StoreRequest::IsMember {
+                tenant,
+                channel,
+                user,
+            },
+        );
+    }
+
+    fn attempt(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: &Request,
+        membership: Membership,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Halt> {
+        let id = request.id;
+        let Some(session) = self.connections.get(connection) else {
+            return Ok(());
+        };
+        let tenant = session.settings.tenant;
+        match &request.body {
+            RequestBody::Connect(connect) => self.connect(connection, id, connect, effects)?,
+            RequestBody::Refresh { token } => self.refresh(connection, id, token, effects)?,
+            RequestBody::Subscribe(subscribe) => {
+                let key =
+                    self.granted(session, &subscribe.channel, Action::Subscribe, membership)?;
+                self.subscribe(connection, id, key.1, subscribe, effects)?;
+            }
+            RequestBody::Unsubscribe { channel } => {
+                let channel = parse(channel)?;
+                if !self.unsubscribe(connection, &channel, effects) {
+                    let message = "this session is not subscribed to that channel";
+                    return Err(Reject::new(ErrorCode::NotSubscribed, message).into());
+                }
+                effects.reply(connection, id, Reply::Unsubscribed { channel });
+            }
+            RequestBody::Publish(publish) => {
+                self.publish_request(now, connection, id, publish, membership, effects)?;
+            }
+            RequestBody::Presence { channel } => {
+                let key = self.granted(session, channel, Action::Presence, membership)?;
+                self.ask_presence(connection, id, &key, false, effects);
+            }
+            RequestBody::PresenceCount { channel } => {
+                let key = self.granted(session, channel, Action::PresenceCount, membership)?;
+                self.ask_presence(connection, id, &key, true, effects);
+            }
+            RequestBody::History(history) => {
+                let key = self.granted(session, &history.channel, Action::History, membership)?;
+                self.ask_history(connection, id, key, history, effects);
+            }
+            RequestBody::Ack { offset } => {
+                let user = session.user().ok_or_else(login_required)?;
+                let up_to = *offset;
+                let ack = Message::InboxAck {
+                    connection,
+                    request: id,
+                    tenant,
+                    user,
+                    up_to,
+                };
+                effects.send(self.home_of((tenant, user)), ack);
+            }
+            RequestBody::UserData { user } => self.user_data(connection, id, *user, effects)?,
+            RequestBody::UserStatus { user } => {
+                let user = user_id(*user)?;
+                let ask = Message::StatusAsk {
+                    connection,
+                    request: id,
+                    tenant,
+                    user,
+                };
+                effects.send(self.home_of((tenant, user)), ask);
+            }
+            RequestBody::Ping => effects.reply(connection, id, Reply::Pong),
+        }
+        Ok(())
+    }
+
+    fn connect(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        connect: &Connect,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        if session.is_identified() || !session.subscriptions.is_empty() {
+            let message = "connect comes once, before anything else; use refresh for a newer token";
+            return Err(Reject::new(ErrorCode::BadRequest, message));
+        }
+        if let Some(uuid) = &connect.uuid {
+            if uuid.len() > 64 {
+                return Err(Reject::new(
+                    ErrorCode::TooLarge,
+                    "uuid has at most 64 bytes",
+                ));
+            }
+            session.info.uuid = uuid.as_str().into();
+        }
+        session.inbox = connect.inbox;
+        if connect.token.is_none() && connect.user.is_none() && connect.hash.is_none() {
+            let session = connection.number();
+            effects.reply(
+                connection,
+                request,
+                Reply::Connected {
+                    session,
+                    user: None,
+                    expires: None,
+                },
+            );
+            return Ok(());
+        }
+        session.parked = Some(Box::default());
+        let credentials = Credentials {
+            tenant: session.settings.tenant,
+            connect: connect.clone(),
+            legacy: session.settings.legacy,
+            refresh: false,
+        };
+        effects.authenticate(connection, request, credentials);
+        Ok(())
+    }
+
+    fn refresh(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        token: &str,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        if !session.is_identified() {
+            let message = "this session has not logged in; send connect with the token";
+            return Err(Reject::new(ErrorCode::BadRequest, message));
+        }
+        session.parked = Some(Box::default());
+        let credentials = Credentials {
+            tenant: session.settings.tenant,
+            connect: Connect {
+                token: Some(token.to_owned()),
+                ..Connect::default()
+            },
+            legacy: session.settings.legacy,
+            refresh: true,
+        };
+        effects.authenticate(connection, request, credentials);
+        Ok(())
+    }
+
+    fn publish_request(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: u32,
+        publish: &Publish,
+        membership: Membership,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Halt> {
+        let (name, hidden) = match publish.channel.strip_prefix('@') {
+            Some(name) => (name, true),
+            None => (publish.channel.as_str(), false),
+        };
+        let event = EventName::parse(&publish.event)
+            .map_err(|error| Reject::new(ErrorCode::BadName, format!("the event name {error}")))?;
+        let Some(session) = self.connections.get(connection) else {
+            return Ok(());
+        };
+        let (tenant, channel) = self.granted(session, name, Action::Publish, membership)?;
+        let behaviour = self.rules.behaviour(tenant, name);
+        let limit = behaviour
+            .publication_bytes
+            .unwrap_or(self.limits.browser_publication_bytes);
+        if publish.data.len() > limit {
+            let message = format!(
+                "the payload has {} bytes; {limit} are allowed",
+                publish.data.len()
+            );
+            return Err(Reject::new(ErrorCode::TooLarge, message).into());
+        }
+        let rate = behaviour.publish_rate.unwrap_or(self.limits.publish_rate);
+        let burst = self.limits.publish_burst.max(rate);
+        let subscribed = self.is_active(session, &(tenant, channel.clone()));
+        let user = session.user().filter(|_| !hidden);
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        if !session.publish_bucket.take(now, rate, burst) {
+            let message = format!("this session may publish {rate} times a second");
+            return Err(Reject::new(ErrorCode::RateLimited, message).into());
+        }
+        let content = Content {
+            id: random_id(effects),
+            event,
+            data: publish.data.as_str().into(),
+            data_is_json: is_json_container(&publish.data),
+            time_ms: now.0,
+            user,
+            from_browser: true,
+        };
+        let to = self.sequencer_of(tenant, &channel);
+        effects.send(
+            to,
+            Message::Publish {
+                connection,
+                request,
+                tenant,
+                channel,
+                content,
+                subscribed,
+            },
+        );
+        Ok(())
+    }
+
+    fn user_data(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        user: u64,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let user = user_id(user)?;
+        let Some(session) = self.connections.get(connection) else {
+            return Ok(());
+        };
+        if !self.rules.may_read_user_data(session.identity(), user) {
+            let message = "the rule user_data does not let this session read that user's data";
+            return Err(Reject::new(ErrorCode::PermissionDenied, message));
+        }
+        let tenant = session.settings.tenant;
+        let ticket = self.tickets.open(Then::UserData {
+            connection,
+            request,
+            user,
+        });
+        effects.store(ticket, StoreRequest::UserData { tenant, user });
+        Ok(())
+    }
+
+    fn ask_history(
+        &self,
+        connection: ConnectionId,
+        request: u32,
+        (tenant, channel): ChannelKey,
+        history: &History,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let page = self.limits.history_page;
+        let limit = history
+            .limit
+            .map_or(page, |limit| u64::from(limit).min(page));
+        let to = self.sequencer_of(tenant, &channel);
+        let since = history.since;
+        effects.send(
+            to,
+            Message::History {
+                connection,
+                request,
+                tenant,
+                channel,
+                since,
+                limit,
+            },
+        );
+    }
+
+    fn is_active(&self, session: &Session, key: &ChannelKey) -> bool {
+        let at = self
+            .locals
+            .find(key)
+            .and_then(|local| session.subscription(local));
+        at.is_some_and(|at| session.subscriptions[at].state != super::connections::State::Pending)
+    }
+
+    /// The channel, if the session may do that to it.
+    fn granted(
+        &self,
+        session: &Session,
+        channel: &str,
+        action: Action,
+        membership: Membership,
+    ) -> Result<ChannelKey, Halt> {
+        let tenant = session.settings.tenant;
+        let name = parse(channel)?;
+        if !self.rules.allows_name(tenant, &name) {
+            let message = "the channel name has one of . : / and no configured rule matches it";
+            return Err(Reject::new(ErrorCode::BadName, message).into());
+        }
+        match self
+            .rules
+            .decide(tenant, session.identity(), channel, action)
+        {
+            Decision::Allow => Ok((tenant, name)),
+            Decision::AskMembers if membership == Membership::Granted => Ok((tenant, name)),
+            Decision::AskMembers => Err(Halt::AskMembers(name)),
+            Decision::Deny => Err(self
+                .rules
+                .refusal(tenant, session.identity(), channel, action)
+                .into()),
+        }
+    }
+}
+
+fn parse(channel: &str) -> Result<ChannelName, Reject> {
+    ChannelName::parse(channel)
+        .map_err(|error| Reject::new(ErrorCode::BadName, format!("the channel name {error}")))
+}
+
+fn user_id(number: u64) -> Result<UserId, Reject> {
+    UserId::new(number)
+        .ok_or_else(|| Reject::new(ErrorCode::BadRequest, "a user id is 1 to 2^53 - 1"))
+}
+
+fn login_required() -> Reject {
+    Reject::new(
+        ErrorCode::LoginRequired,
+        "only logged-in users have an inbox",
+    )
+}
+
+fn channel_of(body: &RequestBody) -> Option<&str> {
+    match body {
+        RequestBody::Subscribe(subscribe) => Some(&subscribe.channel),
+        RequestBody::Publish(publish) => Some(&publish.channel),
+        RequestBody::History(history) => Some(&history.channel),
+        RequestBody::Unsubscribe { channel }
+        | RequestBody::Presence { channel }
+        | RequestBody::PresenceCount { channel } => Some(channel),
+        RequestBody::Connect(_)
+        | RequestBody::Refresh { .. }
+        | RequestBody::Ack { .. }
+        | RequestBody::UserData { .. }
+        | RequestBody::UserStatus { .. }
+        | RequestBody::Ping => None,
+    }
+}

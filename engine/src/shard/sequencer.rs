@@ -1,0 +1,447 @@
+//! The channels that a shard puts in order: offsets, recent history, and which shards have subscribers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use cometql_protocol::wire::{Epoch, Position};
+use foldhash::fast::FixedState;
+use smallvec::SmallVec;
+
+use super::tickets::Then;
+use super::{ChannelKey, Input, Shard, unavailable};
+use crate::permission::Retention;
+use crate::{
+    Answer, Effects, Limits, Message, Now, Publication, Reject, ShardId, StoreFailure, StoreRequest,
+};
+
+/// All channels that this shard sequences and that are in use.
+pub(super) struct Sequencer<T> {
+    channels: HashMap<ChannelKey, Sequence<T>, FixedState>,
+    /// `pipes_settings`: publications that a channel keeps on disk.
+    pub(super) settings: HashMap<ChannelKey, u64, FixedState>,
+    /// Every publication in a window, oldest first: by age and by budget the oldest of all goes first.
+    kept: VecDeque<Mark>,
+    kept_bytes: usize,
+    /// When to look whether a channel is still in use, soonest first.
+    look: VecDeque<(u64, ChannelKey)>,
+}
+
+/// One channel in order.
+pub(super) struct Sequence<T> {
+    pub(super) retention: Retention,
+    state: State<T>,
+    pub(super) epoch: Epoch,
+    /// The last offset given out.
+    pub(super) offset: u64,
+    /// The last offset delivered; behind `offset` while the store writes.
+    pub(super) delivered: u64,
+    /// The window holds every delivered publication with a larger offset.
+    pub(super) floor: u64,
+    pub(super) window: VecDeque<Arc<Publication>>,
+    /// Appends that the store has not answered.
+    pub(super) appending: u32,
+    /// Subscriptions per shard, those that wait for their answer included.
+    pub(super) interested: SmallVec<[(ShardId, u32); 2]>,
+    used_ms: u64,
+}
+
+enum State<T> {
+    Ready,
+    /// The store was asked; these inputs wait for it.
+    Opening(Vec<Input<T>>),
+    /// The store failed; the next input asks again.
+    Closed,
+}
+
+struct Mark {
+    at_ms: u64,
+    key: ChannelKey,
+    offset: u64,
+    bytes: usize,
+}
+
+impl<T> Default for Sequencer<T> {
+    fn default() -> Self {
+        Self {
+            channels: HashMap::default(),
+            settings: HashMap::default(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            look: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Sequencer<T> {
+    pub(super) fn get(&self, key: &ChannelKey) -> Option<&Sequence<T>> {
+        self.channels.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &ChannelKey) -> Option<&mut Sequence<T>> {
+        self.channels.get_mut(key)
+    }
+
+    /// The channel that `Shard::ready` said is ready.
+    pub(super) fn ready(&mut self, key: &ChannelKey) -> &mut Sequence<T> {
+        self.channels
+            .get_mut(key)
+            .expect("a channel that is ready exists until a tick forgets it")
+    }
+
+    pub(super) fn keys(&self) -> Vec<ChannelKey> {
+        self.channels.keys().cloned().collect()
+    }
+
+    /// Puts a delivered publication into its channel's window, and lets go what exceeds the limits.
+    pub(super) fn keep(
+        &mut self,
+        key: &ChannelKey,
+        publication: &Arc<Publication>,
+        limits: &Limits,
+    ) {
+        let Some(sequence) = self.channels.get_mut(key) else {
+            return;
+        };
+        let bytes = weight(publication);
+        sequence.window.push_back(Arc::clone(publication));
+        self.kept_bytes += bytes;
+        self.kept.push_back(Mark {
+            at_ms: publication.time_ms,
+            key: key.clone(),
+            offset: publication.offset(),
+            bytes,
+        });
+        if sequence.window.len() > limits.window_publications {
+            sequence.let_go();
+        }
+        while self.kept_bytes > limits.window_bytes_per_shard && self.kept.len() > 1 {
+            self.let_oldest_go();
+        }
+    }
+
+    fn let_oldest_go(&mut self) {
+        let Some(mark) = self.kept.pop_front() else {
+            return;
+        };
+        self.kept_bytes -= mark.bytes;
+        let Some(sequence) = self.channels.get_mut(&mark.key) else {
+            return;
+        };
+        if sequence
+            .window
+            .front()
+            .is_some_and(|oldest| oldest.offset() == mark.offset)
+        {
+            sequence.let_go();
+        }
+    }
+}
+
+/// What a kept publication costs: its payload and about as much as its structures take.
+fn weight(publication: &Publication) -> usize {
+    2 * publication.data.len() + 256
+}
+
+impl<T> Sequence<T> {
+    /// Where the channel is, as subscribers know it.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self.retention {
+            Retention::Ephemeral => None,
+            Retention::Window | Retention::Durable { .. } => Some(Position {
+                epoch: self.epoch,
+                offset: self.delivered,
+            }),
+        }
+    }
+
+    pub(super) fn join(&mut self, shard: ShardId) {
+        match self
+            .interested
+            .iter_mut()
+            .find(|(interested, _)| *interested == shard)
+        {
+            Some((_, count)) => *count += 1,
+            None => self.interested.push((shard, 1)),
+        }
+    }
+
+    pub(super) fn leave(&mut self, shard: ShardId) {
+        let Some(at) = self
+            .interested
+            .iter()
+            .position(|(interested, _)| *interested == shard)
+        else {
+            return;
+        };
+        self.interested[at].1 -= 1;
+        if self.interested[at].1 == 0 {
+            self.interested.swap_remove(at);
+        }
+    }
+
+    /// Forgets what the window holds: it begins anew behind the last delivered publication.
+    pub(super) fn clear_window(&mut self) {
+        self.window.clear();
+        self.floor = self.delivered;
+    }
+
+    fn let_go(&mut self) {
+        if let Some(oldest) = self.window.pop_front() {
+            self.floor = oldest.offset();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let in_use = matches!(self.state, State::Opening(_)) || self.appending > 0;
+        self.interested.is_empty() && self.window.is_empty() && !in_use
+    }
+}
+
+impl<T> Shard<T> {
+    /// Whether the channel can take inputs now. Makes it if it is new; a durable one asks the store first, and then
+    /// the caller defers its input.
+    pub(super) fn ready(
+        &mut self,
+        now: Now,
+        key: &ChannelKey,
+        effects: &mut impl Effects<Token = T>,
+    ) -> bool {
+        if let Some(sequence) = self.sequencer.channels.get_mut(key) {
+            sequence.used_ms = now.0;
+            match sequence.state {
+                State::Ready => return true,
+                State::Opening(_) => return false,
+                State::Closed => {}
+            }
+        } else {
+            self.create(now, key, effects);
+            if !self.is_durable(key) {
+                return true;
+            }
+        }
+        self.open_durable(key, effects);
+        false
+    }
+
+    /// Keeps an input for when the store has opened the channel.
+    pub(super) fn defer(&mut self, key: &ChannelKey, input: Input<T>) {
+        match &mut self.sequencer.ready(key).state {
+            State::Opening(waiting) => waiting.push(input),
+            State::Ready | State::Closed => {
+                unreachable!("only a channel that is being opened defers")
+            }
+        }
+    }
+
+    pub(super) fn on_opened(
+        &mut self,
+        now: Now,
+        key: &ChannelKey,
+        result: Result<Position, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(sequence) = self.sequencer.get_mut(key) else {
+            return;
+        };
+        let next = if result.is_ok() {
+            State::Ready
+        } else {
+            State::Closed
+        };
+        let State::Opening(waiting) = std::mem::replace(&mut sequence.state, next) else {
+            return;
+        };
+        match result {
+            Ok(position) => {
+                sequence.stand_at(position);
+                for input in waiting {
+                    self.handle(now, input, effects);
+                }
+            }
+            Err(failure) => {
+                for input in waiting {
+                    self.refuse_input(now, input, &unavailable(&failure), effects);
+                }
+            }
+        }
+    }
+
+    /// Applies settings and rules as they are now to a channel that is in use.
+    pub(super) fn review(&mut self, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
+        let retention = self.retention(key);
+        let Some(sequence) = self.sequencer.get_mut(key) else {
+            return;
+        };
+        let was_durable = matches!(sequence.retention, Retention::Durable { .. });
+        sequence.retention = retention;
+        if matches!(retention, Retention::Durable { .. }) && !was_durable {
+            self.open_durable(key, effects);
+        }
+    }
+
+    pub(super) fn forget_old_publications(&mut self, now: Now) {
+        let horizon = now.0.saturating_sub(self.limits.window_ms);
+        while self
+            .sequencer
+            .kept
+            .front()
+            .is_some_and(|mark| mark.at_ms < horizon)
+        {
+            self.sequencer.let_oldest_go();
+        }
+    }
+
+    /// A channel that nobody used for the window's time is forgotten: nobody can hold a position in it that the window
+    /// could still serve.
+    pub(super) fn forget_idle_channels(&mut self, now: Now) {
+        while self
+            .sequencer
+            .look
+            .front()
+            .is_some_and(|(at, _)| *at <= now.0)
+        {
+            let Some((_, key)) = self.sequencer.look.pop_front() else {
+                return;
+            };
+            let Some(sequence) = self.sequencer.channels.get(&key) else {
+                continue;
+            };
+            let unused = sequence.used_ms + self.limits.window_ms <= now.0;
+            if unused && sequence.is_idle() {
+                self.sequencer.channels.remove(&key);
+            } else {
+                self.sequencer
+                    .look
+                    .push_back((now.0 + self.limits.window_ms, key));
+            }
+        }
+    }
+
+    fn create(&mut self, now: Now, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
+        let sequence = Sequence {
+            retention: self.retention(key),
+            state: State::Ready,
+            epoch: Epoch(effects.random()),
+            offset: 0,
+            delivered: 0,
+            floor: 0,
+            window: VecDeque::new(),
+            appending: 0,
+            interested: SmallVec::new(),
+            used_ms: now.0,
+        };
+        self.sequencer.channels.insert(key.clone(), sequence);
+        self.sequencer
+            .look
+            .push_back((now.0 + self.limits.window_ms, key.clone()));
+    }
+
+    fn open_durable(&mut self, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
+        let sequence = self.sequencer.ready(key);
+        sequence.state = State::Opening(Vec::new());
+        let (tenant, channel) = key.clone();
+        let new_epoch = sequence.epoch;
+        let ticket = self.tickets.open(Then::Opened(key.clone()));
+        effects.store(
+            ticket,
+            StoreRequest::OpenChannel {
+                tenant,
+                channel,
+                new_epoch,
+            },
+        );
+    }
+
+    fn is_durable(&self, key: &ChannelKey) -> bool {
+        let retention = self.sequencer.get(key).map(|sequence| sequence.retention);
+        matches!(retention, Some(Retention::Durable { .. }))
+    }
+
+    /// What the channel keeps: `pipes_settings` first, then the rules.
+    pub(super) fn retention(&self, key: &ChannelKey) -> Retention {
+        let by_rule = self.rules.behaviour(key.0, key.1.as_str()).retention;
+        let length = self.sequencer.settings.get(key).copied().unwrap_or(0);
+        match (length, by_rule) {
+            (0, by_rule) => by_rule,
+            (publications, Retention::Durable { age_ms, .. }) => Retention::Durable {
+                publications,
+                age_ms,
+            },
+            (publications, _) => Retention::Durable {
+                publications,
+                age_ms: u64::MAX,
+            },
+        }
+    }
+
+    /// Answers an input that waited for a channel that can't be opened.
+    fn refuse_input(
+        &mut self,
+        now: Now,
+        input: Input<T>,
+        reject: &Reject,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let reject = reject.clone();
+        match input {
+            Input::Command(_, token) => effects.answer(token, Answer::Rejected(reject)),
+            Input::Message(Message::Subscribe {
+                connection,
+                request,
+                channel,
+                attempt,
+                ..
+            }) => {
+                let attempt = Some(attempt);
+                let refused = Message::Refused {
+                    connection,
+                    request,
+                    channel,
+                    attempt,
+                    reject,
+                };
+                effects.send(connection.shard(), refused);
+            }
+            Input::Message(
+                Message::Publish {
+                    connection,
+                    request,
+                    channel,
+                    ..
+                }
+                | Message::History {
+                    connection,
+                    request,
+                    channel,
+                    ..
+                },
+            ) => {
+                let refused = Message::Refused {
+                    connection,
+                    request,
+                    channel,
+                    attempt: None,
+                    reject,
+                };
+                effects.send(connection.shard(), refused);
+            }
+            // A subscription that was refused has nothing to leave; what the engine itself publishes is lost.
+            Input::Message(Message::Unsubscribe { .. } | Message::PublishInternal { .. }) => {}
+            other => self.handle(now, other, effects),
+        }
+    }
+}
+
+impl<T> Sequence<T> {
+    /// Goes on where the store says. A channel that was in use before it became durable keeps its offsets rising.
+    fn stand_at(&mut self, position: Position) {
+        let same_life = self.epoch == position.epoch && self.offset >= position.offset;
+        if same_life && self.offset > 0 {
+            return;
+        }
+        self.epoch = position.epoch;
+        self.offset = self.offset.max(position.offset);
+        self.delivered = self.offset;
+        self.clear_window();
+    }
+}

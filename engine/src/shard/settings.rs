@@ -1,0 +1,105 @@
+//! What backends change about a channel's history.
+
+use std::sync::Arc;
+
+use super::tickets::Then;
+use super::{ChannelKey, Shard, rejected};
+use crate::{Answer, Effects, MessageId, Rules, StoreFailure, StoreRequest};
+
+impl<T> Shard<T> {
+    /// `None` removes the setting and the history.
+    pub(super) fn set_history(
+        &mut self,
+        key: ChannelKey,
+        length: Option<u64>,
+        token: T,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let length = length.map(|length| length.min(self.limits.history_publications));
+        let (tenant, channel) = key.clone();
+        let ticket = self
+            .tickets
+            .open(Then::SettingStored { key, length, token });
+        effects.store(
+            ticket,
+            StoreRequest::SetHistory {
+                tenant,
+                channel,
+                length,
+            },
+        );
+    }
+
+    pub(super) fn on_setting_stored(
+        &mut self,
+        key: &ChannelKey,
+        length: Option<u64>,
+        token: T,
+        result: Result<u64, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let rows = match result {
+            Ok(rows) => rows,
+            Err(failure) => return effects.answer(token, rejected(&failure)),
+        };
+        if let Some(length) = length {
+            self.sequencer.settings.insert(key.clone(), length);
+        } else {
+            self.sequencer.settings.remove(key);
+            if let Some(sequence) = self.sequencer.get_mut(key) {
+                sequence.clear_window();
+            }
+        }
+        self.review(key, effects);
+        effects.answer(token, Answer::Done { rows });
+    }
+
+    /// Removes kept publications, or one. The channel is ready.
+    pub(super) fn delete_history(
+        &mut self,
+        key: ChannelKey,
+        id: Option<MessageId>,
+        token: T,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let (tenant, channel) = key.clone();
+        let ticket = self.tickets.open(Then::HistoryDeleted { key, id, token });
+        effects.store(
+            ticket,
+            StoreRequest::DeleteHistory {
+                tenant,
+                channel,
+                id,
+            },
+        );
+    }
+
+    pub(super) fn on_history_deleted(
+        &mut self,
+        key: &ChannelKey,
+        id: Option<MessageId>,
+        token: T,
+        result: Result<u64, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let rows = match result {
+            Ok(rows) => rows,
+            Err(failure) => return effects.answer(token, rejected(&failure)),
+        };
+        if let Some(sequence) = self.sequencer.get_mut(key) {
+            match id {
+                None => sequence.clear_window(),
+                Some(id) => sequence.window.retain(|publication| publication.id != id),
+            }
+        }
+        effects.answer(token, Answer::Done { rows });
+    }
+
+    /// New rules apply to channels in use at once.
+    pub(super) fn on_rules(&mut self, rules: Arc<Rules>, effects: &mut impl Effects<Token = T>) {
+        self.rules = rules;
+        for key in self.sequencer.keys() {
+            self.review(&key, effects);
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! Subscribing: the session's side asks, the sequencer answers with replay and position, then publications flow.
+
+use std::sync::Arc;
+
+use cometql_protocol::wire::{Member, Position, Reply, Subscribe};
+use cometql_protocol::{ChannelName, ErrorCode};
+
+use super::connections::{Session, State, Subscription};
+use super::locals::Subscriber;
+use super::tickets::{Replay, Then};
+use super::{ChannelKey, Shard};
+use crate::effects::Counted;
+use crate::permission::{Action, Decision, Retention};
+use crate::publication::{Content, Place};
+use crate::{
+    ConnectionId, Effects, Message, Now, Publication, Push, Reject, ShardId, StoreFailure,
+    StoreRequest,
+};
+
+impl<T> Shard<T> {
+    /// The session may: asks the sequencer.
+    pub(super) fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        channel: ChannelName,
+        subscribe: &Subscribe,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        let tenant = session.settings.tenant;
+        let key = (tenant, channel.clone());
+        let known = self
+            .locals
+            .find(&key)
+            .and_then(|local| session.subscription(local));
+        if known.is_some() {
+            let message = "this session is subscribed to that channel already";
+            return Err(Reject::new(ErrorCode::AlreadySubscribed, message));
+        }
+        if session.subscriptions.len() >= self.limits.subscriptions {
+            let message = format!(
+                "a session may have {} subscriptions",
+                self.limits.subscriptions
+            );
+            return Err(Reject::new(ErrorCode::TooManySubscriptions, message));
+        }
+        let join_leave = self.rules.behaviour(tenant, channel.as_str()).join_leave;
+        let local = self.locals.join(key, join_leave);
+        let attempt = session.attempts;
+        session.attempts = session.attempts.wrapping_add(1);
+        session.subscriptions.push(Subscription {
+            local,
+            attempt,
+            state: State::Pending,
+        });
+        let joins = self.locals.get(local).join_leave.then(|| session.member());
+        let history = self.rules.decide(
+            tenant,
+            session.identity(),
+            channel.as_str(),
+            Action::History,
+        );
+        let may_read_history = history != Decision::Deny;
+        let to = self.sequencer_of(tenant, &channel);
+        let since = subscribe.since;
+        let ask = Message::Subscribe {
+            connection,
+            request,
+            tenant,
+            channel,
+            attempt,
+            since,
+            may_read_history,
+            joins,
+        };
+        effects.send(to, ask);
+        Ok(())
+    }
+
+    /// Ends a subscription of the session, active or still waiting. `false` = there is none.
+    pub(super) fn unsubscribe(
+        &mut self,
+        connection: ConnectionId,
+        channel: &ChannelName,
+        effects: &mut impl Effects<Token = T>,
+    ) -> bool {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return false;
+        };
+        let key = (session.settings.tenant, channel.clone());
+        let Some(local) = self.locals.find(&key) else {
+            return false;
+        };
+        let Some(at) = session.subscription(local) else {
+            return false;
+        };
+        let subscription = session.subscriptions.swap_remove(at);
+        let member = session.member();
+        self.end_subscription(connection, subscription, member, effects);
+        true
+    }
+
+    /// Takes a subscription that is no longer in its session out of the channel, and tells the sequencer.
+    pub(super) fn end_subscription(
+        &mut self,
+        connection: ConnectionId,
+        subscription: Subscription,
+        member: Member,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let channel = self.locals.get(subscription.local);
+        let (tenant, name) = channel.key.clone();
+        let leaves = channel.join_leave.then_some(member);
+        self.drop_local(subscription);
+        let to = self.sequencer_of(tenant, &name);
+        effects.send(
+            to,
+            Message::Unsubscribe {
+                connection,
+                tenant,
+                channel: name,
+                leaves,
+            },
+        );
+    }
+
+    fn drop_local(&mut self, subscription: Subscription) {
+        let local = subscription.local;
+        let State::Active(at) = subscription.state else {
+            return self.locals.give_up(local);
+        };
+        let Some(moved) = self.locals.leave(local, at) else {
+            return;
+        };
+        let session = self
+            .connections
+            .get_mut(moved)
+            .expect("a subscriber's session is open");
+        let index = session
+            .subscription(local)
+            .expect("a subscriber's session knows the channel");
+        session.subscriptions[index].state = State::Active(at);
+    }
+
+    /// The sequencer of the channel lets a session in. The channel is ready.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn on_subscribe(
+        &mut self,
+        key: ChannelKey,
+        connection: ConnectionId,
+        request: u32,
+        attempt: u32,
+        since: Option<Position>,
+        may_read_history: bool,
+        joins: Option<Member>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let limits = Arc::clone(&self.limits);
+        let sequence = self.sequencer.ready(&key);
+        sequence.join(connection.shard());
+        if let Some(member) = joins {
+            tell_presence(
+                &sequence.interested,
+                &key,
+                true,
+                &member,
+                connection,
+                effects,
+            );
+        }
+        let replay = |publications| (true, publications);
+        let (recovered, publications) = match since {
+            None => (false, Vec::new()),
+            Some(since) if sequence.position().is_none_or(|now| !reaches(now, since)) => {
+                (false, Vec::new())
+            }
+            Some(since) if since.offset >= sequence.floor => {
+                bounded(sequence.after(since.offset), limits.outbox_bytes)
+                    .map_or((false, Vec::new()), replay)
+            }
+            Some(since) => {
+                let missed = sequence.delivered - since.offset;
+                let durable = matches!(sequence.retention, Retention::Durable { .. });
+                if durable && may_read_history && missed <= limits.history_page {
+                    let replay = Replay {
+                        connection,
+                        request,
+                        key,
+                        attempt,
+                        since,
+                    };
+                    return self.read_replay(replay, limits.history_page, effects);
+                }
+                (false, Vec::new())
+            }
+        };
+        if since.is_some() {
+            count_recovery(recovered, effects);
+        }
+        let position = sequence.position();
+        let channel = key.1;
+        let replay = publications;
+        let answer = Message::Subscribed {
+            connection,
+            request,
+            channel,
+            attempt,
+            position,
+            recovered,
+            replay,
+        };
+        effects.send(connection.shard(), answer);
+    }
+
+    fn read_replay(&mut self, replay: Replay, limit: u64, effects: &mut impl Effects<Token = T>) {
+        let (tenant, channel) = replay.key.clone();
+        let after = replay.since.offset;
+        let ticket = self.tickets.open(Then::Replay(replay));
+        let request = StoreRequest::ReadHistory {
+            tenant,
+            channel,
+            after,
+            limit,
+            newest: false,
+        };
+        effects.store(ticket, request);
+    }
+
+    /// The store has told what a subscription missed. All that was appended before the question is in it, all that
+    /// comes later follows through the same mailbox.
+    pub(super) fn on_replay(
+        &mut self,
+        replay: Replay,
+        result: Result<Vec<(u64, Content)>, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Replay {
+            connection,
+            request,
+            key,
+            attempt,
+            since,
+        } = replay;
+        let sequence = self.sequencer.ready(&key);
+        let rows = result.unwrap_or_default();
+        // A first offset that does not follow the position: something was trimmed, deleted or never stored.
+        let reaches_back = rows
+            .first()
+            .is_some_and(|(offset, _)| *offset == since.offset + 1);
+        let publications = chain(&key, since, rows);
+        let publications = reaches_back
+            .then(|| bounded(publications, self.limits.outbox_bytes))
+            .flatten();
+        let recovered = publications.is_some();
+        count_recovery(recovered, effects);
+        let answer = Message::Subscribed {
+            connection,
+            request,
+            channel: key.1,
+            attempt,
+            position: sequence.position(),
+            recovered,
+            replay: publications.unwrap_or_default(),
+        };
+        effects.send(connection.shard(), answer);
+    }
+
+    pub(super) fn on_unsubscribe(
+        &mut self,
+        key: &ChannelKey,
+        connection: ConnectionId,
+        leaves: Option<Member>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let sequence = self.sequencer.ready(key);
+        sequence.leave(connection.shard());
+        if let Some(member) = leaves {
+            tell_presence(
+                &sequence.interested,
+                key,
+                false,
+                &member,
+                connection,
+                effects,
+            );
+        }
+    }
+
+    /// The session's shard has the sequencer's answer: from here on publications flow.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn on_subscribed(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: u32,
+        channel: ChannelName,
+        attempt: u32,
+        position: Option<Position>,
+        recovered: bool,
+        replay: &[Arc<Publication>],
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some((session, at)) = self.waiting(connection, &channel, attempt) else {
+            return;
+        };
+        let local = session.subscriptions[at].local;
+        let subscriber = Subscriber {
+            connection,
+            since_ms: now.0,
+        };
+        let place = self.locals.activate(local, subscriber);
+        let session = self.connections.get_mut(connection).expect("found above");
+        session.subscriptions[at].state = State::Active(place);
+        let replayed = replay.len();
+        effects.reply(
+            connection,
+            request,
+            Reply::Subscribed {
+                channel,
+                position,
+                recovered,
+                replayed,
+            },
+        );
+        for publication in replay {
+            effects.push(connection, Push::Publication(publication));
+        }
+        effects.count(Counted::Deliveries, replayed as u64);
+    }
+
+    /// The sequencer could not do what a session asked.
+    pub(super) fn on_refused(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        channel: &ChannelName,
+        attempt: Option<u32>,
+        reject: &Reject,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        if let Some(attempt) = attempt {
+            let Some((session, at)) = self.waiting(connection, channel, attempt) else {
+                return;
+            };
+            let subscription = session.subscriptions.swap_remove(at);
+            self.locals.give_up(subscription.local);
+        }
+        self.refuse(connection, request, reject, Some(channel.as_str()), effects);
+    }
+
+    /// The session whose subscription with this mark waits for the sequencer, unless it was given up meanwhile.
+    fn waiting(
+        &mut self,
+        connection: ConnectionId,
+        channel: &ChannelName,
+        attempt: u32,
+    ) -> Option<(&mut Session, usize)> {
+        let session = self.connections.get_mut(connection)?;
+        let local = self
+            .locals
+            .find(&(session.settings.tenant, channel.clone()))?;
+        let at = session.subscription(local)?;
+        let subscription = session.subscriptions[at];
+        let waits = subscription.attempt == attempt && subscription.state == State::Pending;
+        waits.then_some((session, at))
+    }
+}
+
+/// Whether a position is of this life of the history, and not ahead of it.
+fn reaches(now: Position, since: Position) -> bool {
+    now.epoch == since.epoch && since.offset <= now.offset
+}
+
+/// All or nothing: a replay that would not fit into the outbox is none.
+fn bounded(publications: Vec<Arc<Publication>>, bytes: usize) -> Option<Vec<Arc<Publication>>> {
+    let total: usize = publications
+        .iter()
+        .map(|publication| publication.data.len() + 256)
+        .sum();
+    (total <= bytes || publications.len() <= 1).then_some(publications)
+}
+
+/// Publications from stored rows, each knowing the one before it.
+pub(super) fn chain(
+    key: &ChannelKey,
+    since: Position,
+    rows: Vec<(u64, Content)>,
+) -> Vec<Arc<Publication>> {
+    let mut previous = since.offset;
+    let place = |(offset, content)| {
+        let place = Place {
+            epoch: since.epoch,
+            offset,
+            previous,
+        };
+        previous = offset;
+        Arc::new(Publication::new(key.0, key.1.clone(), content, Some(place)))
+    };
+    rows.into_iter().map(place).collect()
+}
+
+fn tell_presence<T>(
+    interested: &[(ShardId, u32)],
+    key: &ChannelKey,
+    joined: bool,
+    member: &Member,
+    except: ConnectionId,
+    effects: &mut impl Effects<Token = T>,
+) {
+    for (shard, _) in interested {
+        let (tenant, channel) = key.clone();
+        let member = member.clone();
+        effects.send(
+            *shard,
+            Message::Presence {
+                tenant,
+                channel,
+                joined,
+                member,
+                except,
+            },
+        );
+    }
+}
+
+fn count_recovery<T>(recovered: bool, effects: &mut impl Effects<Token = T>) {
+    effects.count(
+        if recovered {
+            Counted::Recovered
+        } else {
+            Counted::NotRecovered
+        },
+        1,
+    );
+}
