@@ -242,7 +242,8 @@ impl Store {
 
     /// A read-only SQLite connection to the durable tables, for SELECT; the table and column names are documented in
     /// `storage/schema.rs`. Every table has a `tenant` column: the caller must filter on it. It sees what is committed,
-    /// that is, all that was answered.
+    /// that is, all that was answered. `query_only` is on, which refuses temporary tables and views too; who needs them may
+    /// turn it off, as the file stays read-only (a store in memory does not).
     ///
     /// # Errors
     /// When the file can't be opened.
