@@ -6,6 +6,7 @@
 pub mod app;
 pub mod auth;
 pub mod cometql;
+pub mod config;
 pub mod http;
 pub mod hub;
 pub mod legacy;

@@ -1,0 +1,113 @@
+//! `[limits]`: every size, rate and count of the engine, the language and the ports.
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Bytes, Span};
+use crate::cometql::Settings;
+
+/// `[limits]`. The defaults are those of the engine and of the language.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Most browser connections; 0 = what the open-files limit leaves.
+    pub connections: usize,
+    /// Longest head of an HTTP request.
+    pub request_head: Bytes,
+    /// How long a request's head may take to come.
+    pub request_head_time: Span,
+    /// Largest payload from a backend.
+    pub publication: Bytes,
+    /// Largest payload from a browser.
+    pub browser_publication: Bytes,
+    /// Most subscriptions of a session.
+    pub subscriptions: usize,
+    /// Publications that a session may send per second, on average.
+    pub publish_rate: u32,
+    /// Publications that a session may send at once.
+    pub publish_burst: u32,
+    /// Requests of a session that wait for an answer.
+    pub pending_requests: usize,
+    /// Bytes that may wait for one socket, beside one message.
+    pub outbox: Bytes,
+    /// Publications that the recovery window of a channel keeps.
+    pub window_publications: usize,
+    /// How long it keeps them.
+    pub window_age: Span,
+    /// Payload that all windows of a shard keep together.
+    pub window_memory_per_shard: Bytes,
+    /// Longest history that `pipes_settings` may ask for.
+    pub history_publications: u64,
+    /// Most publications of one answer.
+    pub history_page: u64,
+    /// Messages that wait for one user.
+    pub inbox_messages: u64,
+    /// How long they wait.
+    pub inbox_age: Span,
+    /// Longest INSERT or REPLACE.
+    pub insert: Bytes,
+    /// Most rows of an INSERT.
+    pub insert_rows: usize,
+    /// Longest other statement.
+    pub statement: Bytes,
+    /// Most terms outside of VALUES.
+    pub statement_terms: usize,
+    /// Most rows of a SELECT.
+    pub select_rows: usize,
+    /// Longest time of a SELECT.
+    pub select_time: Span,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        let engine = cometql_engine::Limits::default();
+        let language = Settings::default();
+        Self {
+            connections: 0,
+            request_head: Bytes(16 << 10),
+            request_head_time: Span::seconds(10),
+            publication: Bytes(engine.publication_bytes),
+            browser_publication: Bytes(engine.browser_publication_bytes),
+            subscriptions: engine.subscriptions,
+            publish_rate: engine.publish_rate,
+            publish_burst: engine.publish_burst,
+            pending_requests: engine.pending_requests,
+            outbox: Bytes(engine.outbox_bytes),
+            window_publications: engine.window_publications,
+            window_age: Span(engine.window_ms),
+            window_memory_per_shard: Bytes(engine.window_bytes_per_shard),
+            history_publications: engine.history_publications,
+            history_page: engine.history_page,
+            inbox_messages: engine.inbox_messages,
+            inbox_age: Span(engine.inbox_ms),
+            insert: Bytes(language.insert_bytes),
+            insert_rows: language.insert_rows,
+            statement: Bytes(language.statement_bytes),
+            statement_terms: language.terms,
+            select_rows: language.select_rows,
+            select_time: Span(language.select_ms),
+        }
+    }
+}
+
+impl LimitsSection {
+    /// The engine's part.
+    #[must_use]
+    pub fn engine(&self) -> cometql_engine::Limits {
+        cometql_engine::Limits {
+            publication_bytes: self.publication.0,
+            browser_publication_bytes: self.browser_publication.0,
+            subscriptions: self.subscriptions,
+            publish_rate: self.publish_rate,
+            publish_burst: self.publish_burst,
+            pending_requests: self.pending_requests,
+            outbox_bytes: self.outbox.0,
+            window_publications: self.window_publications,
+            window_ms: self.window_age.0,
+            window_bytes_per_shard: self.window_memory_per_shard.0,
+            history_publications: self.history_publications,
+            history_page: self.history_page,
+            inbox_messages: self.inbox_messages,
+            inbox_ms: self.inbox_age.0,
+        }
+    }
+}
