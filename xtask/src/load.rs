@@ -24,6 +24,7 @@ mod subjects;
 
 use report::Report;
 use subjects::{Kind, Target};
+pub(crate) use subjects::{free_port, wait_for};
 
 /// What to measure.
 #[derive(clap::Args)]

@@ -1,8 +1,11 @@
 //! Every build, check, test and load step of CometQL. `cargo xtask ci` is what the project's CI runs.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod clients;
 mod demo;
 mod load;
 mod process;
@@ -26,6 +29,8 @@ enum Command {
     Ci(ci::Options),
     /// Checks the rules of house-style.md that no compiler knows.
     Tidy,
+    /// Runs the tests through real MySQL clients.
+    Clients(clients::Options),
     /// Measures what the server costs per connection, delivery and INSERT.
     Load(load::Options),
     /// Serves the least that a server can do: the load generator's yardstick.
@@ -33,12 +38,18 @@ enum Command {
     Bare(load::BareOptions),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Ci(options) => ci::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Clients(options) => clients::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Bare(options) => load::run_bare(&options),
+    };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

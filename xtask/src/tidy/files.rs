@@ -28,11 +28,12 @@ pub(super) fn lengths(files: &[File]) -> Vec<Violation> {
         .collect()
 }
 
-/// Every Rust module opens with what it owns and what it must not do.
+/// Every Rust module opens with what it owns and what it must not do; a file of unit tests belongs to its module.
 pub(super) fn module_comments(files: &[File]) -> Vec<Violation> {
     files
         .iter()
-        .filter(|file| file.is_rust() && !file.text.starts_with("//! "))
+        .filter(|file| file.is_rust() && !file.path.ends_with("/tests.rs"))
+        .filter(|file| !file.text.starts_with("//! "))
         .map(|file| {
             file.violation(
                 1,
@@ -151,6 +152,7 @@ mod tests {
     fn modules_without_comment() {
         check(module_comments, "a.rs", "//! Owns a.\n", &[]);
         check(module_comments, "a.rs", "use b;\n", &[1]);
+        check(module_comments, "a/tests.rs", "use super::*;\n", &[]);
     }
 
     #[test]

@@ -1,0 +1,226 @@
+//! `cargo xtask clients`: the server against the MySQL clients that people use, each unmodified, each its own process.
+//!
+//! A client sends awkward texts in each of its ways (escaped, prepared, in bulk …), reads them back and provokes errors. It
+//! passes if, besides, a subscribed browser received exactly these texts, in order. The scripts are in `clients/`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+mod cases;
+mod catalog;
+mod install;
+mod server;
+mod watch;
+
+use crate::ci::{Ending, Tally};
+use crate::process::{cargo, root, run as run_command};
+use catalog::{CLIENTS, CONNECTOR_J, Client, Runtime};
+use server::{KEY, Server};
+use watch::Watch;
+
+/// A client that takes longer hangs.
+const MOST_TIME: Duration = Duration::from_secs(60);
+
+/// Which clients.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only clients whose name contains one of these.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+/// Runs them all and fails if one failed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let mut tally = Tally::default();
+    match run_chosen(&options.only, &mut tally)? {
+        Ending::Failed(why) => bail!(why),
+        Ending::Passed | Ending::Skipped(_) => Ok(()),
+    }
+}
+
+/// As a step of `cargo xtask ci`.
+pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
+    run_chosen(&[], tally)
+}
+
+fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
+    let chosen: Vec<&Client> = CLIENTS
+        .iter()
+        .filter(|client| only.is_empty() || only.iter().any(|part| client.name.contains(part)))
+        .collect();
+    let needs = chosen.iter().flat_map(|client| client.needs.iter());
+    install::install_packages(&install::missing_packages(needs));
+    run_command(&mut cargo(&["build", "--package", "cometql-server"]))?;
+    let server = Server::start()?;
+    let cases = cases::write(server.folder())?;
+    let mut failed = Vec::new();
+    for (at, client) in chosen.iter().enumerate() {
+        let start = Instant::now();
+        let ending = run_client(client, &server, &cases, &format!("web_client_{at}"));
+        tally.count(&ending);
+        let seconds = start.elapsed().as_secs_f64();
+        match &ending {
+            Ending::Passed => println!("client {:36} passed  {seconds:5.1} s", client.name),
+            Ending::Skipped(why) => println!("client {:36} skipped: {why}", client.name),
+            Ending::Failed(why) => {
+                println!("client {:36} FAILED  {seconds:5.1} s\n  {why}", client.name);
+                failed.push(client.name);
+            }
+        }
+    }
+    println!("clients: {tally}");
+    if failed.is_empty() {
+        return Ok(Ending::Passed);
+    }
+    println!("the server said:\n{}", server.said());
+    Ok(Ending::Failed(failed.join(", ")))
+}
+
+fn run_client(client: &Client, server: &Server, cases: &cases::Files, channel: &str) -> Ending {
+    if let Some(why) = install::why_not(client) {
+        return Ending::Skipped(why);
+    }
+    match try_client(client, server, cases, channel) {
+        Ok(()) => Ending::Passed,
+        Err(error) => Ending::Failed(format!("{error:#}")),
+    }
+}
+
+fn try_client(
+    client: &Client,
+    server: &Server,
+    cases: &cases::Files,
+    channel: &str,
+) -> anyhow::Result<()> {
+    let mut command = command(client)?;
+    let watch = Watch::open(server.http, channel)?;
+    command
+        .env("COMETQL_HOST", "127.0.0.1")
+        .env("COMETQL_PORT", server.mysql.port().to_string())
+        .env("COMETQL_ADMIN", server.admin.to_string())
+        .env("COMETQL_PASSWORD", KEY)
+        .env("COMETQL_AUTH", client.auth)
+        .env("COMETQL_CHANNEL", channel)
+        .env("COMETQL_CASES", &cases.json)
+        .env("COMETQL_CASES_BASE64", &cases.base64);
+    if client.tls {
+        command.env("COMETQL_CA", &server.authority);
+    }
+    let printed = run_limited(&mut command, server.folder())?;
+    let ways: Vec<&str> = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("ways: "))
+        .context("the client did not say in which ways it sent")?
+        .split(' ')
+        .collect();
+    compare(
+        watch.collect(ways.len() * cases.texts.len())?,
+        &ways,
+        &cases.texts,
+    )
+}
+
+/// Browsers must have seen each text once for each way, in order.
+fn compare(seen: Vec<watch::Seen>, ways: &[&str], texts: &[String]) -> anyhow::Result<()> {
+    let expected: Vec<_> = ways
+        .iter()
+        .flat_map(|way| texts.iter().map(|text| ((*way).to_owned(), text.clone())))
+        .collect();
+    ensure!(
+        seen.len() == expected.len(),
+        "the browser saw {} publications instead of {}",
+        seen.len(),
+        expected.len()
+    );
+    for (seen, expected) in seen.iter().zip(&expected) {
+        ensure!(
+            seen == expected,
+            "the browser saw {:.300?} instead of {:.300?}",
+            seen,
+            expected
+        );
+    }
+    Ok(())
+}
+
+fn command(client: &Client) -> anyhow::Result<Command> {
+    let script =
+        |folder: &str| -> PathBuf { root().join("clients").join(folder).join(client.script) };
+    Ok(match client.runtime {
+        Runtime::Python => {
+            let mut command = Command::new(install::python()?);
+            command.arg(script("python"));
+            command.env("PYTHONDONTWRITEBYTECODE", "1");
+            command
+        }
+        Runtime::Php => {
+            let mut command = Command::new("php");
+            command.arg(script("php"));
+            command
+        }
+        Runtime::Node => {
+            let mut command = Command::new("node");
+            command.arg(client.script).current_dir(install::node()?);
+            command
+        }
+        Runtime::Java => {
+            let mut command = Command::new("java");
+            command.args(["-cp", CONNECTOR_J]).arg(script("java"));
+            command
+        }
+    })
+}
+
+/// Runs a client to its end and returns what it printed; one that hangs is ended.
+fn run_limited(command: &mut Command, folder: &Path) -> anyhow::Result<String> {
+    let (out, err) = (folder.join("client-stdout"), folder.join("client-stderr"));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out)?)
+        .stderr(std::fs::File::create(&err)?)
+        .spawn()
+        .context("cannot start the client")?;
+    let status = wait_limited(&mut child)?;
+    let said = std::fs::read_to_string(&err).unwrap_or_default();
+    ensure!(status.success(), "{status}: {}", said.trim());
+    Ok(std::fs::read_to_string(&out)?)
+}
+
+fn wait_limited(child: &mut Child) -> anyhow::Result<std::process::ExitStatus> {
+    let until = Instant::now() + MOST_TIME;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if Instant::now() > until {
+            child.kill()?;
+            child.wait()?;
+            bail!("it had not ended after {MOST_TIME:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_that_misses_doubles_or_swaps_is_noticed() {
+        let texts = ["a".to_owned(), "b".to_owned()];
+        let seen = |pairs: &[(&str, &str)]| {
+            let seen = pairs
+                .iter()
+                .map(|(way, text)| ((*way).to_owned(), (*text).to_owned()));
+            compare(seen.collect(), &["x"], &texts).is_ok()
+        };
+        assert!(seen(&[("x", "a"), ("x", "b")]));
+        assert!(!seen(&[("x", "a")]));
+        assert!(!seen(&[("x", "a"), ("x", "b"), ("x", "b")]));
+        assert!(!seen(&[("x", "b"), ("x", "a")]));
+        assert!(!seen(&[("y", "a"), ("x", "b")]));
+    }
+}

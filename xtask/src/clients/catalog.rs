@@ -1,0 +1,160 @@
+//! The clients whose compatibility is tested, and what each needs to be installed.
+
+/// What a client is started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runtime {
+    /// A script below `clients/python`, in a virtual environment with the pinned packages.
+    Python,
+    /// A script below `clients/php`.
+    Php,
+    /// A module below `clients/node`, beside the pinned packages.
+    Node,
+    /// A single-file program below `clients/java`, with Connector/J from Debian.
+    Java,
+}
+
+/// One client in one configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client {
+    /// As `--only` names it.
+    pub(super) name: &'static str,
+    pub(super) runtime: Runtime,
+    /// The script's file name.
+    pub(super) script: &'static str,
+    /// The way to log in, for clients that can be told.
+    pub(super) auth: &'static str,
+    pub(super) tls: bool,
+    /// A program or file, and the Debian packages that bring it.
+    pub(super) needs: &'static [(&'static str, &'static str)],
+}
+
+const NATIVE: &str = "mysql_native_password";
+const CACHING: &str = "caching_sha2_password";
+
+const PHP: &[(&str, &str)] = &[("php", "php-cli php-mysql")];
+const PYTHON: &[(&str, &str)] = &[
+    ("python3", "python3 python3-venv"),
+    (
+        "mariadb_config",
+        "libmariadb-dev gcc pkg-config python3-dev",
+    ),
+];
+const CLI: &[(&str, &str)] = &[
+    ("python3", "python3 python3-venv"),
+    ("mariadb", "mariadb-client"),
+];
+const NODE: &[(&str, &str)] = &[("npm", "nodejs npm")];
+const JAVA: &[(&str, &str)] = &[
+    ("javac", "default-jdk-headless"),
+    (CONNECTOR_J, "libmariadb-java"),
+];
+const BALANCER: &[(&str, &str)] = &[("python3", "python3 python3-venv"), ("haproxy", "haproxy")];
+
+/// Where Debian puts the driver.
+pub(super) const CONNECTOR_J: &str = "/usr/share/java/mariadb-java-client.jar";
+
+const fn client(
+    name: &'static str,
+    runtime: Runtime,
+    script: &'static str,
+    needs: &'static [(&'static str, &'static str)],
+) -> Client {
+    Client {
+        name,
+        runtime,
+        script,
+        auth: NATIVE,
+        tls: false,
+        needs,
+    }
+}
+
+impl Client {
+    const fn caching(self) -> Self {
+        Self {
+            auth: CACHING,
+            ..self
+        }
+    }
+
+    const fn tls(self) -> Self {
+        Self { tls: true, ..self }
+    }
+}
+
+/// All of them.
+pub(super) const CLIENTS: &[Client] = &[
+    client("mariadb-cli", Runtime::Python, "mariadb_cli_test.py", CLI),
+    client(
+        "mariadb-cli-caching-sha2",
+        Runtime::Python,
+        "mariadb_cli_test.py",
+        CLI,
+    )
+    .caching(),
+    client(
+        "mariadb-cli-tls",
+        Runtime::Python,
+        "mariadb_cli_test.py",
+        CLI,
+    )
+    .tls(),
+    client("php-mysqli", Runtime::Php, "mysqli_test.php", PHP),
+    client("php-mysqli-tls", Runtime::Php, "mysqli_test.php", PHP).tls(),
+    client("php-pdo", Runtime::Php, "pdo_test.php", PHP),
+    client("php-pdo-tls", Runtime::Php, "pdo_test.php", PHP).tls(),
+    client("pymysql", Runtime::Python, "pymysql_test.py", PYTHON),
+    client("pymysql-tls", Runtime::Python, "pymysql_test.py", PYTHON).tls(),
+    client(
+        "mysqlclient",
+        Runtime::Python,
+        "mysqlclient_test.py",
+        PYTHON,
+    ),
+    client(
+        "mysqlclient-tls",
+        Runtime::Python,
+        "mysqlclient_test.py",
+        PYTHON,
+    )
+    .tls(),
+    client(
+        "mysql-connector-python",
+        Runtime::Python,
+        "connector_test.py",
+        PYTHON,
+    ),
+    client(
+        "mysql-connector-python-caching-sha2",
+        Runtime::Python,
+        "connector_test.py",
+        PYTHON,
+    )
+    .caching(),
+    client(
+        "mysql-connector-python-tls",
+        Runtime::Python,
+        "connector_test.py",
+        PYTHON,
+    )
+    .caching()
+    .tls(),
+    client("sqlalchemy", Runtime::Python, "sqlalchemy_test.py", PYTHON),
+    client("node-mysql2", Runtime::Node, "mysql2_test.mjs", NODE),
+    client("node-mysql2-tls", Runtime::Node, "mysql2_test.mjs", NODE).tls(),
+    client("node-knex", Runtime::Node, "knex_test.mjs", NODE),
+    client(
+        "java-connector-j",
+        Runtime::Java,
+        "ConnectorTest.java",
+        JAVA,
+    ),
+    client(
+        "java-connector-j-tls",
+        Runtime::Java,
+        "ConnectorTest.java",
+        JAVA,
+    )
+    .tls(),
+    client("haproxy", Runtime::Python, "haproxy_test.py", BALANCER),
+];

@@ -1,0 +1,111 @@
+//! What the clients need: Debian packages are named or, for root, installed; Python and Node packages go into the cache.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::catalog::Client;
+use crate::process::{cache_dir, find_program, output, root, run};
+
+/// The Debian packages that bring what is missing, none if nothing is.
+pub(super) fn missing_packages<'a>(
+    needs: impl Iterator<Item = &'a (&'a str, &'a str)>,
+) -> Vec<&'a str> {
+    let mut packages: Vec<&str> = needs
+        .filter(|(thing, _)| find_program(thing).is_none() && !Path::new(thing).is_file())
+        .flat_map(|(_, packages)| packages.split(' '))
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// Installs packages if we may, else says how; what is still missing shows with each client.
+pub(super) fn install_packages(packages: &[&str]) {
+    if packages.is_empty() {
+        return;
+    }
+    let root_user = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root_user || find_program("apt-get").is_none() {
+        println!("missing: sudo apt-get install {}", packages.join(" "));
+        return;
+    }
+    let installed = run(Command::new("apt-get").args(["update", "-qq"])).and_then(|()| {
+        run(Command::new("apt-get")
+            .args(["install", "--yes", "-qq", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    });
+    if let Err(error) = installed {
+        println!("apt-get install {}: {error:#}", packages.join(" "));
+    }
+}
+
+/// Why a client can't run here.
+pub(super) fn why_not(client: &Client) -> Option<String> {
+    let packages = missing_packages(client.needs.iter());
+    (!packages.is_empty()).then(|| format!("sudo apt-get install {}", packages.join(" ")))
+}
+
+/// A Python with the pinned packages, made when missing or when the pins change.
+pub(super) fn python() -> anyhow::Result<PathBuf> {
+    let folder = cache_dir()?.join("clients-python");
+    let pins = root().join("clients/python/requirements.txt");
+    let python = folder.join("bin/python");
+    if !is_fresh(&folder, &pins)? {
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder))?;
+        run(Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+            ])
+            .arg(&pins))?;
+        mark_fresh(&folder, &pins)?;
+    }
+    Ok(python)
+}
+
+/// A folder with the Node tests beside their pinned packages.
+pub(super) fn node() -> anyhow::Result<PathBuf> {
+    let folder = cache_dir()?.join("clients-node");
+    let source = root().join("clients/node");
+    let pins = source.join("package-lock.json");
+    std::fs::create_dir_all(&folder)?;
+    for from in [source, root().join("clients/browser")] {
+        copy_files(&from, &folder)?;
+    }
+    if !is_fresh(&folder, &pins)? {
+        run(Command::new("npm")
+            .args(["ci", "--silent", "--no-audit", "--no-fund"])
+            .current_dir(&folder))?;
+        mark_fresh(&folder, &pins)?;
+    }
+    Ok(folder)
+}
+
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let file = entry?.path();
+        if let Some(name) = file.file_name().filter(|_| file.is_file()) {
+            std::fs::copy(&file, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_fresh(folder: &Path, pins: &Path) -> anyhow::Result<bool> {
+    let installed = std::fs::read(folder.join("installed-pins")).unwrap_or_default();
+    Ok(installed == std::fs::read(pins)?)
+}
+
+fn mark_fresh(folder: &Path, pins: &Path) -> anyhow::Result<()> {
+    std::fs::copy(pins, folder.join("installed-pins"))?;
+    Ok(())
+}
