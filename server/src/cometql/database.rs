@@ -9,6 +9,9 @@ use super::{Context, SqlError, SqlSession};
 /// The only database by name.
 pub const DATABASE: &str = "CometQL_v1";
 
+/// Most characters of a wrong name that its error repeats.
+const SHOWN: usize = 64;
+
 /// The key that proved a log-in. Kept to see which other tenants it opens; never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LogInKey(pub String);
@@ -34,16 +37,27 @@ pub fn choose_database(
             .as_ref()
             .is_ok_and(|&tenant| context.keyring.opens(&session.key.0, tenant));
         let Some(tenant) = tenant.ok().filter(|_| opened) else {
-            let message =
-                format!("Authentication failure: the key of this log-in does not open `{name}`");
+            let message = format!(
+                "Authentication failure: the key of this log-in does not open `{}`",
+                shown(name)
+            );
             return Err(SqlError::new(16, message));
         };
         session.tenant = tenant;
     } else if !name.is_empty() && !name.eq_ignore_ascii_case(DATABASE) {
-        let message =
-            format!("Select database failure: there is no database `{name}`, use {DATABASE}");
+        let message = format!(
+            "Select database failure: there is no database `{}`, use {DATABASE}",
+            shown(name)
+        );
         return Err(SqlError::new(15, message));
     }
     name.clone_into(&mut session.database);
     Ok(())
+}
+
+fn shown(name: &str) -> &str {
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => &name[..end],
+        None => name,
+    }
 }

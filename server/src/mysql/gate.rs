@@ -68,13 +68,10 @@ impl Gate {
         }
     }
 
-    /// The stream, to put TLS around it. Bytes that came before TLS are not carried into it: they may be forged.
-    pub(super) fn into_stream(self) -> Result<(Stream, u8), GateError> {
-        if self.input.is_empty() {
-            Ok((self.stream, self.sequence))
-        } else {
-            Err(GateError::OutOfOrder)
-        }
+    /// The stream, to put TLS around it, and how far packets are counted. For use after [`Gate::read_alone`].
+    pub(super) fn into_stream(self) -> (Stream, u8) {
+        assert!(self.input.is_empty(), "nothing was read ahead");
+        (self.stream, self.sequence)
     }
 
     /// A gate that goes on counting where the one before TLS stopped.
@@ -99,6 +96,23 @@ impl Gate {
             }
             self.fill().await?;
         }
+    }
+
+    /// As [`Gate::read`], but takes no byte beyond the packet from the stream: what follows may be the client's first
+    /// words of TLS. For small packets.
+    pub(super) async fn read_alone(&mut self, limit: usize) -> Result<Vec<u8>, GateError> {
+        self.flush().await?;
+        let mut head = [0; HEAD];
+        self.stream.read_exact(&mut head).await?;
+        let [low, middle, high, sequence] = head;
+        self.count(sequence)?;
+        let length = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
+        if length > limit {
+            return Err(GateError::TooLarge);
+        }
+        let mut packet = vec![0; length];
+        self.stream.read_exact(&mut packet).await?;
+        Ok(packet)
     }
 
     /// Throws away the packet that was too large, up to its end, without keeping any of it.

@@ -169,7 +169,7 @@ async fn first_packet(
     shared: &Shared,
 ) -> Result<Hello, Result<SqlError, GateError>> {
     let limit = shared.settings.log_in_packet_bytes;
-    match gate.read(limit).await {
+    match gate.read_alone(limit).await {
         Ok(packet) => handshake::hello(&packet, shared.settings.tls.is_some())
             .map_err(|bad| Ok(bad_handshake(bad))),
         Err(error) => Err(refusal(error)),
@@ -190,7 +190,7 @@ fn bad_handshake(error: BadHandshake) -> SqlError {
 }
 
 async fn start_tls(gate: Gate, shared: &Shared) -> Result<Gate, GateError> {
-    let (stream, sequence) = gate.into_stream()?;
+    let (stream, sequence) = gate.into_stream();
     let (Stream::Plain(stream), Some(tls)) = (stream, &shared.settings.tls) else {
         return Err(GateError::OutOfOrder);
     };

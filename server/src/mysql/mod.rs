@@ -17,6 +17,8 @@ mod prepared;
 mod resultset;
 mod settings;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use listener::serve;
 pub use settings::Settings;

@@ -1,13 +1,17 @@
-//! The server's packets that `mysql_common` reads but does not write: OK, EOF and the answer to PREPARE.
+//! The server's packets that `mysql_common` reads but does not write: OK, EOF and the answer to PREPARE; and columns,
+//! which version 0.37.3 writes with two fields exchanged.
 
-use mysql_common::constants::StatusFlags;
+use bytes::BufMut;
+use mysql_common::collations::CollationId;
+use mysql_common::constants::{ColumnFlags, ColumnType, StatusFlags};
 use mysql_common::io::BufMutExt;
 use mysql_common::packets::{ErrPacket, ServerError, SqlState};
 use mysql_common::proto::MySerialize;
 
 use crate::cometql::{Done, SqlError};
 
-use bytes::BufMut;
+/// Bytes of a column definition after its names.
+const FIXED_COLUMN_FIELDS: u8 = 12;
 
 /// What follows a statement without rows.
 pub(super) struct Ok<'a> {
@@ -28,6 +32,17 @@ pub(super) struct PrepareOk {
     pub(super) statement: u32,
     pub(super) columns: u16,
     pub(super) parameters: u16,
+}
+
+/// A column of a result set.
+pub(super) struct ColumnDefinition<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: ColumnType,
+    pub(super) charset: CollationId,
+    /// Longest value, in bytes.
+    pub(super) length: u32,
+    pub(super) flags: ColumnFlags,
+    pub(super) decimals: u8,
 }
 
 impl MySerialize for Ok<'_> {
@@ -64,6 +79,24 @@ impl MySerialize for PrepareOk {
         buf.put_u16_le(self.columns);
         buf.put_u16_le(self.parameters);
         buf.put_u8(0);
+        buf.put_u16_le(0);
+    }
+}
+
+impl MySerialize for ColumnDefinition<'_> {
+    fn serialize(&self, buf: &mut Vec<u8>) {
+        buf.put_lenenc_str(b"def");
+        for no_name_of_schema_and_tables in [b""; 3] {
+            buf.put_lenenc_str(no_name_of_schema_and_tables);
+        }
+        buf.put_lenenc_str(self.name.as_bytes());
+        buf.put_lenenc_str(self.name.as_bytes());
+        buf.put_u8(FIXED_COLUMN_FIELDS);
+        buf.put_u16_le(self.charset as u16);
+        buf.put_u32_le(self.length);
+        buf.put_u8(self.kind as u8);
+        buf.put_u16_le(self.flags.bits());
+        buf.put_u8(self.decimals);
         buf.put_u16_le(0);
     }
 }

@@ -6,11 +6,11 @@ use bytes::BufMut;
 use mysql_common::collations::CollationId;
 use mysql_common::constants::{ColumnFlags, ColumnType, StatusFlags};
 use mysql_common::io::BufMutExt;
-use mysql_common::packets::{Column as WireColumn, NullBitmap};
+use mysql_common::packets::NullBitmap;
 use mysql_common::value::ServerSide;
 
 use super::gate::Gate;
-use super::packets::Eof;
+use super::packets::{ColumnDefinition, Eof};
 use crate::cometql::{Column, ColumnKind, RowSet, Value};
 
 /// `decimals` of columns whose number of decimals is not fixed.
@@ -67,7 +67,7 @@ pub(super) fn end(gate: &mut Gate, frame: Frame) {
 }
 
 /// A column as clients see it. Text is `VAR_STRING` as the original sends it, but in UTF-8 with four bytes.
-pub(super) fn definition(column: &Column) -> WireColumn {
+pub(super) fn definition(column: &Column) -> ColumnDefinition<'_> {
     let (kind, charset, length, flags, decimals) = match column.kind {
         ColumnKind::Text => (
             ColumnType::MYSQL_TYPE_VAR_STRING,
@@ -98,13 +98,14 @@ pub(super) fn definition(column: &Column) -> WireColumn {
             0,
         ),
     };
-    WireColumn::new(kind)
-        .with_name(column.name.as_bytes())
-        .with_org_name(column.name.as_bytes())
-        .with_character_set(charset as u16)
-        .with_column_length(length)
-        .with_flags(flags)
-        .with_decimals(decimals)
+    ColumnDefinition {
+        name: &column.name,
+        kind,
+        charset,
+        length,
+        flags,
+        decimals,
+    }
 }
 
 fn text_row(payload: &mut Vec<u8>, row: &[Value]) {
