@@ -1,6 +1,5 @@
 //! From an accepted socket to a proven log-in: PROXY header, greeting, TLS, authentication.
 
-use std::io;
 use std::net::SocketAddr;
 
 use mysql_common::constants::CapabilityFlags;
@@ -194,11 +193,7 @@ async fn start_tls(gate: Gate, shared: &Shared) -> Result<Gate, GateError> {
     let (Stream::Plain(stream), Some(tls)) = (stream, &shared.settings.tls) else {
         return Err(GateError::OutOfOrder);
     };
-    let stream = tls
-        .acceptor()
-        .accept(stream)
-        .await
-        .map_err(io::Error::from)?;
+    let stream = tls.acceptor().accept(stream).await?;
     let stream = Stream::Tls(Box::new(stream));
     Ok(Gate::resume(stream, sequence, shared.settings.write_time))
 }
