@@ -3,32 +3,25 @@
 //! Owns what the original's answers need and the engine does not keep: which request was which command, its marker, the
 //! text of a publication for its delivery report, and the current list of pipes. Nothing here grows without a bound.
 
-use std::collections::HashMap;
-
 use cometql_engine::{Now, Publication, Push, Reject};
 use cometql_protocol::wire::{Connect, History, Publish, Reply, Request, RequestBody, Subscribe};
 use cometql_protocol::{ErrorCode, UserId};
 
 use super::answer;
+use super::asked::{Asked, Waiting};
 use super::command::{self, Command, ListProblem};
 use super::encode;
 use super::url::{Key, LegacyUrl};
 
 /// Bytes of frames that may wait for the credentials to be checked: the original's `fragment_buf_max_size`.
 const WAITING_BYTES: usize = 103_840;
-/// Commands that may wait for the engine's answer.
-const ASKED_MAX: usize = 256;
-/// Bytes of publications that may wait for their delivery report.
-const ASKED_BYTES: usize = 256 << 10;
 /// Most entries of a `pipe_log` answer.
 const LOG_ENTRIES: u32 = 99;
 
-/// The request ids of `connect`, and of requests whose success the original never tells.
+/// The request ids of `connect`, and of requests whose success the original never tells. All below `asked::FIRST_ID`.
 const CONNECT: u32 = 1;
 const UNSUBSCRIBE: u32 = 2;
 const SUBSCRIBE: u32 = 3;
-/// The first id of commands that get an answer.
-const FIRST_ASKED: u32 = 16;
 
 /// What the edge has to do, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +44,7 @@ pub struct Adapter {
     stored_hash: Option<Box<str>>,
     /// The pipes of the last `subscription`, but for those that the engine refused.
     pipes: Vec<Box<str>>,
-    asked: HashMap<u32, Asked, foldhash::fast::FixedState>,
-    asked_bytes: usize,
-    last_id: u32,
+    asked: Waiting,
 }
 
 /// What the URL said, until it was handed to the engine.
@@ -78,30 +69,6 @@ enum State {
     Over,
 }
 
-/// A command that waits for the engine.
-#[derive(Debug)]
-pub(super) enum Asked {
-    Publish { pipe: Box<str>, message: Box<str> },
-    Log { pipe: Box<str>, marker: Box<str> },
-    Count { marker: Box<str> },
-    Users { marker: Box<str> },
-    Data { marker: Box<str> },
-    Status,
-}
-
-impl Asked {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Publish { message, .. } => message.len(),
-            Self::Log { .. }
-            | Self::Count { .. }
-            | Self::Users { .. }
-            | Self::Data { .. }
-            | Self::Status => 0,
-        }
-    }
-}
-
 impl Adapter {
     /// An adapter for a connection with this URL.
     #[must_use]
@@ -119,9 +86,7 @@ impl Adapter {
             },
             stored_hash: None,
             pipes: Vec::new(),
-            asked: HashMap::default(),
-            asked_bytes: 0,
-            last_id: FIRST_ASKED,
+            asked: Waiting::new(),
         }
     }
 
@@ -311,27 +276,12 @@ impl Adapter {
 
     /// Asks the engine and remembers what for.
     fn ask(&mut self, now: Now, asked: Asked, body: RequestBody, out: &mut Vec<Output>) {
-        let bytes = asked.bytes();
-        let full = self.asked.len() >= ASKED_MAX
-            || (!self.asked.is_empty() && self.asked_bytes + bytes > ASKED_BYTES);
-        if full {
+        let Some(id) = self.asked.add(asked) else {
             let message = answer::error("Too many requests wait for an answer", now);
             out.push(Output::Send(message.encode(self.old)));
             return;
-        }
-        let id = self.fresh_id();
-        self.asked_bytes += bytes;
-        self.asked.insert(id, asked);
+        };
         out.push(request(id, body));
-    }
-
-    fn fresh_id(&mut self) -> u32 {
-        loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(FIRST_ASKED);
-            if !self.asked.contains_key(&self.last_id) {
-                return self.last_id;
-            }
-        }
     }
 
     /// The engine granted a request.
@@ -339,7 +289,7 @@ impl Adapter {
         if let Reply::Connected { user, .. } = reply {
             return self.open(now, user.is_some());
         }
-        let Some(asked) = self.take(id) else {
+        let Some(asked) = self.asked.take(id) else {
             return Vec::new();
         };
         let lines = answer::to(&asked, reply, now, self.old);
@@ -364,7 +314,7 @@ impl Adapter {
                 self.on_not_subscribed(now, reject)
             }
             _ => {
-                let Some(asked) = self.take(id) else {
+                let Some(asked) = self.asked.take(id) else {
                     return Vec::new();
                 };
                 let line = answer::rejected(&asked, &reject.message, now).encode(self.old);
@@ -432,12 +382,6 @@ impl Adapter {
 
     fn forget(&mut self, channel: &str) {
         self.pipes.retain(|pipe| **pipe != *channel);
-    }
-
-    fn take(&mut self, id: u32) -> Option<Asked> {
-        let asked = self.asked.remove(&id)?;
-        self.asked_bytes -= asked.bytes();
-        Some(asked)
     }
 
     fn drop_into(&mut self, out: &mut Vec<Output>) {

@@ -5,9 +5,9 @@ use cometql_protocol::ChannelName;
 use cometql_protocol::wire::{Kept, Member, Reply};
 use serde_json::json;
 
-use super::adapter::Asked;
+use super::asked::Asked;
 use super::command::{ListProblem, Refusal};
-use super::encode::{Data, Message, system};
+use super::encode::{Data, Message, payload, system};
 
 /// The frames that answer a command, now that the engine has replied.
 pub(super) fn to(asked: &Asked, reply: &Reply, now: Now, old: bool) -> Vec<String> {
@@ -165,7 +165,8 @@ fn report(pipe: &str, message: &str, others: u64, now: Now, old: bool) -> String
 /// One entry of a `pipe_log` answer. Only old clients get the marker: they route the entry by it to the callback of their
 /// request, while newer ones drop messages with a marker that is not their tab's.
 fn log_entry(pipe: &str, marker: &str, entry: &Kept, old: bool) -> String {
-    let mut message = Message::new(Data::Text(&entry.data), &entry.event, pipe);
+    let data = payload(&entry.data, entry.data_is_json);
+    let mut message = Message::new(Data::Text(&data), &entry.event, pipe);
     message.from_queue = true;
     message.history = true;
     message.marker = Some(marker).filter(|marker| old && *marker != "undefined");

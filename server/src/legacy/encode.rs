@@ -3,16 +3,14 @@
 //! Two rules keep a message alive in both JavaScript clients, which replace `\'` by `'` in the text of a frame before
 //! they parse it, and split it at line feeds: an apostrophe is always written `\u0027`, and no raw line feed is sent.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use cometql_engine::{InboxMessage, Now, Publication};
 
-/// `serverInfo.server`.
-const SERVER: &str = concat!(
-    "CometQL ",
-    env!("CARGO_PKG_VERSION"),
-    " (CppComet community 4.09 compatible)"
-);
+/// `serverInfo.server`, which no client of the original reads.
+const SERVER: &str = "CometQL (compatible with CppComet community 4.09)";
+const APOSTROPHE: &str = r"\u0027";
 
 /// The content of a message.
 pub(super) enum Data<'a> {
@@ -99,11 +97,9 @@ impl<'a> Message<'a> {
     fn push_data(&self, out: &mut String, old: bool) {
         match &self.data {
             Data::Text(text) => push_field(out, "data", text),
-            Data::Json(json) if old => push_field(out, "data", json),
+            Data::Json(json) if old => push_field(out, "data", &json.replace('\'', APOSTROPHE)),
             Data::Json(json) => {
-                out.push_str(r#""data":"#);
-                push_without_apostrophes(out, json);
-                out.push(',');
+                _ = write!(out, r#""data":{},"#, json.replace('\'', APOSTROPHE));
             }
         }
     }
@@ -125,7 +121,8 @@ impl Data<'_> {
 pub fn encode_publication(publication: &Publication, old: bool) -> String {
     let pipe = publication.channel.as_str();
     let event = publication.event.as_str();
-    let mut message = Message::new(Data::Text(&publication.data), event, pipe);
+    let data = payload(&publication.data, publication.data_is_json);
+    let mut message = Message::new(Data::Text(&data), event, pipe);
     // The original sends these two without a time.
     if !is_status(pipe, event, &publication.data) {
         message.time = Some(publication.time_ms / 1000);
@@ -142,7 +139,8 @@ fn is_status(pipe: &str, event: &str, data: &str) -> bool {
 
 /// A private message: one that waited says so and when it was sent; a live one has no time.
 pub(super) fn inbox_message(message: &InboxMessage, old: bool) -> String {
-    let mut out = Message::new(Data::Text(&message.data), message.event.as_str(), "msg");
+    let data = payload(&message.data, message.data_is_json);
+    let mut out = Message::new(Data::Text(&data), message.event.as_str(), "msg");
     out.from_queue = message.waited;
     out.time = message.waited.then_some(message.time_ms / 1000);
     out.encode(old)
@@ -155,19 +153,22 @@ pub(super) fn system<'a>(data: Data<'a>, event: &'a str, now: Now) -> Message<'a
     message
 }
 
-fn push_field(out: &mut String, key: &str, text: &str) {
-    _ = write!(out, r#""{key}":"#);
-    let json = serde_json::to_string(text).expect("a str always becomes JSON text");
-    push_without_apostrophes(out, &json);
-    out.push(',');
+/// The payload's text. In a JSON payload an apostrophe after a backslash is escaped once more, because the clients
+/// replace `\'` in the payload too; as text it stays what it is.
+pub(super) fn payload(text: &str, is_json: bool) -> Cow<'_, str> {
+    if is_json && text.contains(r"\'") {
+        Cow::Owned(text.replace(r"\'", r"\\u0027"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
-/// In JSON text an apostrophe stands only within strings, where its escape means the same.
-fn push_without_apostrophes(out: &mut String, json: &str) {
-    let mut parts = json.split('\'');
-    out.push_str(parts.next().unwrap_or_default());
-    for part in parts {
-        out.push_str(r"\u0027");
-        out.push_str(part);
+fn push_field(out: &mut String, key: &str, text: &str) {
+    let json = serde_json::to_string(text).expect("a str always becomes JSON text");
+    // In JSON text an apostrophe stands only within strings, where its escape means the same.
+    if json.contains('\'') {
+        _ = write!(out, r#""{key}":{},"#, json.replace('\'', APOSTROPHE));
+    } else {
+        _ = write!(out, r#""{key}":{json},"#);
     }
 }

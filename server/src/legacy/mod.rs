@@ -21,6 +21,7 @@
 
 pub mod adapter;
 mod answer;
+mod asked;
 mod command;
 mod encode;
 mod hash;
