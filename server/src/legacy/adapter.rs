@@ -96,8 +96,8 @@ impl Adapter {
         self.old
     }
 
-    /// The socket is open: asks the engine who this is. The key may be the user's hash in `users_auth`, and, when it
-    /// looks like one, a JWT: then the request has both, and the edge lets either prove the user that it names.
+    /// The socket is open: asks the engine who this is. The key is a JWT if it looks like one, which no hash does, and
+    /// else the hash that the user must have in `users_auth`.
     pub fn on_open(&mut self) -> Vec<Output> {
         let Some(login) = self.login.take() else {
             return Vec::new();
@@ -109,9 +109,11 @@ impl Adapter {
         };
         if let Some(user) = login.user.filter(|_| !login.key.expose().is_empty()) {
             connect.user = Some(user.get());
-            connect.hash = Some(login.key.expose().to_owned());
+            let key = Some(login.key.expose().to_owned());
             if login.key.looks_like_token() {
-                connect.token.clone_from(&connect.hash);
+                connect.token = key;
+            } else {
+                connect.hash = key;
             }
         }
         vec![request(CONNECT, RequestBody::Connect(connect))]

@@ -323,13 +323,13 @@ fn old_clients_get_the_same_data() {
 }
 
 #[test]
-fn login_tries_the_key_as_hash_and_as_token() {
+fn a_key_is_a_hash_or_a_token() {
     let token = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjo3fQ.c2ln";
     for (key, as_token) in [("hash7", false), (token, true)] {
         let connect = Connect {
             token: as_token.then(|| key.to_owned()),
             user: Some(7),
-            hash: Some(key.to_owned()),
+            hash: (!as_token).then(|| key.to_owned()),
             uuid: Some("u7".into()),
             inbox: true,
         };
