@@ -22,11 +22,13 @@ mod homes;
 mod inbox;
 pub mod inspect;
 mod locals;
+mod login;
 mod messages;
 mod publish;
 mod requests;
 mod sequencer;
 mod settings;
+mod stored;
 mod subscribe;
 #[cfg(test)]
 mod tests;

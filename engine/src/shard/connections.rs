@@ -26,7 +26,7 @@ pub(super) struct Session {
     identity: Option<Box<Identity>>,
     pub(super) subscriptions: Vec<Subscription>,
     /// Requests that wait behind an open question (authentication, membership); `None` = nothing is open.
-    pub(super) parked: Option<Box<VecDeque<Request>>>,
+    pub(super) parked: Option<VecDeque<Request>>,
     pub(super) opened_ms: u64,
     pub(super) publish_bucket: Bucket,
     /// The next subscription's mark; see `Message::Subscribe`.
@@ -88,7 +88,7 @@ impl Bucket {
 }
 
 fn low(now: Now) -> u32 {
-    (now.0 & u64::from(u32::MAX)) as u32
+    u32::try_from(now.0 & u64::from(u32::MAX)).expect("32 bits are left")
 }
 
 impl Connections {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::homes::Inbox;
 use super::tickets::Then;
-use super::{Shard, UserKey, rejected};
+use super::{Shard, UserKey, rejected, unavailable};
 use crate::effects::Counted;
 use crate::publication::Content;
 use crate::{
@@ -118,8 +118,18 @@ impl<T> Shard<T> {
         connection: ConnectionId,
         request: u32,
         up_to: u64,
+        result: Result<u64, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
+        if let Err(failure) = result {
+            let reject = unavailable(&failure);
+            let refused = Message::AckRefused {
+                connection,
+                request,
+                reject,
+            };
+            return effects.send(connection.shard(), refused);
+        }
         effects.send(
             connection.shard(),
             Message::InboxAcked {
@@ -150,7 +160,7 @@ impl<T> Shard<T> {
         let ticket = self.tickets.open(Then::InboxRead {
             key,
             connection,
-            limit: PAGE,
+            after,
         });
         effects.store(
             ticket,
@@ -168,17 +178,22 @@ impl<T> Shard<T> {
         &mut self,
         key: UserKey,
         connection: ConnectionId,
-        limit: u64,
-        messages: Vec<InboxMessage>,
+        after: u64,
+        result: Result<Vec<InboxMessage>, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
         let Some(device) = self.homes.device(key, connection) else {
             return;
         };
+        let Ok(messages) = result else {
+            // What waits is still in the store: asked again at the next tick.
+            device.inbox = Inbox::More(after);
+            return self.homes.more.push((key, connection));
+        };
         let fetched = messages.len();
         let page = page(messages, self.limits.outbox_bytes / 2);
         let last = page.last().map(|message| message.offset);
-        let more = page.len() < fetched || fetched as u64 == limit;
+        let more = page.len() < fetched || fetched as u64 == PAGE;
         let by_write = device.acknowledges_by_write;
         device.inbox = match last.filter(|_| more) {
             Some(sent) => Inbox::More(sent),

@@ -5,15 +5,9 @@ use cometql_protocol::wire::Reply;
 
 use super::connections::Session;
 use super::homes::{Device, Inbox};
-use super::tickets::{Origin, Then};
-use super::{ChannelKey, Input, Shard, history, rejected, unavailable};
-use crate::publication::Content;
-use crate::{
-    Answer, Command, ConnectionId, Disconnect, Effects, Message, Now, Push, StoreAnswer,
-    StoreFailure,
-};
-
-type Stored = Result<StoreAnswer, StoreFailure>;
+use super::tickets::Origin;
+use super::{ChannelKey, Input, Shard, history};
+use crate::{Command, ConnectionId, Disconnect, Effects, Message, Now, Push};
 
 impl<T> Shard<T> {
     pub(super) fn on_command(
@@ -206,7 +200,7 @@ impl<T> Shard<T> {
         }
     }
 
-    /// To the owner of connections.
+    /// To the owner of connections: what nobody of them asked.
     fn on_local_message(
         &mut self,
         now: Now,
@@ -218,6 +212,42 @@ impl<T> Shard<T> {
                 publication,
                 origin,
             } => self.deliver(&publication, origin, effects),
+            Message::Presence {
+                tenant,
+                channel,
+                joined,
+                member,
+                except,
+            } => {
+                self.deliver_presence(&(tenant, channel), joined, &member, except, effects);
+            }
+            Message::PresenceAsk {
+                connection,
+                gather,
+                tenant,
+                channel,
+                count_only,
+            } => {
+                self.on_presence_ask(connection, gather, &(tenant, channel), count_only, effects);
+            }
+            Message::Inbox {
+                connection,
+                messages,
+            } => {
+                if self.connections.get(connection).is_some() {
+                    for message in &messages {
+                        effects.push(connection, Push::Inbox(message));
+                    }
+                }
+            }
+            Message::Disconnect(which) => self.disconnect(&which, effects),
+            answer => self.on_answer(now, answer, effects),
+        }
+    }
+
+    /// To the owner of connections: the answer to what one of them asked.
+    fn on_answer(&mut self, now: Now, message: Message, effects: &mut impl Effects<Token = T>) {
+        match message {
             Message::Subscribed {
                 connection,
                 request,
@@ -261,24 +291,6 @@ impl<T> Shard<T> {
                 let reply = history::reply(channel, position, &publications);
                 self.reply(connection, request, reply, effects);
             }
-            Message::Presence {
-                tenant,
-                channel,
-                joined,
-                member,
-                except,
-            } => {
-                self.deliver_presence(&(tenant, channel), joined, &member, except, effects);
-            }
-            Message::PresenceAsk {
-                connection,
-                gather,
-                tenant,
-                channel,
-                count_only,
-            } => {
-                self.on_presence_ask(connection, gather, &(tenant, channel), count_only, effects);
-            }
             Message::PresenceTold {
                 gather,
                 members,
@@ -287,16 +299,13 @@ impl<T> Shard<T> {
             } => {
                 self.on_presence_told(gather, members, count, effects);
             }
-            Message::Inbox {
-                connection,
-                messages,
-            } => {
-                if self.connections.get(connection).is_some() {
-                    for message in &messages {
-                        effects.push(connection, Push::Inbox(message));
-                    }
-                }
-            }
+            answer => self.on_answer_from_home(answer, effects),
+        }
+    }
+
+    /// To the owner of connections: the answer of a user's home.
+    fn on_answer_from_home(&mut self, message: Message, effects: &mut impl Effects<Token = T>) {
+        match message {
             Message::InboxAcked {
                 connection,
                 request,
@@ -323,134 +332,11 @@ impl<T> Shard<T> {
                     effects,
                 );
             }
-            Message::Disconnect(which) => self.disconnect(&which, effects),
             other => unreachable!("not for an owner of connections: {other:?}"),
         }
     }
 
-    pub(super) fn on_stored(
-        &mut self,
-        now: Now,
-        ticket: u64,
-        result: Stored,
-        effects: &mut impl Effects<Token = T>,
-    ) {
-        match self.tickets.close(ticket) {
-            Then::Opened(key) => {
-                let position = result.map(|answer| match answer {
-                    StoreAnswer::Channel { position } => position,
-                    other => unreachable!("OpenChannel is answered by a position, not {other:?}"),
-                });
-                self.on_opened(now, &key, position, effects);
-            }
-            Then::Appended {
-                key,
-                offset,
-                content,
-                origin,
-            } => {
-                self.on_appended(&key, offset, content, origin, result.map(drop), effects);
-            }
-            Then::History {
-                connection,
-                request,
-                key,
-                after,
-            } => {
-                self.on_history_rows(connection, request, &key, after, rows(result), effects);
-            }
-            Then::Replay(replay) => self.on_replay(replay, rows(result), effects),
-            Then::SettingStored { key, length, token } => {
-                self.on_setting_stored(&key, length, token, changed(result), effects);
-            }
-            Then::HistoryDeleted { key, id, token } => {
-                self.on_history_deleted(&key, id, token, changed(result), effects);
-            }
-            Then::InboxAppended {
-                key,
-                content,
-                token,
-            } => {
-                self.on_inbox_appended(key, content, token, result, effects);
-            }
-            Then::InboxRead {
-                key,
-                connection,
-                limit,
-            } => {
-                let messages = match result {
-                    Ok(StoreAnswer::Inbox(messages)) => messages,
-                    Ok(_) | Err(_) => Vec::new(),
-                };
-                self.on_inbox_read(key, connection, limit, messages, effects);
-            }
-            Then::InboxAcked {
-                key,
-                connection,
-                request,
-                up_to,
-            } => match result {
-                Ok(_) => self.on_inbox_acked(key, connection, request, up_to, effects),
-                Err(failure) => {
-                    let reject = unavailable(&failure);
-                    effects.send(
-                        connection.shard(),
-                        Message::AckRefused {
-                            connection,
-                            request,
-                            reject,
-                        },
-                    );
-                }
-            },
-            Then::InboxCleared(token) => {
-                let answer = match changed(result) {
-                    Ok(rows) => Answer::Done { rows },
-                    Err(failure) => rejected(&failure),
-                };
-                effects.answer(token, answer);
-            }
-            Then::LastSeen {
-                connection,
-                request,
-                user,
-            } => {
-                let last_seen = match result {
-                    Ok(StoreAnswer::LastSeen(time)) => Some(time.unwrap_or(0)),
-                    Ok(_) | Err(_) => Some(0),
-                };
-                let told = Message::StatusTold {
-                    connection,
-                    request,
-                    user,
-                    last_seen,
-                };
-                effects.send(connection.shard(), told);
-            }
-            Then::UserData {
-                connection,
-                request,
-                user,
-            } => match result {
-                Ok(StoreAnswer::UserData(data)) => {
-                    self.reply(connection, request, Reply::UserData { user, data }, effects);
-                }
-                Ok(_) => {}
-                Err(failure) => {
-                    self.refuse(connection, request, &unavailable(&failure), None, effects);
-                }
-            },
-            Then::Member {
-                connection,
-                request,
-            } => {
-                self.on_member(now, connection, request, result, effects);
-            }
-            Then::Nothing => {}
-        }
-    }
-
-    fn reply(
+    pub(super) fn reply(
         &mut self,
         connection: ConnectionId,
         request: u32,
@@ -547,18 +433,4 @@ fn sequenced_by_message(message: &Message) -> Option<ChannelKey> {
         } => Some((*tenant, channel.clone())),
         _ => None,
     }
-}
-
-fn rows(result: Stored) -> Result<Vec<(u64, Content)>, StoreFailure> {
-    result.map(|answer| match answer {
-        StoreAnswer::History(rows) => rows,
-        other => unreachable!("ReadHistory is answered by rows, not {other:?}"),
-    })
-}
-
-fn changed(result: Stored) -> Result<u64, StoreFailure> {
-    result.map(|answer| match answer {
-        StoreAnswer::Changed(rows) => rows,
-        other => unreachable!("a change is answered by a number of rows, not {other:?}"),
-    })
 }

@@ -56,7 +56,7 @@ pub(super) enum Then<T> {
     InboxRead {
         key: UserKey,
         connection: ConnectionId,
-        limit: u64,
+        after: u64,
     },
     /// Private messages are acknowledged.
     InboxAcked {

@@ -1,0 +1,177 @@
+//! How a session begins to be somebody, and how it ends.
+
+use std::collections::VecDeque;
+
+use cometql_protocol::ErrorCode;
+use cometql_protocol::wire::{Connect, Reply};
+
+use super::Shard;
+use crate::{ConnectionId, Credentials, Effects, Identity, Message, Now, Reject};
+
+impl<T> Shard<T> {
+    pub(super) fn connect(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        connect: &Connect,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        if session.is_identified() || !session.subscriptions.is_empty() {
+            let message = "connect comes once, before anything else; use refresh for a newer token";
+            return Err(Reject::new(ErrorCode::BadRequest, message));
+        }
+        if let Some(uuid) = &connect.uuid {
+            if uuid.len() > 64 {
+                return Err(Reject::new(
+                    ErrorCode::TooLarge,
+                    "uuid has at most 64 bytes",
+                ));
+            }
+            session.info.uuid = uuid.as_str().into();
+        }
+        session.inbox = connect.inbox;
+        if connect.token.is_none() && connect.user.is_none() && connect.hash.is_none() {
+            let session = connection.number();
+            effects.reply(
+                connection,
+                request,
+                Reply::Connected {
+                    session,
+                    user: None,
+                    expires: None,
+                },
+            );
+            return Ok(());
+        }
+        session.parked = Some(VecDeque::new());
+        let credentials = Credentials {
+            tenant: session.settings.tenant,
+            connect: connect.clone(),
+            legacy: session.settings.legacy,
+            refresh: false,
+        };
+        effects.authenticate(connection, request, credentials);
+        Ok(())
+    }
+
+    pub(super) fn refresh(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        token: &str,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        if !session.is_identified() {
+            let message = "this session has not logged in; send connect with the token";
+            return Err(Reject::new(ErrorCode::BadRequest, message));
+        }
+        session.parked = Some(VecDeque::new());
+        let credentials = Credentials {
+            tenant: session.settings.tenant,
+            connect: Connect {
+                token: Some(token.to_owned()),
+                ..Connect::default()
+            },
+            legacy: session.settings.legacy,
+            refresh: true,
+        };
+        effects.authenticate(connection, request, credentials);
+        Ok(())
+    }
+
+    pub(super) fn on_authenticated(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        request: u32,
+        result: Result<Identity, Reject>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match result {
+            Ok(identity) => self.identified(connection, request, identity, effects),
+            Err(reject) => self.refuse(connection, request, &reject, None, effects),
+        }
+        self.unpark(now, connection, effects);
+    }
+
+    fn identified(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        identity: Identity,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.get(connection) else {
+            return;
+        };
+        let refreshes = session.is_identified();
+        if refreshes && session.user() != identity.user {
+            let reject = Reject::new(
+                ErrorCode::Unauthorized,
+                "a refresh keeps the user; connect anew for another",
+            );
+            return self.refuse(connection, request, &reject, None, effects);
+        }
+        let (user, expires) = (identity.user, identity.expires);
+        let (tenant, legacy) = (session.settings.tenant, session.settings.legacy);
+        let inbox = session.inbox || legacy;
+        self.connections.identify(connection, identity);
+        if refreshes {
+            return effects.reply(connection, request, Reply::Refreshed { expires });
+        }
+        effects.reply(
+            connection,
+            request,
+            Reply::Connected {
+                session: connection.number(),
+                user,
+                expires,
+            },
+        );
+        if let Some(user) = user {
+            let to = self.home_of((tenant, user));
+            let acknowledges_by_write = legacy;
+            effects.send(
+                to,
+                Message::UserOnline {
+                    connection,
+                    tenant,
+                    user,
+                    inbox,
+                    acknowledges_by_write,
+                },
+            );
+        }
+    }
+
+    pub(super) fn on_closed(
+        &mut self,
+        connection: ConnectionId,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.remove(connection) else {
+            return;
+        };
+        let tenant = session.settings.tenant;
+        // The user is offline before it leaves its channels: the order of the original.
+        if let Some(user) = session.user() {
+            effects.send(
+                self.home_of((tenant, user)),
+                Message::UserOffline {
+                    connection,
+                    tenant,
+                    user,
+                },
+            );
+        }
+        for subscription in &session.subscriptions {
+            self.end_subscription(connection, *subscription, session.member(), effects);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What goes on when the store has answered.
+
+use super::tickets::Then;
+use super::{Shard, rejected, unavailable};
+use crate::publication::Content;
+use crate::{Answer, Effects, InboxMessage, Message, Now, StoreAnswer, StoreFailure};
+use cometql_protocol::wire::Reply;
+
+type Stored = Result<StoreAnswer, StoreFailure>;
+
+impl<T> Shard<T> {
+    pub(super) fn on_stored(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Stored,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match self.tickets.close(ticket) {
+            Then::Opened(key) => {
+                let position = result.map(|answer| match answer {
+                    StoreAnswer::Channel { position } => position,
+                    other => unreachable!("OpenChannel is answered by a position, not {other:?}"),
+                });
+                self.on_opened(now, &key, position, effects);
+            }
+            Then::Appended {
+                key,
+                offset,
+                content,
+                origin,
+            } => {
+                self.on_appended(&key, offset, content, origin, result.map(drop), effects);
+            }
+            Then::History {
+                connection,
+                request,
+                key,
+                after,
+            } => {
+                self.on_history_rows(connection, request, &key, after, rows(result), effects);
+            }
+            Then::Replay(replay) => self.on_replay(replay, rows(result), effects),
+            Then::SettingStored { key, length, token } => {
+                self.on_setting_stored(&key, length, token, changed(result), effects);
+            }
+            Then::HistoryDeleted { key, id, token } => {
+                self.on_history_deleted(&key, id, token, changed(result), effects);
+            }
+            Then::Member {
+                connection,
+                request,
+            } => {
+                self.on_member(now, connection, request, result, effects);
+            }
+            Then::Nothing => {}
+            then => self.on_stored_for_user(then, result, effects),
+        }
+    }
+
+    fn on_stored_for_user(
+        &mut self,
+        then: Then<T>,
+        result: Stored,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match then {
+            Then::InboxAppended {
+                key,
+                content,
+                token,
+            } => {
+                self.on_inbox_appended(key, content, token, result, effects);
+            }
+            Then::InboxRead {
+                key,
+                connection,
+                after,
+            } => {
+                self.on_inbox_read(key, connection, after, inbox(result), effects);
+            }
+            Then::InboxAcked {
+                key,
+                connection,
+                request,
+                up_to,
+            } => {
+                self.on_inbox_acked(key, connection, request, up_to, changed(result), effects);
+            }
+            Then::InboxCleared(token) => {
+                let answer = match changed(result) {
+                    Ok(rows) => Answer::Done { rows },
+                    Err(failure) => rejected(&failure),
+                };
+                effects.answer(token, answer);
+            }
+            Then::LastSeen {
+                connection,
+                request,
+                user,
+            } => {
+                let last_seen = match result {
+                    Ok(StoreAnswer::LastSeen(time)) => Some(time.unwrap_or(0)),
+                    Ok(_) | Err(_) => Some(0),
+                };
+                let told = Message::StatusTold {
+                    connection,
+                    request,
+                    user,
+                    last_seen,
+                };
+                effects.send(connection.shard(), told);
+            }
+            Then::UserData {
+                connection,
+                request,
+                user,
+            } => match result {
+                Ok(StoreAnswer::UserData(data)) => {
+                    self.reply(connection, request, Reply::UserData { user, data }, effects);
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    self.refuse(connection, request, &unavailable(&failure), None, effects);
+                }
+            },
+            _ => unreachable!("the caller handles what is about channels"),
+        }
+    }
+}
+
+fn rows(result: Stored) -> Result<Vec<(u64, Content)>, StoreFailure> {
+    result.map(|answer| match answer {
+        StoreAnswer::History(rows) => rows,
+        other => unreachable!("ReadHistory is answered by rows, not {other:?}"),
+    })
+}
+
+fn inbox(result: Stored) -> Result<Vec<InboxMessage>, StoreFailure> {
+    result.map(|answer| match answer {
+        StoreAnswer::Inbox(messages) => messages,
+        other => unreachable!("InboxRead is answered by messages, not {other:?}"),
+    })
+}
+
+fn changed(result: Stored) -> Result<u64, StoreFailure> {
+    result.map(|answer| match answer {
+        StoreAnswer::Changed(rows) => rows,
+        other => unreachable!("a change is answered by a number of rows, not {other:?}"),
+    })
+}

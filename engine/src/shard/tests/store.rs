@@ -1,0 +1,195 @@
+//! What the store promises, in the simplest way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use cometql_protocol::{UserId, wire};
+
+use super::super::{ChannelKey, UserKey};
+use crate::publication::Content;
+use crate::{InboxMessage, StoreAnswer, StoreRequest};
+
+type Rows = BTreeMap<u64, Content>;
+
+/// All that is stored.
+#[derive(Default)]
+pub(super) struct ModelStore {
+    channels: HashMap<ChannelKey, (wire::Position, Rows)>,
+    pub(super) settings: HashMap<ChannelKey, u64>,
+    inboxes: HashMap<UserKey, (u64, Rows)>,
+    seen: HashMap<UserKey, u64>,
+    pub(super) data: HashMap<UserKey, String>,
+    pub(super) members: Vec<(ChannelKey, UserId)>,
+}
+
+impl ModelStore {
+    pub(super) fn answer(&mut self, request: StoreRequest) -> StoreAnswer {
+        use StoreRequest as R;
+        match request {
+            R::OpenChannel {
+                tenant,
+                channel,
+                new_epoch,
+            } => {
+                let start = wire::Position {
+                    epoch: new_epoch,
+                    offset: 0,
+                };
+                let entry = self
+                    .channels
+                    .entry((tenant, channel))
+                    .or_insert((start, Rows::new()));
+                StoreAnswer::Channel { position: entry.0 }
+            }
+            R::Append {
+                tenant,
+                channel,
+                offset,
+                content,
+                keep,
+            } => {
+                let (position, rows) = self
+                    .channels
+                    .get_mut(&(tenant, channel))
+                    .expect("opened before");
+                assert!(offset > position.offset, "offsets rise");
+                position.offset = offset;
+                rows.insert(offset, content);
+                while rows.len() as u64 > keep.publications {
+                    rows.pop_first();
+                }
+                StoreAnswer::Changed(1)
+            }
+            R::ReadHistory {
+                tenant,
+                channel,
+                after,
+                limit,
+                newest,
+            } => {
+                let rows = self
+                    .channels
+                    .get(&(tenant, channel))
+                    .map(|(_, rows)| rows.clone());
+                let rows = rows.unwrap_or_default();
+                let mut rows: Vec<_> = rows
+                    .range(after + 1..)
+                    .map(|(o, c)| (*o, c.clone()))
+                    .collect();
+                let limit = usize::try_from(limit).unwrap();
+                if newest {
+                    rows = rows.split_off(rows.len().saturating_sub(limit));
+                }
+                rows.truncate(limit);
+                StoreAnswer::History(rows)
+            }
+            other => self.answer_change(other),
+        }
+    }
+
+    fn answer_change(&mut self, request: StoreRequest) -> StoreAnswer {
+        use StoreRequest as R;
+        match request {
+            R::SetHistory {
+                tenant,
+                channel,
+                length,
+            } => {
+                let key = (tenant, channel);
+                match length {
+                    Some(length) => drop(self.settings.insert(key, length)),
+                    None => {
+                        self.settings.remove(&key);
+                        self.channels
+                            .entry(key)
+                            .and_modify(|(_, rows)| rows.clear());
+                    }
+                }
+                StoreAnswer::Changed(1)
+            }
+            R::DeleteHistory {
+                tenant,
+                channel,
+                id,
+            } => {
+                let rows = &mut self.channels.get_mut(&(tenant, channel)).unwrap().1;
+                let before = rows.len();
+                rows.retain(|_, content| id.is_some_and(|id| content.id != id));
+                StoreAnswer::Changed((before - rows.len()) as u64)
+            }
+            other => self.answer_for_user(other),
+        }
+    }
+
+    fn answer_for_user(&mut self, request: StoreRequest) -> StoreAnswer {
+        use StoreRequest as R;
+        match request {
+            R::InboxAppend {
+                tenant,
+                user,
+                content,
+                limit,
+            } => {
+                let (last, rows) = self.inboxes.entry((tenant, user)).or_default();
+                if rows.len() as u64 >= limit {
+                    return StoreAnswer::Full;
+                }
+                *last += 1;
+                rows.insert(*last, content);
+                StoreAnswer::InboxOffset(*last)
+            }
+            R::InboxRead {
+                tenant,
+                user,
+                after,
+                limit,
+            } => {
+                let (_, rows) = self.inboxes.entry((tenant, user)).or_default();
+                let limit = usize::try_from(limit).unwrap();
+                let rows = rows.range(after + 1..).take(limit);
+                StoreAnswer::Inbox(
+                    rows.map(|(offset, content)| inbox_message(*offset, content))
+                        .collect(),
+                )
+            }
+            R::InboxRemove {
+                tenant,
+                user,
+                up_to,
+            } => {
+                let (_, rows) = self.inboxes.entry((tenant, user)).or_default();
+                let before = rows.len();
+                rows.retain(|offset, _| *offset > up_to);
+                StoreAnswer::Changed((before - rows.len()) as u64)
+            }
+            R::SetLastSeen { tenant, user, time } => {
+                self.seen.insert((tenant, user), time.unwrap_or(0));
+                StoreAnswer::Changed(1)
+            }
+            R::LastSeen { tenant, user } => {
+                StoreAnswer::LastSeen(self.seen.get(&(tenant, user)).copied())
+            }
+            R::UserData { tenant, user } => {
+                StoreAnswer::UserData(self.data.get(&(tenant, user)).cloned().unwrap_or_default())
+            }
+            R::IsMember {
+                tenant,
+                channel,
+                user,
+            } => StoreAnswer::Member(self.members.contains(&((tenant, channel), user))),
+            other => unreachable!("answered above: {other:?}"),
+        }
+    }
+}
+
+fn inbox_message(offset: u64, content: &Content) -> InboxMessage {
+    InboxMessage {
+        id: content.id,
+        offset,
+        event: content.event.clone(),
+        data: Arc::clone(&content.data),
+        data_is_json: content.data_is_json,
+        time_ms: content.time_ms,
+        waited: true,
+    }
+}

@@ -1,0 +1,199 @@
+//! Users: private messages, online status, revocation.
+
+use cometql_protocol::{CloseCode, ErrorCode, UserId};
+
+use super::harness::{Node, TENANT, data};
+use crate::{Answer, Disconnect, Limits, Rules};
+
+#[test]
+fn a_private_message_goes_to_all_connections_and_waits_until_acknowledged() {
+    let mut node = Node::new();
+    let (one, two, other) = (node.user(0, 7), node.user(1, 7), node.user(2, 8));
+    assert_eq!(
+        node.send(7, "hi"),
+        Answer::Sent {
+            offset: 1,
+            reached: 2
+        }
+    );
+    assert_eq!(data(&node.told(one)), ["hi"]);
+    assert_eq!(data(&node.told(two)), ["hi"]);
+    assert_eq!(node.told(other), Vec::<String>::new());
+    let later = node.open(0);
+    let told = node.ask(
+        later,
+        r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#,
+    );
+    assert_eq!(data(&told), ["hi"], "nobody has acknowledged it yet");
+    assert_eq!(
+        node.ask(one, r#"{"id":2,"ack":{"offset":1}}"#),
+        [r#"{"id":2,"acknowledged":{}}"#]
+    );
+    let last = node.open(0);
+    let told = node.ask(
+        last,
+        r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#,
+    );
+    assert_eq!(data(&told), Vec::<String>::new());
+}
+
+#[test]
+fn offline_messages_survive_a_crash_and_keep_their_order() {
+    let mut node = Node::new();
+    for text in ["a", "b", "c"] {
+        assert!(matches!(
+            node.send(7, text),
+            Answer::Sent { reached: 0, .. }
+        ));
+    }
+    let mut node = node.restarted();
+    let one = node.open(0);
+    let told = node.ask(
+        one,
+        r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#,
+    );
+    assert_eq!(data(&told), ["a", "b", "c"]);
+}
+
+#[test]
+fn without_an_inbox_flag_nothing_is_sent_or_acknowledged() {
+    let mut node = Node::new();
+    let one = node.open(0);
+    node.ask(one, r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#);
+    assert_eq!(
+        node.send(7, "a"),
+        Answer::Sent {
+            offset: 1,
+            reached: 0
+        }
+    );
+    assert_eq!(node.told(one), Vec::<String>::new());
+}
+
+#[test]
+fn long_inboxes_come_in_pages() {
+    let mut node = Node::new();
+    for index in 0..250 {
+        node.send(7, &index.to_string());
+    }
+    let one = node.open(0);
+    let mut got = data(&node.ask(
+        one,
+        r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#,
+    ));
+    assert_eq!(got.len(), 100);
+    node.send(7, "250");
+    for upto in [100, 200] {
+        got.extend(data(
+            &node.ask(one, &format!(r#"{{"id":2,"ack":{{"offset":{upto}}}}}"#)),
+        ));
+    }
+    let expected: Vec<_> = (0..=250).map(|index| index.to_string()).collect();
+    assert_eq!(got, expected);
+    node.send(7, "251");
+    assert_eq!(data(&node.told(one)), ["251"]);
+}
+
+#[test]
+fn the_originals_sockets_acknowledge_by_being_written_to() {
+    let mut node = Node::new();
+    for index in 0..150 {
+        node.send(7, &index.to_string());
+    }
+    let one = node.open_on(0, true);
+    let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
+    let mut got = data(&node.ask(one, connect));
+    node.later(250);
+    got.extend(data(&node.told(one)));
+    assert_eq!(got.len(), 150);
+    node.send(7, "live");
+    assert_eq!(data(&node.told(one)), ["live"]);
+    let two = node.open_on(1, true);
+    assert_eq!(data(&node.ask(two, connect)), Vec::<String>::new());
+    // With a connection of our protocol open, only its acknowledgement counts.
+    let ours = node.user(2, 7);
+    node.send(7, "kept");
+    node.close(ours);
+    let again = node.open_on(1, true);
+    assert_eq!(data(&node.ask(again, connect)), ["kept"]);
+}
+
+#[test]
+fn a_full_inbox_is_an_error_for_the_sender() {
+    let limits = Limits {
+        inbox_messages: 1,
+        ..Limits::default()
+    };
+    let mut node = Node::with(limits, Rules::default());
+    node.send(7, "a");
+    let Answer::Rejected(reject) = node.send(7, "b") else {
+        panic!("the inbox is full")
+    };
+    assert_eq!(reject.code, ErrorCode::InboxFull);
+}
+
+#[test]
+fn status_is_told_when_the_first_connection_comes_and_the_last_goes() {
+    let mut node = Node::new();
+    let watcher = node.open(0);
+    node.ask(watcher, r#"{"id":1,"subscribe":"user_status_7"}"#);
+    let (one, two) = (node.user(1, 7), node.user(2, 7));
+    assert_eq!(data(&node.told(watcher)), ["online"]);
+    assert_eq!(
+        node.ask(watcher, r#"{"id":2,"user_status":{"user":7}}"#),
+        [r#"{"id":2,"user_status":{"user":7,"online":true}}"#]
+    );
+    node.close(one);
+    assert_eq!(node.told(watcher), Vec::<String>::new());
+    node.close(two);
+    assert_eq!(data(&node.told(watcher)), ["offline"]);
+    assert_eq!(
+        node.ask(watcher, r#"{"id":3,"user_status":{"user":7}}"#),
+        [r#"{"id":3,"user_status":{"user":7,"online":false,"last_seen":1000}}"#]
+    );
+}
+
+#[test]
+fn revocation_and_kill_close_only_whom_they_mean() {
+    let mut node = Node::new();
+    let (one, other, anonymous) = (node.user(0, 7), node.user(1, 8), node.open(2));
+    let user = UserId::new(7).unwrap();
+    node.disconnect(&Disconnect::User {
+        tenant: TENANT,
+        user,
+    });
+    assert_eq!(node.world.closed, [(one, CloseCode::Revoked)]);
+    node.world.closed.clear();
+    let foreign = Some(cometql_protocol::TenantId(9));
+    node.disconnect(&Disconnect::Connection {
+        tenant: foreign,
+        connection: other,
+    });
+    assert!(node.world.closed.is_empty());
+    node.disconnect(&Disconnect::Connection {
+        tenant: Some(TENANT),
+        connection: anonymous,
+    });
+    assert_eq!(node.world.closed, [(anonymous, CloseCode::Killed)]);
+}
+
+#[test]
+fn tokens_end_sessions_unless_refreshed() {
+    let mut node = Node::new();
+    let one = node.open(0);
+    let told = node.ask(one, r#"{"id":1,"connect":{"token":"7"}}"#);
+    assert!(
+        told[0].ends_with(r#""user":7,"expires":2000}}"#),
+        "{told:?}"
+    );
+    let told = node.ask(one, r#"{"id":2,"refresh":{"token":"8"}}"#);
+    assert!(told[0].contains(r#""code":"unauthorized""#), "{told:?}");
+    assert_eq!(
+        node.ask(one, r#"{"id":3,"refresh":{"token":"7"}}"#),
+        [r#"{"id":3,"refreshed":{"expires":2000}}"#]
+    );
+    node.later(999_000);
+    assert!(node.world.closed.is_empty());
+    node.later(1_000);
+    assert_eq!(node.world.closed, [(one, CloseCode::TokenExpired)]);
+}
