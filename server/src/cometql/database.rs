@@ -6,8 +6,7 @@ use cometql_protocol::TenantId;
 
 use super::{Context, SqlError, SqlSession};
 
-/// The only database by name.
-pub const DATABASE: &str = "CometQL_v1";
+pub use super::catalog::DATABASE;
 
 /// Most characters of a wrong name that its error repeats.
 const SHOWN: usize = 64;
@@ -44,7 +43,10 @@ pub fn choose_database(
             return Err(SqlError::new(16, message));
         };
         session.tenant = tenant;
-    } else if !name.is_empty() && !name.eq_ignore_ascii_case(DATABASE) {
+    } else if !name.is_empty()
+        && !name.eq_ignore_ascii_case(DATABASE)
+        && !name.eq_ignore_ascii_case("information_schema")
+    {
         let message = format!(
             "Select database failure: there is no database `{}`, use {DATABASE}",
             shown(name)

@@ -12,10 +12,17 @@ use crate::storage::Store;
 
 pub mod catalog;
 mod database;
+pub mod errors;
+mod escaping;
+mod execute;
+mod explain;
+mod lookup;
 mod outcome;
 mod parse;
 mod processes;
 pub(crate) mod select;
+mod show;
+mod tables;
 pub(crate) mod variables;
 
 pub use database::{DATABASE, LogInKey, choose_database};
@@ -109,42 +116,57 @@ pub struct SqlSession {
 
 /// A parsed statement. Placeholders (`?`) are still open.
 #[derive(Debug, Clone)]
-pub struct Statement {}
+pub struct Statement {
+    parsed: parse::Parsed,
+    parameters: usize,
+}
 
 impl Statement {
     /// How many values [`execute`] wants.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        0
+        self.parameters
     }
 
     /// The columns that a SELECT or SHOW will return, for `COM_STMT_PREPARE`; empty for other statements.
     #[must_use]
     pub fn columns(&self) -> Vec<Column> {
-        Vec::new()
+        execute::columns(&self.parsed)
     }
 }
 
 /// Reads one or several statements separated by `;`. Literals are read as the text protocol demands; values that are
-/// bound to placeholders later are never unescaped.
+/// bound to placeholders later are never unescaped. Empty text is one statement without effect.
 ///
 /// # Errors
 /// Code 3 (syntax, says near what), 11 and 17 (length), 18–21 (too many), 2 (not implemented), 15 (table), 14 (column).
 pub fn parse(sql: &str, settings: &Settings) -> Result<Vec<Statement>, SqlError> {
-    _ = (sql, settings);
-    unimplemented!()
+    let statements = parse::parse(sql, settings)?;
+    let statements = statements.into_iter();
+    Ok(statements
+        .map(|(parsed, parameters)| Statement { parsed, parameters })
+        .collect())
 }
 
 /// Carries out one statement with values for its placeholders.
 ///
 /// # Errors
-/// See `cometql/error.rs` for all codes.
+/// See [`errors::CODES`] for all codes.
 pub async fn execute(
     context: &Context,
     session: &mut SqlSession,
     statement: &Statement,
     values: &[Value],
 ) -> Result<Outcome, SqlError> {
-    _ = (context, session, statement, values);
-    unimplemented!()
+    if values.len() != statement.parameters {
+        return Err(SqlError::new(
+            12,
+            format!(
+                "{} values are needed, but {} were given",
+                statement.parameters,
+                values.len()
+            ),
+        ));
+    }
+    execute::execute(context, session, &statement.parsed, values).await
 }

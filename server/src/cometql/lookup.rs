@@ -1,0 +1,298 @@
+//! SELECT by listed keys of one table, without the SELECT engine: rows in the order of the keys, duplicates included.
+
+use std::collections::HashMap;
+
+use cometql_engine::shard::inspect::Channels;
+use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest};
+use cometql_protocol::{ChannelName, UserId};
+
+use super::parse::Lookup;
+use super::tables::fields;
+use super::{Column, Context, Outcome, RowSet, SqlError, SqlSession, Value, errors, tables};
+
+/// Publications of a channel that a SELECT without LIMIT shows, as in the original.
+const PUBLICATIONS: u64 = 99;
+/// Rows of one key at most.
+const ROWS_PER_KEY: u64 = 1_000;
+
+/// The result's columns.
+pub(super) fn columns(lookup: &Lookup) -> Vec<Column> {
+    let column = |(index, name): &(usize, String)| Column {
+        name: name.clone(),
+        kind: lookup.table.columns[*index].wire,
+    };
+    lookup.columns.iter().map(column).collect()
+}
+
+/// Carries out a look-up.
+pub(super) async fn run(
+    context: &Context,
+    session: &SqlSession,
+    lookup: &Lookup,
+    values: &[Value],
+) -> Result<Outcome, SqlError> {
+    let (offset, limit) = lookup.limit.bind(values);
+    let keys: Vec<&Value> = lookup.keys.iter().map(|key| key.bind(values)).collect();
+    let look = Look { context, session };
+    let rows = match lookup.table.name {
+        "users_auth" => look.users_auth(&keys).await?,
+        "users_data" => look.users_data(&keys).await?,
+        "users_time" => look.users_time(&keys).await?,
+        "users_messages" => look.users_messages(&keys).await?,
+        "pipes_messages" => {
+            let wanted = limit.map(|limit| limit.saturating_add(offset) as u64);
+            look.pipes_messages(&keys, wanted.unwrap_or(PUBLICATIONS).min(ROWS_PER_KEY))
+                .await?
+        }
+        "pipes_settings" => look.pipes_settings(&keys).await?,
+        "pipes" => look.pipes(&keys).await,
+        "users_in_pipes" => look.users_in_pipes(&keys).await,
+        "revoked_tokens" => look.revoked_tokens(&keys).await?,
+        _ => return Err(errors::internal()),
+    };
+    let rows = rows
+        .into_iter()
+        .skip(offset)
+        .take(limit.unwrap_or(usize::MAX));
+    let shown = |row: Vec<Value>| {
+        lookup
+            .columns
+            .iter()
+            .map(|(index, _)| row[*index].clone())
+            .collect()
+    };
+    Ok(Outcome::Rows(RowSet {
+        columns: columns(lookup),
+        rows: rows.map(shown).collect(),
+    }))
+}
+
+/// Asks the store and waits.
+pub(super) async fn ask(
+    context: &Context,
+    request: StoreRequest,
+) -> Result<StoreAnswer, StoreFailure> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    context.store.ask(request, move |answer| {
+        // Nobody waits any more when the connection is gone.
+        _ = send.send(answer);
+    });
+    receive
+        .await
+        .unwrap_or_else(|_| Err(StoreFailure("the node is stopping".to_owned())))
+}
+
+/// The rows of `pipes_settings` of the session's tenant.
+pub(super) async fn settings(
+    context: &Context,
+    session: &SqlSession,
+) -> Result<Vec<(ChannelName, u64)>, SqlError> {
+    let (store, tenant) = (context.store.clone(), session.tenant);
+    let rows = tokio::task::spawn_blocking(move || store.settings()).await;
+    let rows = rows.map_err(|_| errors::internal())??;
+    let rows = rows.into_iter().filter(|(of, ..)| *of == tenant);
+    Ok(rows.map(|(_, channel, length)| (channel, length)).collect())
+}
+
+/// A row as the catalog's columns, all of them.
+type Row = Vec<Value>;
+
+struct Look<'a> {
+    context: &'a Context,
+    session: &'a SqlSession,
+}
+
+impl Look<'_> {
+    async fn users_auth(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+        let mut rows = Vec::new();
+        for user in users(keys) {
+            if let Some(hash) = self.context.store.hash(self.session.tenant, user).await? {
+                rows.push(vec![number(user.get()), Value::Text(hash)]);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn users_data(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+        let mut rows = Vec::new();
+        for user in users(keys) {
+            if let Some(data) = tables::users_data::read(self.context, self.session, user).await? {
+                rows.push(vec![number(user.get()), Value::Text(data)]);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// One row for each id: 0 = online, -1 = never seen.
+    async fn users_time(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+        let tenant = self.session.tenant;
+        let asked = Some(users(keys).collect());
+        let online = self.context.hub.users_online(tenant, asked).await;
+        let mut rows = Vec::new();
+        for id in keys
+            .iter()
+            .filter_map(|key| fields::whole(key))
+            .filter(|id| *id >= 0)
+        {
+            let time = match fields::known_user(&Value::Integer(id)) {
+                None => -1,
+                Some(user) if online.contains(&user) => 0,
+                Some(user) => match ask(self.context, StoreRequest::LastSeen { tenant, user })
+                    .await?
+                {
+                    StoreAnswer::LastSeen(Some(seconds)) => i64::try_from(seconds).unwrap_or(-1),
+                    _ => -1,
+                },
+            };
+            rows.push(vec![Value::Integer(id), Value::Integer(time)]);
+        }
+        Ok(rows)
+    }
+
+    async fn users_messages(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+        let tenant = self.session.tenant;
+        let mut rows = Vec::new();
+        for user in users(keys) {
+            let request = StoreRequest::InboxRead {
+                tenant,
+                user,
+                after: 0,
+                limit: ROWS_PER_KEY,
+            };
+            let StoreAnswer::Inbox(messages) = ask(self.context, request).await? else {
+                return Err(errors::internal());
+            };
+            rows.extend(messages.into_iter().map(|message| {
+                vec![
+                    number(user.get()),
+                    Value::Text(uuid_text(message.id.0)),
+                    Value::Text(message.event.as_str().to_owned()),
+                    Value::Text(message.data.to_string()),
+                ]
+            }));
+        }
+        Ok(rows)
+    }
+
+    async fn pipes_messages(&self, keys: &[&Value], limit: u64) -> Result<Vec<Row>, SqlError> {
+        let tenant = self.session.tenant;
+        let mut rows = Vec::new();
+        for channel in channels(keys) {
+            let request = StoreRequest::ReadHistory {
+                tenant,
+                channel: channel.clone(),
+                after: 0,
+                limit,
+                newest: false,
+            };
+            let StoreAnswer::History(publications) = ask(self.context, request).await? else {
+                return Err(errors::internal());
+            };
+            for (_, content) in publications {
+                rows.push(vec![
+                    Value::Text(uuid_text(content.id.0)),
+                    number(content.time_ms / 1000),
+                    Value::Text(channel.as_str().to_owned()),
+                    number(rows.len() as u64),
+                    Value::Text(content.event.as_str().to_owned()),
+                    Value::Text(content.data.to_string()),
+                    number(content.user.map_or(0, UserId::get)),
+                ]);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn pipes_settings(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+        let known: HashMap<_, _> = settings(self.context, self.session)
+            .await?
+            .into_iter()
+            .collect();
+        let row = |channel: ChannelName| {
+            let length = *known.get(&channel)?;
+            Some(vec![
+                Value::Text(channel.as_str().to_owned()),
+                number(length),
+            ])
+        };
+        Ok(channels(keys).filter_map(row).collect())
+    }
+
+    async fn pipes(&self, keys: &[&Value]) -> Vec<Row> {
+        let named: Vec<_> = channels(keys).collect();
+        let counted = self
+            .context
+            .hub
+            .channels(self.session.tenant, Channels::Named(named.clone()))
+            .await;
+        let counted: HashMap<_, _> = counted
+            .into_iter()
+            .map(|row| (row.channel, row.subscribers))
+            .collect();
+        let row = |channel: ChannelName| {
+            let users = counted.get(&channel).copied().unwrap_or(0);
+            vec![Value::Text(channel.as_str().to_owned()), number(users)]
+        };
+        named.into_iter().map(row).collect()
+    }
+
+    async fn users_in_pipes(&self, keys: &[&Value]) -> Vec<Row> {
+        let named: Vec<_> = channels(keys).collect();
+        let found = self
+            .context
+            .hub
+            .subscribers(self.session.tenant, Channels::Named(named.clone()))
+            .await;
+        let mut by_channel: HashMap<ChannelName, Vec<Row>> = HashMap::new();
+        for row in found {
+            by_channel
+                .entry(row.channel.clone())
+                .or_default()
+                .push(vec![
+                    Value::Text(row.channel.as_str().to_owned()),
+                    number(row.user.map_or(0, UserId::get)),
+                    Value::Text(row.uuid.into()),
+                    Value::Text(row.agent.into()),
+                    Value::Text(row.address.to_string()),
+                    Value::Text(row.origin.into()),
+                    Value::Text(row.language.into()),
+                ]);
+        }
+        named
+            .iter()
+            .flat_map(|name| by_channel.get(name).cloned().unwrap_or_default())
+            .collect()
+    }
+
+    async fn revoked_tokens(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+        let mut rows = Vec::new();
+        for key in keys {
+            let token = fields::text(key, "token")?.into_owned();
+            if self
+                .context
+                .store
+                .is_revoked(self.session.tenant, token.clone())
+                .await?
+            {
+                rows.push(vec![Value::Text(token)]);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn users<'a>(keys: &'a [&Value]) -> impl Iterator<Item = UserId> + use<'a> {
+    keys.iter().filter_map(|key| fields::known_user(key))
+}
+
+fn channels<'a>(keys: &'a [&Value]) -> impl Iterator<Item = ChannelName> + use<'a> {
+    keys.iter().filter_map(|key| fields::known_channel(key))
+}
+
+fn number(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn uuid_text(id: u128) -> String {
+    uuid::Uuid::from_u128(id).to_string()
+}

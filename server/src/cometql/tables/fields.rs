@@ -1,0 +1,99 @@
+//! Values to the engine's checked types, with the original's error codes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use cometql_engine::{Draft, MessageId};
+use cometql_protocol::names::NameError;
+use cometql_protocol::{ChannelName, EventName, UserId};
+
+use super::Row;
+use crate::cometql::{SqlError, Value, errors, escaping};
+
+/// A value as text; NULL is empty.
+pub(in crate::cometql) fn text<'a>(
+    value: &'a Value,
+    field: &str,
+) -> Result<Cow<'a, str>, SqlError> {
+    Ok(match value {
+        Value::Null => Cow::Borrowed(""),
+        Value::Integer(n) => Cow::Owned(n.to_string()),
+        Value::Double(n) => Cow::Owned(n.to_string()),
+        Value::Text(text) => Cow::Borrowed(text),
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => return Err(errors::invalid(format!("field `{field}` is not UTF-8"))),
+        },
+    })
+}
+
+/// A value as a whole number, if it is one.
+pub(in crate::cometql) fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Integer(n) => Some(*n),
+        Value::Text(text) => text.trim().parse().ok(),
+        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
+        Value::Null | Value::Double(_) => None,
+    }
+}
+
+/// A user that a condition names, if there can be such a user.
+pub(in crate::cometql) fn known_user(value: &Value) -> Option<UserId> {
+    UserId::new(u64::try_from(whole(value)?).ok()?)
+}
+
+/// A channel that a condition names, if there can be such a channel.
+pub(in crate::cometql) fn known_channel(value: &Value) -> Option<ChannelName> {
+    ChannelName::parse(&text(value, "name").ok()?).ok()
+}
+
+/// A user id that a row gives; 0 is `None`.
+pub(super) fn user_or_zero(row: &Row<'_>, field: &str) -> Result<Option<UserId>, SqlError> {
+    let number = whole(row.required(field)?);
+    let number = number
+        .ok_or_else(|| errors::invalid(format!("The {field} field must be a whole number")))?;
+    let number = u64::try_from(number)
+        .map_err(|_| errors::invalid(format!("The {field} field must be non-negative")))?;
+    match UserId::new(number) {
+        None if number != 0 => Err(errors::invalid(format!(
+            "The {field} field is larger than 2^53 - 1"
+        ))),
+        user => Ok(user),
+    }
+}
+
+/// A user id that a row gives.
+pub(super) fn user(row: &Row<'_>, field: &str) -> Result<UserId, SqlError> {
+    user_or_zero(row, field)?
+        .ok_or_else(|| errors::invalid(format!("The {field} field must be above 0")))
+}
+
+/// A channel name that a row gives.
+pub(super) fn channel(row: &Row<'_>) -> Result<ChannelName, SqlError> {
+    let name = text(row.required("name")?, "name")?;
+    ChannelName::parse(&name).map_err(|error| match error {
+        NameError::TooShort => errors::too_short("Channel name"),
+        NameError::TooLong => errors::too_long("Channel name"),
+        NameError::BadCharacter => errors::invalid(
+            "The channel name can contain only the characters A-Za-z0-9_- (and . : / where a rule allows them)",
+        ),
+    })
+}
+
+/// The content of a publication or private message that a row gives.
+pub(super) fn draft(row: &Row<'_>) -> Result<Draft, SqlError> {
+    let event = text(row.required("event")?, "event")?;
+    let event = EventName::parse(&event).map_err(|error| match error {
+        NameError::TooLong => errors::too_long("Channel event_name"),
+        NameError::TooShort | NameError::BadCharacter => {
+            errors::invalid("The event name can contain only the characters A-Za-z0-9_-")
+        }
+    })?;
+    let data = text(row.required("message")?, "message")?;
+    Ok(Draft {
+        id: MessageId(uuid::Uuid::now_v7().as_u128()),
+        event,
+        data_is_json: escaping::is_json_container(&data),
+        data: Arc::from(data),
+    })
+}

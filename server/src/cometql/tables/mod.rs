@@ -1,0 +1,258 @@
+//! INSERT, UPDATE and DELETE, one file for each table that can be changed. Rows are checked as a whole before the first
+//! one is carried out.
+
+use std::borrow::Cow;
+
+use super::catalog::Table;
+use super::parse::{Assigned, Delete, Filter, Insert, Operand, Source, Update, key_columns};
+use super::{Context, Done, Outcome, SqlError, SqlSession, Value, errors, select};
+
+pub(super) mod fields;
+mod pipes_members;
+mod pipes_messages;
+mod pipes_settings;
+mod revoked_tokens;
+mod users_auth;
+pub(super) mod users_data;
+mod users_messages;
+
+/// Most rows that one UPDATE or DELETE may name.
+const KEYS: usize = 100_000;
+
+/// Carries out an INSERT or REPLACE.
+pub(super) async fn insert(
+    context: &Context,
+    session: &mut SqlSession,
+    insert: &Insert,
+    values: &[Value],
+) -> Result<Done, SqlError> {
+    let cells = match &insert.source {
+        Source::Rows(rows) => Cow::Borrowed(rows),
+        Source::Query(query) => {
+            Cow::Owned(selected(context, session, insert, query, values).await?)
+        }
+    };
+    let rows = Rows {
+        insert,
+        cells: &cells,
+        values,
+    };
+    match insert.table.name {
+        "users_auth" => users_auth::insert(context, session, &rows).await,
+        "users_data" => users_data::insert(context, session, &rows).await,
+        "users_messages" => users_messages::insert(context, session, &rows).await,
+        "pipes_messages" => pipes_messages::insert(context, session, &rows).await,
+        "pipes_settings" => pipes_settings::insert(context, session, &rows).await,
+        "pipes_members" => pipes_members::insert(context, session, &rows).await,
+        "revoked_tokens" => revoked_tokens::insert(context, session, &rows).await,
+        name => Err(errors::read_only(name)),
+    }
+}
+
+/// Carries out an UPDATE.
+pub(super) async fn update(
+    context: &Context,
+    session: &SqlSession,
+    update: &Update,
+    values: &[Value],
+) -> Result<Done, SqlError> {
+    let keys = keys(context, session, update.table, &update.filter, values).await?;
+    let Some((_, operand)) = update.set.last() else {
+        return Err(errors::syntax("nothing to set"));
+    };
+    let value = operand.bind(values);
+    let changed = match update.table.name {
+        "users_auth" => users_auth::update(context, session, keys, value).await?,
+        "users_data" => users_data::update(context, session, keys, value).await?,
+        "pipes_settings" => pipes_settings::update(context, session, keys, value).await?,
+        name => {
+            return Err(errors::not_implemented(format_args!(
+                "UPDATE of table `{name}`"
+            )));
+        }
+    };
+    Ok(Done {
+        affected_rows: changed,
+        last_insert_id: 0,
+        info: format!("Rows matched: {changed}  Changed: {changed}  Warnings: 0"),
+    })
+}
+
+/// Carries out a DELETE. The original tells 0 affected rows; the number is in the info string.
+pub(super) async fn delete(
+    context: &Context,
+    session: &SqlSession,
+    delete: &Delete,
+    values: &[Value],
+) -> Result<Done, SqlError> {
+    let keys = keys(context, session, delete.table, &delete.filter, values).await?;
+    let removed = match delete.table.name {
+        "users_auth" => users_auth::delete(context, session, keys).await?,
+        "users_data" => users_data::delete(context, session, keys).await?,
+        "users_messages" => users_messages::delete(context, session, keys).await?,
+        "pipes_messages" => pipes_messages::delete(context, session, keys).await?,
+        "pipes_settings" => pipes_settings::delete(context, session, keys).await?,
+        "revoked_tokens" => revoked_tokens::delete(context, session, keys).await?,
+        "pipes_members" => {
+            let affected_rows = pipes_members::delete(context, session, keys).await?;
+            return Ok(Done {
+                affected_rows,
+                ..Done::default()
+            });
+        }
+        name => return Err(errors::read_only(name)),
+    };
+    Ok(Done {
+        info: format!("Deleted: {removed}"),
+        ..Done::default()
+    })
+}
+
+/// The rows of an INSERT.
+struct Rows<'a> {
+    insert: &'a Insert,
+    cells: &'a [Vec<Operand>],
+    values: &'a [Value],
+}
+
+impl<'a> Rows<'a> {
+    fn iter(&self) -> impl Iterator<Item = Row<'a>> {
+        let (insert, values) = (self.insert, self.values);
+        self.cells.iter().map(move |cells| Row {
+            insert,
+            cells,
+            values,
+        })
+    }
+
+    /// True when a row that is there already is not simply replaced.
+    fn looks_first(&self) -> bool {
+        self.insert.ignore || !self.insert.on_duplicate.is_empty()
+    }
+}
+
+/// One row of an INSERT.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    insert: &'a Insert,
+    cells: &'a [Operand],
+    values: &'a [Value],
+}
+
+impl<'a> Row<'a> {
+    /// The value of a column, if the statement gives one.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        let columns = &self.insert.table.columns;
+        let at = self
+            .insert
+            .columns
+            .iter()
+            .position(|index| columns[*index].name == name)?;
+        match self.cells.get(at)? {
+            Operand::Default => None,
+            operand => Some(operand.bind(self.values)),
+        }
+    }
+
+    /// The value of a column, NULL counting as missing.
+    fn required(&self, name: &str) -> Result<&'a Value, SqlError> {
+        match self.get(name) {
+            None | Some(Value::Null) => Err(errors::required(name)),
+            Some(value) => Ok(value),
+        }
+    }
+
+    /// What a column is set to in a row that is there already; `None` = it stays.
+    fn on_duplicate(&self, name: &str) -> Option<&'a Value> {
+        let columns = &self.insert.table.columns;
+        let mut assignments = self.insert.on_duplicate.iter().rev();
+        let (_, assigned) = assignments.find(|(index, _)| columns[*index].name == name)?;
+        match assigned {
+            Assigned::Operand(operand) => Some(operand.bind(self.values)),
+            Assigned::Inserted(index) => self.get(columns[*index].name),
+        }
+    }
+}
+
+/// The keys of a row that a statement names, in the order of [`key_columns`]; `None` = that column was not named.
+type KeyRow = Vec<Option<Value>>;
+
+async fn keys(
+    context: &Context,
+    session: &SqlSession,
+    table: &Table,
+    filter: &Filter,
+    values: &[Value],
+) -> Result<Vec<KeyRow>, SqlError> {
+    let listed = match filter {
+        Filter::Query(query) => {
+            let rows = rows_of(select::run(context, session, query, values).await?)?;
+            return Ok(rows
+                .into_iter()
+                .map(|row| row.into_iter().map(Some).collect())
+                .collect());
+        }
+        Filter::Keys(listed) => listed,
+    };
+    let mut rows: Vec<KeyRow> = vec![Vec::new()];
+    for column in key_columns(table) {
+        let named = listed.iter().find(|(name, _)| name == column);
+        let choices: KeyRow = match named {
+            Some((_, operands)) => operands
+                .iter()
+                .map(|o| Some(o.bind(values).clone()))
+                .collect(),
+            None => vec![None],
+        };
+        if rows.len() * choices.len() > KEYS {
+            return Err(SqlError::new(
+                19,
+                "Error in expression list, too many values.",
+            ));
+        }
+        let longer = |row: &KeyRow, choice: &Option<Value>| {
+            let mut row = row.clone();
+            row.push(choice.clone());
+            row
+        };
+        rows = rows
+            .iter()
+            .flat_map(|row| choices.iter().map(move |c| longer(row, c)))
+            .collect();
+    }
+    Ok(rows)
+}
+
+async fn selected(
+    context: &Context,
+    session: &SqlSession,
+    insert: &Insert,
+    query: &super::parse::ast::Query,
+    values: &[Value],
+) -> Result<Vec<Vec<Operand>>, SqlError> {
+    let rows = rows_of(select::run(context, session, query, values).await?)?;
+    if rows
+        .first()
+        .is_some_and(|row| row.len() != insert.columns.len())
+    {
+        return Err(SqlError::new(
+            14,
+            "Error in columns list: the SELECT has another number of columns",
+        ));
+    }
+    if rows.len() > context.settings.insert_rows {
+        return Err(SqlError::new(
+            19,
+            "Error in expression list, too many values.",
+        ));
+    }
+    let operands = |row: Vec<Value>| row.into_iter().map(Operand::Value).collect();
+    Ok(rows.into_iter().map(operands).collect())
+}
+
+fn rows_of(outcome: Outcome) -> Result<Vec<Vec<Value>>, SqlError> {
+    match outcome {
+        Outcome::Rows(rows) => Ok(rows.rows),
+        Outcome::Done(_) => Err(errors::internal()),
+    }
+}
