@@ -321,6 +321,15 @@ pub enum Message {
     },
     /// Edge → all shards: close connections.
     Disconnect(Disconnect),
+    /// Edge → all shards: rows of `pipes_members` are gone, and with them the subscriptions that needed them.
+    MembersRemoved {
+        /// Whose channel.
+        tenant: TenantId,
+        /// The channel.
+        channel: ChannelName,
+        /// `None` = all its members.
+        user: Option<UserId>,
+    },
 }
 
 /// Which connections to close, and why.

@@ -26,6 +26,7 @@ mod login;
 mod messages;
 mod publish;
 mod requests;
+mod revoke;
 mod sequencer;
 mod settings;
 mod stored;

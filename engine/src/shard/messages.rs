@@ -241,6 +241,13 @@ impl<T> Shard<T> {
                 }
             }
             Message::Disconnect(which) => self.disconnect(&which, effects),
+            Message::MembersRemoved {
+                tenant,
+                channel,
+                user,
+            } => {
+                self.on_members_removed(&(tenant, channel), user, effects);
+            }
             answer => self.on_answer(now, answer, effects),
         }
     }

@@ -98,6 +98,7 @@ impl<T> Shard<T> {
     /// New rules apply to channels in use at once.
     pub(super) fn on_rules(&mut self, rules: Arc<Rules>, effects: &mut impl Effects<Token = T>) {
         self.rules = rules;
+        self.review_subscriptions(effects);
         for key in self.sequencer.keys() {
             self.review(&key, effects);
         }

@@ -216,6 +216,20 @@ impl Node {
         }
     }
 
+    pub(super) fn remove_members(&mut self, name: &str, user: Option<u64>) {
+        for shard in 0..3 {
+            let user = user.and_then(UserId::new);
+            let channel = channel(name);
+            let removed = Message::MembersRemoved {
+                tenant: TENANT,
+                channel,
+                user,
+            };
+            self.put(ShardId(shard), Input::Message(removed));
+        }
+        self.run();
+    }
+
     pub(super) fn rules(&mut self, rules: Rules) {
         let rules = Arc::new(rules);
         for shard in 0..3 {

@@ -174,3 +174,30 @@ fn hidden_senders() {
     node.ask(one, r#"{"id":1,"publish":{"channel":"@web_a","data":"x"}}"#);
     assert!(!node.told(two)[0].contains("user"));
 }
+
+#[test]
+fn subscriptions_end_with_their_right() {
+    let rule = |who| Rule {
+        subscribe: Some(who),
+        ..Rule::new("r", Pattern::Prefix("team_".into()))
+    };
+    let rules = |who| Rules::new(vec![rule(who)], UserDataRule::Anyone);
+    let mut node = Node::with(Limits::default(), rules(Who::Members));
+    let user = UserId::new(7).unwrap();
+    node.world
+        .store
+        .members
+        .push(((TENANT, channel("team_a")), user));
+    let one = node.user(0, 7);
+    let subscribe = r#"{"id":1,"subscribe":"team_a"}"#;
+    assert!(node.ask(one, subscribe)[0].contains("subscribed"));
+    node.remove_members("team_a", Some(8));
+    assert_eq!(node.told(one), Vec::<String>::new());
+    node.remove_members("team_a", Some(7));
+    assert!(node.told(one)[0].starts_with(r#"{"push":"unsubscribed","channel":"team_a""#));
+    node.publish("team_a", "x");
+    assert_eq!(node.told(one), Vec::<String>::new());
+    assert!(node.ask(one, subscribe)[0].contains("subscribed"));
+    node.rules(rules(Who::Nobody));
+    assert!(node.told(one)[0].contains(r#""code":"permission_denied""#));
+}
