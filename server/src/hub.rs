@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use cometql_engine::ids::{shard_of_channel, shard_of_user};
 use cometql_engine::shard::inspect::{ChannelRow, Channels, ConnectionRow, SubscriberRow, Totals};
-use cometql_engine::{Answer, Command, Disconnect, Rules, Shard, ShardId};
+use cometql_engine::{Answer, Command, Disconnect, Message, Rules, Shard, ShardId};
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -155,6 +155,29 @@ impl Hub {
             sum += part.await.unwrap_or(0);
         }
         sum
+    }
+
+    /// Ends the subscriptions that needed rows of `pipes_members` which are gone; `None` = all rows of the channel.
+    pub fn members_removed(
+        &self,
+        tenant: TenantId,
+        channel: &ChannelName,
+        users: Option<Vec<UserId>>,
+    ) {
+        let users = match users {
+            Some(users) => users.into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        let message = |user| Message::MembersRemoved {
+            tenant,
+            channel: channel.clone(),
+            user,
+        };
+        let messages: Vec<_> = users.into_iter().map(message).collect();
+        for mailbox in &self.0.mailboxes {
+            // A shard that has stopped has no subscriptions.
+            _ = mailbox.send(Mail::Messages(messages.clone()));
+        }
     }
 
     /// The channel rules in force, for `EXPLAIN SUBSCRIBE`.
