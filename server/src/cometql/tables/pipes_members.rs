@@ -57,8 +57,11 @@ pub(super) async fn delete(
     for (channel, users) in gone {
         removed += context
             .store
-            .remove_members(session.tenant, channel, users)
+            .remove_members(session.tenant, channel.clone(), users.clone())
             .await?;
+        context
+            .hub
+            .members_removed(session.tenant, &channel, users);
     }
     Ok(removed)
 }
