@@ -1,46 +1,91 @@
-//! Answers of the browser port: bodies, statuses and the headers that all of them carry.
+//! Answers of the browser port: bodies, statuses and small helpers.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use futures_util::stream::LocalBoxStream;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-/// A body, whatever makes it.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
-
 /// An answer.
-pub(super) type Answer = Response<Body>;
+pub(super) type Answer = Response<Content>;
 
-/// A body that is there as a whole.
-pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+/// The body of an answer.
+pub(super) enum Content {
+    /// There as a whole.
+    Whole(Full<Bytes>),
+    /// Made while it is sent.
+    Stream(LocalBoxStream<'static, io::Result<Bytes>>),
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.get_mut() {
+            Self::Whole(full) => Pin::new(full)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
+            Self::Stream(stream) => stream
+                .as_mut()
+                .poll_next(cx)
+                .map(|next| next.map(|bytes| bytes.map(Frame::data))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(full) => full.is_end_stream(),
+            Self::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(full) => full.size_hint(),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
 }
 
 /// An answer without content.
 pub(super) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(full(Bytes::new()));
+    let mut answer = Response::new(Content::Whole(Full::default()));
     *answer.status_mut() = status;
     answer
 }
 
 /// A sentence for people.
 pub(super) fn text(status: StatusCode, text: &str) -> Answer {
-    content(status, "text/plain; charset=utf-8", format!("{text}\n"))
+    whole(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }
 
 /// JSON.
 pub(super) fn json(status: StatusCode, json: impl Into<Bytes>) -> Answer {
-    content(status, "application/json", json)
+    whole(status, "application/json", json)
 }
 
-fn content(status: StatusCode, kind: &'static str, bytes: impl Into<Bytes>) -> Answer {
+/// A body that is made while it is sent.
+pub(super) fn stream(
+    kind: HeaderValue,
+    stream: LocalBoxStream<'static, io::Result<Bytes>>,
+) -> Answer {
+    let mut answer = Response::new(Content::Stream(stream));
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+fn whole(status: StatusCode, kind: &'static str, bytes: impl Into<Bytes>) -> Answer {
     let mut answer = empty(status);
-    *answer.body_mut() = full(bytes);
+    *answer.body_mut() = Content::Whole(Full::new(bytes.into()));
     set(&mut answer, CONTENT_TYPE, kind);
     answer
 }

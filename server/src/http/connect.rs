@@ -1,33 +1,90 @@
-//! `GET /connect`: the handshake that turns a request into a session of our protocol.
+//! The handshakes that turn a request into a session: `GET /connect` and the original's `GET /ws/…`.
 
-use std::rc::Rc;
-
-use cometql_engine::{ClientInfo, ConnectionId, SessionSettings};
+use bytes::Bytes;
+use cometql_engine::{ClientInfo, Now, SessionSettings};
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use hyper::{Request, StatusCode};
+use tokio::io::AsyncWriteExt as _;
 
 use super::answer::{self, Answer};
 use super::{Visit, client, query};
-use crate::shard::Core;
+use crate::legacy::{Adapter, url};
+use crate::net::Stream;
+use crate::shard::Loaded;
 use crate::shard::codec::Codec;
 use crate::shard::link::Wire;
-use crate::websocket::{UpgradeError, accept_key};
+use crate::websocket::{self, Accepts, Opened, UpgradeError, accept_key, frame};
 
-/// The session that a connection becomes.
-pub(crate) struct Upgrade {
+/// What a connection becomes after its handshake.
+pub(super) enum Upgrade {
+    /// A session.
+    Session(Box<Session>),
+    /// The original's way to refuse: a message, then TCP is dropped.
+    Refused(Bytes),
+}
+
+/// A session to open.
+pub(super) struct Session {
     settings: SessionSettings,
     info: ClientInfo,
     codec: Codec,
 }
 
 impl Upgrade {
-    /// Opens the session.
-    pub(crate) fn open(self, core: &Core, wire: Rc<Wire>) -> ConnectionId {
-        core.open(self.settings, self.info, self.codec, wire)
+    /// Opens the session and serves it in a task of its own: the caller's memory is as large as its largest part, which
+    /// was HTTP. `early` came behind the handshake.
+    pub(super) fn start(self, visit: &Visit, stream: Stream, early: Bytes, loaded: Loaded) {
+        let session = match self {
+            Self::Session(session) => session,
+            Self::Refused(frame) => {
+                tokio::task::spawn_local(refuse_by_frame(stream, frame));
+                return;
+            }
+        };
+        let Session {
+            settings,
+            info,
+            codec,
+        } = *session;
+        let open = |wire| {
+            let id = visit.core.open(settings, info, codec, wire);
+            tracing::debug!(tenant = %settings.tenant, connection = %id, "session opened");
+            id
+        };
+        let opened = |wire, id| Opened {
+            core: visit.core.clone(),
+            id,
+            wire,
+            accepts: Accepts {
+                bytes: visit.front.message_bytes,
+                binary: settings.legacy,
+            },
+            answers_close: !settings.legacy,
+            loaded,
+        };
+        match stream {
+            Stream::Plain(stream) => {
+                let wire = Wire::tcp(stream);
+                let id = open(wire.clone());
+                tokio::task::spawn_local(websocket::run_tcp(opened(wire, id), early));
+            }
+            Stream::Tls(stream) => {
+                let wire = Wire::task(visit.kill.clone());
+                let id = open(wire.clone());
+                tokio::task::spawn_local(websocket::run_tls(opened(wire, id), early, stream));
+            }
+        }
     }
+}
+
+async fn refuse_by_frame(mut stream: Stream, frame: Bytes) {
+    // The client learns nothing if it is gone already.
+    _ = stream.write_all(&frame).await;
+    _ = stream.shutdown().await;
 }
 
 /// Answers `GET /connect`.
@@ -40,18 +97,52 @@ pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Answer {
         Ok(query) => query,
         Err(error) => return answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let settings = SessionSettings {
-        tenant: query.tenant,
-        kind: "websocket",
-        legacy: false,
-    };
-    let upgrade = Upgrade {
-        settings,
-        info: client::info(request.headers(), visit.peer),
+    let session = Session {
+        settings: SessionSettings {
+            tenant: query.tenant,
+            kind: "websocket",
+            legacy: false,
+        },
+        info: client::info(request.headers(), visit.address(request.headers())),
         codec: Codec::WebSocket,
     };
-    visit.upgrade.replace(Some(upgrade));
+    visit
+        .upgrade
+        .replace(Some(Upgrade::Session(Box::new(session))));
     switch(&accept)
+}
+
+/// Answers `GET /ws/…`.
+pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now) -> Answer {
+    let accept = match accept_key(request.method(), request.version(), request.headers()) {
+        Ok(accept) => accept,
+        Err(error) => return refuse(error),
+    };
+    let target = request.uri().path_and_query();
+    let target = target.map_or("", |target| target.as_str());
+    let upgrade = match url::parse(target, visit.front.settings.legacy_largest_tenant) {
+        Err(error) => Upgrade::Refused(frame::text(&error.frame(now))),
+        Ok(url) => {
+            let mut info = client::info(request.headers(), visit.address(request.headers()));
+            info.uuid.clone_from(&url.uuid);
+            let settings = SessionSettings {
+                tenant: url.tenant,
+                kind: "legacy",
+                legacy: true,
+            };
+            Upgrade::Session(Box::new(Session {
+                settings,
+                info,
+                codec: Codec::Legacy(Box::new(Adapter::new(url))),
+            }))
+        }
+    };
+    visit.upgrade.replace(Some(upgrade));
+    let mut answer = switch(&accept);
+    if request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        answer::set(&mut answer, SEC_WEBSOCKET_PROTOCOL, "chat");
+    }
+    answer
 }
 
 /// 101.

@@ -76,7 +76,7 @@ pub(crate) async fn accept(listener: Listener) {
             .expect("a node has at least one shard");
         let arrival = Arrival {
             stream,
-            peer: peer.ip(),
+            peer,
             full: open >= listener.capacity,
             loaded: load.add(),
         };

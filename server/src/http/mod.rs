@@ -4,7 +4,8 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,14 +14,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
-use crate::shard::link::Wire;
+use crate::net::{Stream, proxy};
 use crate::shard::{Core, Loaded};
-use crate::websocket::{self, Opened};
 
 mod answer;
 mod client;
 mod connect;
+mod events;
+mod files;
 mod listener;
 mod origins;
 mod query;
@@ -28,7 +31,6 @@ mod routes;
 mod settings;
 pub(crate) mod sse;
 
-pub(crate) use connect::Upgrade;
 pub(crate) use listener::{Listener, accept};
 pub use origins::Origins;
 pub use settings::HttpSettings;
@@ -38,7 +40,7 @@ pub(crate) struct Arrival {
     /// The socket.
     pub(crate) stream: std::net::TcpStream,
     /// Its peer.
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: SocketAddr,
     /// The node has as many connections as it may: no session for this one.
     pub(crate) full: bool,
     /// Its place in the shard's load.
@@ -46,7 +48,6 @@ pub(crate) struct Arrival {
 }
 
 /// What answers requests: settings that all shards share.
-#[derive(Debug)]
 pub(crate) struct Front {
     /// As configured.
     pub(crate) settings: HttpSettings,
@@ -55,54 +56,73 @@ pub(crate) struct Front {
 }
 
 /// One client's HTTP conversation.
-pub(crate) struct Visit {
-    pub(crate) core: Core,
-    pub(crate) front: Arc<Front>,
+struct Visit {
+    core: Core,
+    front: Arc<Front>,
     /// The peer, or whom a trusted proxy named in front of the conversation.
-    pub(crate) peer: IpAddr,
-    pub(crate) full: bool,
+    peer: IpAddr,
+    full: bool,
     /// What the connection becomes once the answer has been written.
-    pub(crate) upgrade: RefCell<Option<Upgrade>>,
+    upgrade: RefCell<Option<connect::Upgrade>>,
+    /// Ends the conversation at once.
+    kill: Rc<Notify>,
 }
 
 /// Serves one socket: HTTP first, then perhaps a session.
 pub(crate) async fn serve(core: Core, front: Arc<Front>, arrival: Arrival) {
-    let stream = arrival.stream;
-    // Frames are whole when they are written: waiting for more would only delay them.
-    let ready = stream
-        .set_nonblocking(true)
-        .and_then(|()| stream.set_nodelay(true));
-    let Ok(stream) = ready.and_then(|()| TcpStream::from_std(stream)) else {
-        return;
+    let Arrival {
+        stream,
+        peer,
+        full,
+        loaded,
+    } = arrival;
+    let limit = front.settings.head_timeout;
+    let begun = tokio::time::timeout(limit, begin(&front.settings, stream, peer)).await;
+    let (stream, peer) = match begun {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %peer, "a connection did not begin");
+            return;
+        }
+        Err(_) => return,
     };
-    let visit = Visit {
+    let visit = Rc::new(Visit {
         core,
         front,
-        peer: arrival.peer,
-        full: arrival.full,
+        peer,
+        full,
         upgrade: RefCell::new(None),
+        kill: Rc::new(Notify::new()),
+    });
+    let conversation = tokio::select! {
+        end = converse(stream, &visit) => end,
+        () = visit.kill.notified() => None,
     };
-    let visit = Rc::new(visit);
-    if let Some((stream, early, upgrade)) = converse(stream, &visit).await {
-        let wire = Wire::tcp(stream);
-        let id = upgrade.open(&visit.core, Rc::clone(&wire));
-        let opened = Opened {
-            core: visit.core.clone(),
-            id,
-            wire,
-            limit: visit.front.message_bytes,
-            loaded: arrival.loaded,
-        };
-        // A task of its own: this one's memory is as large as its largest part, which was HTTP.
-        tokio::task::spawn_local(websocket::run_tcp(opened, early));
+    if let Some((stream, early, upgrade)) = conversation {
+        upgrade.start(&visit, stream, early, loaded);
     }
 }
 
+/// What comes before HTTP: who speaks, and TLS.
+async fn begin(
+    settings: &HttpSettings,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+) -> io::Result<(Stream, IpAddr)> {
+    stream.set_nonblocking(true)?;
+    // Frames are whole when they are written: waiting for more would only delay them.
+    stream.set_nodelay(true)?;
+    let mut stream = TcpStream::from_std(stream)?;
+    let client = proxy::client_address(&mut stream, peer, &settings.proxy_protocol_from).await?;
+    let stream = match &settings.tls {
+        None => Stream::Plain(stream),
+        Some(tls) => Stream::Tls(Box::new(tls.acceptor().accept(stream).await?)),
+    };
+    Ok((stream, client.ip()))
+}
+
 /// Answers requests until the client goes, or until one becomes a session.
-async fn converse<S>(stream: S, visit: &Rc<Visit>) -> Option<(S, Bytes, Upgrade)>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
-{
+async fn converse(stream: Stream, visit: &Rc<Visit>) -> Option<(Stream, Bytes, connect::Upgrade)> {
     let settings = &visit.front.settings;
     let service = service_fn(|request| {
         let visit = Rc::clone(visit);
@@ -120,7 +140,7 @@ where
             Some((parts.io.into_inner(), parts.read_buf, upgrade))
         }
         Err(error) => {
-            tracing::debug!(%error, "HTTP conversation ended");
+            tracing::debug!(%error, "an HTTP conversation ended");
             None
         }
     }

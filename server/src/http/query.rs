@@ -9,6 +9,8 @@ pub(super) struct Query {
     pub(super) tenant: TenantId,
     /// Channels to subscribe to at once, in their order.
     pub(super) channels: Vec<String>,
+    /// Whether private messages are wanted.
+    pub(super) inbox: bool,
 }
 
 /// Why a query was refused.
@@ -39,6 +41,7 @@ pub(super) fn parse(query: &str) -> Result<Query, QueryError> {
                 let names = value.split(',').filter(|name| !name.is_empty());
                 parsed.channels.extend(names.map(str::to_owned));
             }
+            "inbox" => parsed.inbox = value == "1" || value == "true",
             "token" | "access_token" | "hash" => return Err(QueryError::Token),
             _ => {}
         }

@@ -2,27 +2,40 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Origins;
+use crate::legacy::url::LARGEST_TENANT;
+use crate::net::{Network, Tls};
 
 /// How the browser port behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpSettings {
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Certificates for https and wss; `None` = http and ws.
+    pub tls: Option<Arc<Tls>>,
     /// Most connections; `None` = what the open-files limit leaves.
     pub capacity: Option<usize>,
-    /// How long a request's head may take to come.
+    /// How long a request's head may take to come, and a TLS handshake.
     pub head_timeout: Duration,
     /// Longest head of a request, in bytes.
     pub head_bytes: usize,
     /// Which pages may connect.
     pub origins: Origins,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub forwarded_from: Vec<Network>,
+    /// Proxies that must begin each connection with a PROXY protocol header.
+    pub proxy_protocol_from: Vec<Network>,
     /// A folder whose files are served; `None` = none.
     pub files: Option<PathBuf>,
     /// The node's name in `/info`.
     pub node: String,
+    /// Whether the original's browser protocol is answered.
+    pub legacy: bool,
+    /// The largest tenant that the original's browser protocol may name; others count as tenant 0.
+    pub legacy_largest_tenant: u32,
     /// How often the server pings each connection.
     pub ping_every: Duration,
     /// Over how long a restart spreads the reconnects of its clients.
@@ -33,12 +46,17 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8087)),
+            tls: None,
             capacity: None,
             head_timeout: Duration::from_secs(10),
             head_bytes: 16 << 10,
             origins: Origins::default(),
+            forwarded_from: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             files: None,
             node: "n1".into(),
+            legacy: true,
+            legacy_largest_tenant: LARGEST_TENANT,
             ping_every: Duration::from_secs(25),
             restart_spread: Duration::from_secs(10),
         }

@@ -1,17 +1,22 @@
 //! What carries a session decides how replies and pushes look: the numbers of the encodings that publications cache.
 
 use bytes::Bytes;
-use cometql_engine::{Publication, Push, Reject};
+use cometql_engine::{Now, Publication, Push, Reject};
 use cometql_protocol::wire::{self, Reply};
 use cometql_protocol::{CloseCode, ErrorCode};
 
 use crate::http::sse::Stream;
+use crate::legacy::{self, Adapter};
 use crate::websocket::frame;
 
 /// Our protocol in WebSocket frames, head included.
 const WEBSOCKET: usize = 0;
 /// Our protocol as server-sent events, without their ids.
 const EVENTS: usize = 1;
+/// The original's protocol in WebSocket frames, for its newer clients.
+const LEGACY: usize = 2;
+/// The same for clients before version 4.
+const LEGACY_OLD: usize = 3;
 
 /// How one connection's replies and pushes are written.
 #[derive(Debug)]
@@ -20,20 +25,44 @@ pub(crate) enum Codec {
     WebSocket,
     /// Our protocol over server-sent events.
     Events(Box<Stream>),
+    /// The original's protocol.
+    Legacy(Box<Adapter>),
+}
+
+/// What becomes of a reply or push.
+#[derive(Debug)]
+pub(super) enum Coded {
+    /// It is sent.
+    Frame(Bytes),
+    /// This protocol has no word for it.
+    Nothing,
+    /// What the adapter of the original's protocol wants.
+    Legacy(Vec<legacy::Output>),
 }
 
 impl Codec {
     /// A reply.
-    pub(super) fn reply(&mut self, request: u32, reply: &Reply) -> Bytes {
-        let text = wire::encode_reply(request, reply);
+    pub(super) fn reply(&mut self, now: Now, request: u32, reply: &Reply) -> Coded {
         match self {
-            Self::WebSocket => frame::text(&text),
-            Self::Events(stream) => stream.reply(&text, reply),
+            Self::WebSocket => Coded::Frame(frame::text(&wire::encode_reply(request, reply))),
+            Self::Events(stream) => {
+                Coded::Frame(stream.reply(&wire::encode_reply(request, reply), reply))
+            }
+            Self::Legacy(adapter) => Coded::Legacy(adapter.on_reply(now, request, reply)),
         }
     }
 
     /// A refusal.
-    pub(super) fn refuse(&self, request: u32, reject: &Reject, channel: Option<&str>) -> Bytes {
+    pub(super) fn refuse(
+        &mut self,
+        now: Now,
+        request: u32,
+        reject: &Reject,
+        channel: Option<&str>,
+    ) -> Coded {
+        if let Self::Legacy(adapter) = self {
+            return Coded::Legacy(adapter.on_refused(now, request, reject, channel));
+        }
         self.text(&wire::encode_error(
             request,
             reject.code,
@@ -43,90 +72,106 @@ impl Codec {
     }
 
     /// A line that is no request.
-    pub(super) fn bad_request(&self, error: &wire::DecodeError) -> Bytes {
+    pub(super) fn bad_request(&self, error: &wire::DecodeError) -> Coded {
         let code = ErrorCode::BadRequest;
         self.text(&wire::encode_error(error.id, code, &error.message, None))
     }
 
     /// A push.
-    pub(super) fn push(&mut self, push: Push<'_>) -> Bytes {
-        match push {
-            Push::Publication(publication) => self.publication(publication),
-            Push::Own(publication, request) => {
+    pub(super) fn push(&mut self, now: Now, push: Push<'_>) -> Coded {
+        match (self, push) {
+            (codec, Push::Publication(publication)) => Coded::Frame(codec.publication(publication)),
+            (Self::Legacy(adapter), push) => match adapter.on_push(now, &push) {
+                Some(text) => Coded::Frame(frame::text(&text)),
+                None => Coded::Nothing,
+            },
+            (codec, Push::Own(publication, request)) => {
                 let text = wire::encode_publication(publication.view(Some(request)));
-                match self {
-                    Self::WebSocket => frame::text(&text),
-                    Self::Events(stream) => stream.publication(&Stream::event(&text), publication),
+                match codec {
+                    Self::Events(stream) => {
+                        Coded::Frame(stream.publication(&Stream::event(&text), publication))
+                    }
+                    _ => codec.text(&text),
                 }
             }
-            Push::Presence(channel, joined, member) => {
-                self.text(&wire::encode_presence_event(channel, joined, member))
+            (codec, Push::Presence(channel, joined, member)) => {
+                codec.text(&wire::encode_presence_event(channel, joined, member))
             }
-            Push::Inbox(message) => self.text(&wire::encode_inbox_message(
+            (codec, Push::Inbox(message)) => codec.text(&wire::encode_inbox_message(
                 message.event.as_str(),
                 &message.data,
                 message.data_is_json,
                 message.offset,
                 message.time_ms,
             )),
-            Push::Unsubscribed(channel, code, message) => {
-                self.text(&wire::encode_unsubscribed(channel, code, message))
+            (codec, Push::Unsubscribed(channel, code, message)) => {
+                codec.text(&wire::encode_unsubscribed(channel, code, message))
             }
         }
     }
 
+    /// A publication, whose bytes all connections with the same encoding share.
     fn publication(&mut self, publication: &Publication) -> Bytes {
+        let json = |p: &Publication| wire::encode_publication(p.view(None));
+        let old = |p: &Publication, old| frame::text(&legacy::encode_publication(p, old));
         match self {
             Self::WebSocket => publication
-                .frame(WEBSOCKET, |p| {
-                    frame::text(&wire::encode_publication(p.view(None)))
-                })
+                .frame(WEBSOCKET, |p| frame::text(&json(p)))
                 .clone(),
             Self::Events(stream) => {
-                let event = publication.frame(EVENTS, |p| {
-                    Stream::event(&wire::encode_publication(p.view(None)))
-                });
+                let event = publication.frame(EVENTS, |p| Stream::event(&json(p)));
                 stream.publication(event, publication)
             }
+            Self::Legacy(adapter) if adapter.is_old() => {
+                publication.frame(LEGACY_OLD, |p| old(p, true)).clone()
+            }
+            Self::Legacy(_) => publication.frame(LEGACY, |p| old(p, false)).clone(),
         }
     }
 
-    /// The last frame of a connection; `None` where the socket is just dropped.
+    /// The last frame of a connection; `None` where the socket is just dropped: the original's clients never come back
+    /// after a clean close.
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> Option<Bytes> {
         match self {
             Self::WebSocket => Some(frame::close(code.code(), reason)),
             Self::Events(_) => Some(Stream::close(code, reason)),
+            Self::Legacy(_) => None,
         }
     }
 
     /// What makes a live client answer, or a dead connection show that it is dead.
     pub(super) fn ping(&self) -> Bytes {
         match self {
-            Self::WebSocket => frame::ping(),
+            Self::WebSocket | Self::Legacy(_) => frame::ping(),
             Self::Events(_) => Stream::comment(),
         }
     }
 
     /// Whether a live client must answer a ping.
     pub(super) fn answers_pings(&self) -> bool {
-        match self {
-            Self::WebSocket => true,
-            Self::Events(_) => false,
-        }
+        !matches!(self, Self::Events(_))
     }
 
     /// Whether this secret proves that a request comes from the client of this connection.
     pub(super) fn proves(&self, secret: &str) -> bool {
         match self {
-            Self::WebSocket => false,
             Self::Events(stream) => stream.proves(secret),
+            Self::WebSocket | Self::Legacy(_) => false,
         }
     }
 
-    fn text(&self, text: &str) -> Bytes {
+    /// The adapter of the original's protocol.
+    pub(super) fn adapter(&mut self) -> Option<&mut Adapter> {
         match self {
-            Self::WebSocket => frame::text(text),
-            Self::Events(_) => Stream::event(text),
+            Self::Legacy(adapter) => Some(adapter),
+            Self::WebSocket | Self::Events(_) => None,
         }
+    }
+
+    fn text(&self, text: &str) -> Coded {
+        Coded::Frame(match self {
+            Self::WebSocket | Self::Legacy(_) => frame::text(text),
+            Self::Events(_) => Stream::event(text),
+        })
     }
 }

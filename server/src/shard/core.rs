@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cometql_engine::{
-    ClientInfo, ConnectionId, Disconnect, Input, Limits, Message, Now, Rules, SessionSettings,
-    Shard, ShardId,
+    ClientInfo, ConnectionId, Disconnect, Identity, Input, Limits, Message, Now, Reject, Rules,
+    SessionSettings, Shard, ShardId,
 };
-use cometql_protocol::{CloseCode, wire};
-use tokio::sync::Notify;
+use cometql_protocol::{CloseCode, ErrorCode, wire};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
-use super::codec::Codec;
+use super::codec::{Codec, Coded};
 use super::link::{Link, Wire};
 use super::outbound::{Check, Outbound};
 use super::{Mail, Shared, Token};
 use crate::auth::Browser;
+use crate::legacy::{self, Adapter};
+use crate::storage::Store;
 
 /// Ticks between two pings of a connection, as one in so many connections is pinged at each tick.
 pub(super) const TICK_MS: u64 = 250;
@@ -32,7 +34,7 @@ struct Inner {
     state: RefCell<State>,
     flush: Notify,
     browser: Browser,
-    id: ShardId,
+    store: Store,
 }
 
 struct State {
@@ -79,13 +81,8 @@ impl Core {
             state: RefCell::new(state),
             flush: Notify::new(),
             browser: shared.browser.clone(),
-            id,
+            store: shared.store.clone(),
         }))
-    }
-
-    /// Which shard this is.
-    pub(crate) fn id(&self) -> ShardId {
-        self.0.id
     }
 
     /// Lets one thing happen, with all that follows from it inside of the shard.
@@ -167,8 +164,14 @@ impl Core {
     ) -> ConnectionId {
         self.change(|state| {
             let now = state.clock.now();
+            state.out.now = now.0;
             let id = state.shard.open(now, settings, info);
             state.out.insert(Link::new(id, codec, wire));
+            let adapter = state.out.link(id).and_then(|link| link.codec.adapter());
+            if let Some(outputs) = adapter.map(Adapter::on_open) {
+                state.out.carry_out(id, outputs);
+                state.follow(now);
+            }
             id
         })
     }
@@ -181,16 +184,26 @@ impl Core {
         });
     }
 
-    /// A text message of our protocol came. Returns how many of its lines were no requests.
+    /// A text message came. Returns how many of its lines were no requests.
     pub(crate) fn text(&self, id: ConnectionId, text: &str) -> usize {
         self.change(|state| {
+            let now = state.clock.now();
+            let adapter = state.out.link(id).and_then(|link| link.codec.adapter());
+            if let Some(outputs) = adapter.map(|adapter| adapter.feed(now, text)) {
+                state.out.now = now.0;
+                state.out.carry_out(id, outputs);
+                state.follow(now);
+                return 0;
+            }
             let mut bad = 0;
             for request in wire::decode_requests(text) {
                 match request {
                     Ok(request) => state.handle(Input::Request(id, request)),
                     Err(error) => {
                         bad += 1;
-                        state.out.write(id, |link| link.codec.bad_request(&error));
+                        state
+                            .out
+                            .write(id, |link, _| link.codec.bad_request(&error));
                     }
                 }
             }
@@ -200,7 +213,7 @@ impl Core {
 
     /// Sends a frame as it is.
     pub(crate) fn send(&self, id: ConnectionId, frame: Bytes) {
-        self.change(|state| state.out.write(id, |_| frame));
+        self.change(|state| state.out.write(id, |_, _| Coded::Frame(frame)));
     }
 
     /// Ends a connection with a close code.
@@ -211,7 +224,7 @@ impl Core {
     /// The client closed: sends the last frame, if it can be sent now.
     pub(crate) fn answer_close(&self, id: ConnectionId, frame: Bytes) {
         self.change(|state| {
-            state.out.write(id, |_| frame);
+            state.out.write(id, |_, _| Coded::Frame(frame));
             state.out.flush_one(id);
         });
     }
@@ -271,21 +284,68 @@ impl Core {
         });
     }
 
+    /// Checks credentials, while other things happen.
     fn check(&self, check: Check) {
         let core = self.clone();
         tokio::task::spawn_local(async move {
             let Check {
                 connection,
                 request,
-                credentials,
+                mut credentials,
             } = check;
-            let result = core.0.browser.authenticate(credentials).await;
+            let (tenant, legacy) = (credentials.tenant, credentials.legacy);
+            if legacy && credentials.connect.token.is_some() {
+                // The original has one field for both, and what looks like a token is no hash.
+                credentials.connect.hash = None;
+            }
+            let mut result = core.0.browser.authenticate(credentials).await;
+            if legacy
+                && let Ok(Identity {
+                    user: Some(user), ..
+                }) = &result
+            {
+                match legacy::stored_hash(&core.0.store, tenant, *user).await {
+                    Ok(hash) => core.tell_hash(connection, &hash),
+                    Err(error) => {
+                        result = Err(Reject::new(ErrorCode::Unavailable, error.to_string()));
+                    }
+                }
+            }
             core.input(Input::Authenticated {
                 connection,
                 request,
                 result,
             });
         });
+    }
+
+    fn tell_hash(&self, id: ConnectionId, hash: &str) {
+        let mut state = self.0.state.borrow_mut();
+        let adapter = state.out.link(id).and_then(|link| link.codec.adapter());
+        if let Some(adapter) = adapter {
+            adapter.authenticated(hash);
+        }
+    }
+
+    /// Hands requests to the shard that has the connection; resolves to whether it has.
+    pub(crate) fn forward(
+        &self,
+        connection: ConnectionId,
+        secret: String,
+        text: String,
+    ) -> oneshot::Receiver<bool> {
+        let (known, answer) = oneshot::channel();
+        let state = self.0.state.borrow();
+        if let Some(mailbox) = state.out.shards.get(usize::from(connection.shard().0)) {
+            // A shard that has stopped drops the mail, and the receiver learns that.
+            _ = mailbox.send(Mail::Requests {
+                connection,
+                secret,
+                text,
+                known,
+            });
+        }
+        answer
     }
 }
 
@@ -294,8 +354,19 @@ impl State {
         let now = self.clock.now();
         self.out.now = now.0;
         self.one(now, input);
-        while let Some(message) = self.out.local.pop_front() {
-            self.one(now, Input::Message(message));
+        self.follow(now);
+    }
+
+    /// What the engine sent to itself, and what adapters made of its replies.
+    fn follow(&mut self, now: Now) {
+        loop {
+            if let Some(message) = self.out.local.pop_front() {
+                self.one(now, Input::Message(message));
+            } else if let Some((id, request)) = self.out.requests.pop_front() {
+                self.one(now, Input::Request(id, request));
+            } else {
+                return;
+            }
         }
     }
 

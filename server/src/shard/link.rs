@@ -36,7 +36,11 @@ enum Carrier {
     /// Written by the shard itself.
     Tcp(TcpStream),
     /// TLS or a response body: a task takes what waits, as often as it is woken.
-    Task { wake: Notify, ended: Cell<bool> },
+    Task {
+        wake: Notify,
+        ended: Cell<bool>,
+        kill: Rc<Notify>,
+    },
 }
 
 impl Wire {
@@ -48,11 +52,12 @@ impl Wire {
         })
     }
 
-    /// A connection that a task writes to.
-    pub(crate) fn task() -> Rc<Self> {
+    /// A connection that a task writes to; `kill` makes the task give up at once.
+    pub(crate) fn task(kill: Rc<Notify>) -> Rc<Self> {
         let carrier = Carrier::Task {
             wake: Notify::new(),
             ended: Cell::new(false),
+            kill,
         };
         Rc::new(Self {
             carrier,
@@ -78,15 +83,30 @@ impl Wire {
         self.heard.replace(false)
     }
 
-    /// Makes the reading half end soon.
+    /// Ends the connection once what a task has taken is written.
     pub(crate) fn end(&self) {
         match &self.carrier {
             // It fails when the peer is gone already, and then the reader knows.
             Carrier::Tcp(stream) => _ = SockRef::from(stream).shutdown(Shutdown::Both),
-            Carrier::Task { wake, ended } => {
+            Carrier::Task { wake, ended, .. } => {
                 ended.set(true);
                 wake.notify_one();
             }
+        }
+    }
+
+    /// Ends the connection now.
+    pub(crate) fn kill(&self) {
+        self.end();
+        if let Carrier::Task { kill, .. } = &self.carrier {
+            kill.notify_one();
+        }
+    }
+
+    /// For the task: resolves when it has to give up.
+    pub(crate) async fn killed(&self) {
+        if let Carrier::Task { kill, .. } = &self.carrier {
+            kill.notified().await;
         }
     }
 
@@ -95,7 +115,7 @@ impl Wire {
         match &self.carrier {
             Carrier::Tcp(_) => true,
             Carrier::Task { ended, .. } if ended.get() => false,
-            Carrier::Task { wake, ended } => {
+            Carrier::Task { wake, ended, .. } => {
                 wake.notified().await;
                 !ended.get()
             }

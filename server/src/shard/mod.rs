@@ -31,20 +31,23 @@ pub(crate) use token::{Batch, Token, unavailable};
 
 /// What all shards of a node share.
 #[derive(Clone)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Sizes and counts.
-    pub limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     /// What lasts.
-    pub store: Store,
+    pub(crate) store: Store,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Who may log in.
-    pub browser: Browser,
+    pub(crate) browser: Browser,
     /// How often the server pings a connection.
-    pub ping_every: Duration,
+    pub(crate) ping_every: Duration,
     /// What answers HTTP requests.
     pub(crate) front: Arc<Front>,
 }
+
+/// Looks at a shard, on its thread.
+pub(crate) type Query = Box<dyn FnOnce(&Shard<Token>) + Send>;
 
 /// What comes to a shard from other threads.
 pub(crate) enum Mail {
@@ -62,7 +65,7 @@ pub(crate) enum Mail {
     /// New channel rules.
     Rules(Arc<Rules>),
     /// Somebody wants to look.
-    Query(Box<dyn FnOnce(&Shard<Token>) + Send>),
+    Query(Query),
     /// Close connections and say how many.
     Disconnect(Disconnect, oneshot::Sender<u64>),
     /// A new socket.

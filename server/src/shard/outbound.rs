@@ -1,23 +1,27 @@
 //! All that a shard causes: the engine's `Effects` over sockets, mailboxes, the store and log-in checks.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cometql_engine::effects::Counted;
 use cometql_engine::{
-    Answer, ConnectionId, Credentials, Effects, Limits, Message, Push, Reject, ShardId,
+    Answer, ConnectionId, Credentials, Effects, Limits, Message, Now, Push, Reject, ShardId,
     StoreRequest,
 };
 use cometql_protocol::CloseCode;
-use cometql_protocol::wire::Reply;
+use cometql_protocol::wire::{Reply, Request};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
+use super::codec::Coded;
 use super::link::{Buffers, Flushed, Link};
 use super::{Mail, Shared, Token};
+use crate::legacy;
 use crate::metrics::Metrics;
 use crate::storage::Store;
+use crate::websocket::frame;
 
 /// How long a closed connection may take to read what waits for it and to close its side, in milliseconds.
 const CLOSE_MS: u64 = 5_000;
@@ -46,6 +50,8 @@ pub(super) struct Outbound {
     pub(super) stuck: Vec<ConnectionId>,
     /// What the shard sent to itself.
     pub(super) local: VecDeque<Message>,
+    /// What adapters want to ask the engine.
+    pub(super) requests: VecDeque<(ConnectionId, Request)>,
     /// What it sent to each other shard since the last flush.
     pub(super) sent: Vec<Vec<Message>>,
     pub(super) checks: Vec<Check>,
@@ -73,6 +79,7 @@ impl Outbound {
             dirty: Vec::new(),
             stuck: Vec::new(),
             local: VecDeque::new(),
+            requests: VecDeque::new(),
             checks: Vec::new(),
             closing: VecDeque::new(),
             closed: 0,
@@ -115,7 +122,7 @@ impl Outbound {
                 self.finish(id, CloseCode::NoPong, CloseCode::NoPong.as_str());
             } else {
                 link.pinged = true;
-                self.write(id, |link| link.codec.ping());
+                self.write(id, |link, _| Coded::Frame(link.codec.ping()));
             }
         }
     }
@@ -128,7 +135,7 @@ impl Outbound {
             }
             self.closing.pop_front();
             if let Some(link) = self.link(id) {
-                link.wire.end();
+                link.wire.kill();
             }
         }
     }
@@ -140,13 +147,38 @@ impl Outbound {
             .filter(|link| link.id == id)
     }
 
-    /// Puts a frame that `encode` makes into the outbox of a connection; full, the connection is closed.
-    pub(super) fn write(&mut self, to: ConnectionId, encode: impl FnOnce(&mut Link) -> Bytes) {
+    /// Does what `encode` makes of something for a connection.
+    pub(super) fn write(&mut self, to: ConnectionId, encode: impl FnOnce(&mut Link, Now) -> Coded) {
+        let now = Now(self.now);
+        let Some(link) = open_link(&mut self.links, to) else {
+            return;
+        };
+        match encode(link, now) {
+            Coded::Frame(frame) => self.queue(to, frame),
+            Coded::Nothing => {}
+            Coded::Legacy(outputs) => self.carry_out(to, outputs),
+        }
+    }
+
+    /// Does what the adapter of a connection wants.
+    pub(super) fn carry_out(&mut self, to: ConnectionId, outputs: Vec<legacy::Output>) {
+        for output in outputs {
+            match output {
+                legacy::Output::Send(text) => self.queue(to, frame::text(&text)),
+                legacy::Output::Request(request) => self.requests.push_back((to, request)),
+                legacy::Output::Drop => {
+                    self.finish(to, CloseCode::Normal, CloseCode::Normal.as_str());
+                }
+            }
+        }
+    }
+
+    /// Puts a frame into the outbox of a connection; full, the connection is closed.
+    fn queue(&mut self, to: ConnectionId, frame: Bytes) {
         let limit = self.limits.outbox_bytes;
         let Some(link) = open_link(&mut self.links, to) else {
             return;
         };
-        let frame = encode(link);
         if self.replaying {
             link.grant(frame.len());
         }
@@ -182,7 +214,11 @@ impl Outbound {
                 link.queue(frame, &mut self.buffers);
                 mark(&mut self.dirty, link);
             }
-            None => link.wire.end(),
+            None => {
+                let wire = Rc::clone(&link.wire);
+                self.flush_one(connection);
+                wire.end();
+            }
         }
         tracing::debug!(%connection, code = code.code(), "connection closed by the server");
     }
@@ -250,15 +286,17 @@ impl Effects for Outbound {
     }
 
     fn push(&mut self, to: ConnectionId, push: Push<'_>) {
-        self.write(to, |link| link.codec.push(push));
+        self.write(to, |link, now| link.codec.push(now, push));
     }
 
     fn reply(&mut self, to: ConnectionId, request: u32, reply: Reply) {
-        self.write(to, |link| link.codec.reply(request, &reply));
+        self.write(to, |link, now| link.codec.reply(now, request, &reply));
     }
 
     fn refuse(&mut self, to: ConnectionId, request: u32, reject: &Reject, channel: Option<&str>) {
-        self.write(to, |link| link.codec.refuse(request, reject, channel));
+        self.write(to, |link, now| {
+            link.codec.refuse(now, request, reject, channel)
+        });
     }
 
     fn close(&mut self, connection: ConnectionId, code: CloseCode) {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 /// Stands for a waiting caller inside the shard that carries out its command. Dropped unanswered (the node stops), the
 /// caller is told `unavailable`.
 #[derive(Debug)]
-pub enum Token {
+pub(crate) enum Token {
     /// One command, one caller.
     Single(oneshot::Sender<Answer>),
     /// One command of many that were handed in together.
@@ -34,7 +34,7 @@ impl Token {
 
 /// The answers to commands that were handed in together; the caller is woken once, when all are there.
 #[derive(Debug)]
-pub struct Batch(Mutex<Gathering>);
+pub(crate) struct Batch(Mutex<Gathering>);
 
 #[derive(Debug)]
 struct Gathering {

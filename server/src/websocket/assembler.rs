@@ -20,6 +20,15 @@ pub(crate) enum Incoming<'a> {
     Broken(CloseCode),
 }
 
+/// What an endpoint takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepts {
+    /// Longest message, in bytes.
+    pub(crate) bytes: usize,
+    /// Binary messages are taken for text, as the original's endpoint does.
+    pub(crate) binary: bool,
+}
+
 /// The incomplete rest of what one client has sent.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
@@ -30,21 +39,21 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    /// Takes bytes and hands on what became complete, until `take` says stop. `limit` is the longest message.
+    /// Takes bytes and hands on what became complete, until `take` says stop. Break = it did, or nothing more can be understood.
     pub(crate) fn feed(
         &mut self,
         input: &mut [u8],
-        limit: usize,
+        accepts: Accepts,
         mut take: impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         if self.partial.is_empty() {
-            let used = self.frames(input, limit, &mut take)?;
+            let used = self.frames(input, accepts, &mut take)?;
             self.partial.extend_from_slice(&input[used..]);
             return ControlFlow::Continue(());
         }
         self.partial.extend_from_slice(input);
         let mut bytes = std::mem::take(&mut self.partial);
-        let used = self.frames(&mut bytes, limit, &mut take)?;
+        let used = self.frames(&mut bytes, accepts, &mut take)?;
         if used < bytes.len() {
             bytes.drain(..used);
             self.partial = bytes;
@@ -56,20 +65,20 @@ impl Assembler {
     fn frames(
         &mut self,
         bytes: &mut [u8],
-        limit: usize,
+        accepts: Accepts,
         take: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<(), usize> {
         let mut used = 0;
         loop {
             let rest = &mut bytes[used..];
-            let head = match frame::read_head(rest, limit) {
+            let head = match frame::read_head(rest, accepts.bytes) {
                 Ok(Some(head)) => head,
                 Ok(None) => return ControlFlow::Continue(used),
                 Err(code) => return broken(code, take),
             };
             let end = head.head_len + head.len;
             // Before the payload is there, so that nobody fills memory with a message that will be refused.
-            if let Err(code) = self.fits(&head, limit) {
+            if let Err(code) = self.fits(&head, accepts) {
                 return broken(code, take);
             }
             let Some(payload) = rest.get_mut(head.head_len..end) else {
@@ -81,13 +90,13 @@ impl Assembler {
         }
     }
 
-    fn fits(&self, head: &Head, limit: usize) -> Result<(), CloseCode> {
+    fn fits(&self, head: &Head, accepts: Accepts) -> Result<(), CloseCode> {
         match (head.kind, &self.fragments) {
-            (Kind::Binary, None) => Err(CloseCode::UnsupportedData),
+            (Kind::Binary, None) if !accepts.binary => Err(CloseCode::UnsupportedData),
             (Kind::Text | Kind::Binary, Some(_)) | (Kind::Continuation, None) => {
                 Err(CloseCode::ProtocolError)
             }
-            (Kind::Continuation, Some(before)) if before.len() + head.len > limit => {
+            (Kind::Continuation, Some(before)) if before.len() + head.len > accepts.bytes => {
                 Err(CloseCode::MessageTooBig)
             }
             _ => Ok(()),
@@ -101,7 +110,7 @@ impl Assembler {
         take: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match head.kind {
-            Kind::Text if head.last => text(payload, take),
+            Kind::Text | Kind::Binary if head.last => text(payload, take),
             Kind::Text | Kind::Binary => {
                 self.fragments = Some(payload.to_vec());
                 ControlFlow::Continue(())

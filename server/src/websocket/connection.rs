@@ -11,7 +11,7 @@ use cometql_engine::ConnectionId;
 use cometql_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::assembler::{Assembler, Incoming};
+use super::assembler::{Accepts, Assembler, Incoming};
 use super::frame;
 use crate::shard::link::Wire;
 use crate::shard::{Core, Loaded};
@@ -36,8 +36,10 @@ pub(crate) struct Opened {
     pub(crate) id: ConnectionId,
     /// Its socket.
     pub(crate) wire: Rc<Wire>,
-    /// Longest message from the client, in bytes.
-    pub(crate) limit: usize,
+    /// Which messages it takes.
+    pub(crate) accepts: Accepts,
+    /// The client's close is answered (the original's protocol: TCP is dropped instead).
+    pub(crate) answers_close: bool,
     /// Its place in the shard's load.
     pub(crate) loaded: Loaded,
 }
@@ -54,7 +56,8 @@ enum State {
 struct Reader {
     core: Core,
     id: ConnectionId,
-    limit: usize,
+    accepts: Accepts,
+    answers_close: bool,
     assembler: Assembler,
     bad: usize,
     state: State,
@@ -65,7 +68,8 @@ impl Reader {
         Self {
             core: opened.core.clone(),
             id: opened.id,
-            limit: opened.limit,
+            accepts: opened.accepts,
+            answers_close: opened.answers_close,
             assembler: Assembler::default(),
             bad: 0,
             state: State::Open,
@@ -80,13 +84,14 @@ impl Reader {
         let Self {
             core,
             id,
-            limit,
+            accepts,
+            answers_close,
             assembler,
             bad,
             state,
         } = self;
         let mut over = ControlFlow::Continue(());
-        _ = assembler.feed(input, *limit, |incoming| match incoming {
+        _ = assembler.feed(input, *accepts, |incoming| match incoming {
             Incoming::Text(text) => {
                 *bad += core.text(*id, text);
                 if *bad < BAD_REQUESTS {
@@ -102,7 +107,9 @@ impl Reader {
             }
             Incoming::Close(code) => {
                 let echo = code.map_or_else(frame::close_empty, |code| frame::close(code, ""));
-                core.answer_close(*id, echo);
+                if *answers_close {
+                    core.answer_close(*id, echo);
+                }
                 over = ControlFlow::Break(());
                 over
             }
@@ -152,6 +159,7 @@ pub(crate) async fn run_tls(opened: Opened, early: Bytes, io: impl AsyncRead + A
         tokio::select! {
             () = read_tls(read, &mut reader, &opened.wire) => {}
             () = write_tls(&mut write, &opened) => {}
+            () = opened.wire.killed() => {}
         }
     }
     // The last frames, the echo of a close among them. A client that does not take them is not waited for.

@@ -2,10 +2,11 @@
 //!
 //! Owns bytes and close codes of the protocol; what a message means is the engine's. permessage-deflate is not offered.
 
-pub(crate) mod assembler;
+mod assembler;
 mod connection;
 pub(crate) mod frame;
 mod upgrade;
 
+pub(crate) use assembler::Accepts;
 pub(crate) use connection::{Opened, run_tcp, run_tls};
 pub(crate) use upgrade::{UpgradeError, accept_key};

@@ -1,6 +1,9 @@
 use super::*;
 
-const LIMIT: usize = 300;
+const ACCEPTS: Accepts = Accepts {
+    bytes: 300,
+    binary: false,
+};
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -31,7 +34,7 @@ fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let mut seen = Vec::new();
     for piece in pieces {
         let mut piece = piece.to_vec();
-        let flow = assembler.feed(&mut piece, LIMIT, |incoming| {
+        let flow = assembler.feed(&mut piece, ACCEPTS, |incoming| {
             seen.push(describe(&incoming));
             ControlFlow::Continue(())
         });
@@ -126,6 +129,21 @@ fn broken_frames() {
 }
 
 #[test]
+fn binary_as_text() {
+    let accepts = Accepts {
+        binary: true,
+        ..ACCEPTS
+    };
+    let mut seen = Vec::new();
+    let flow = Assembler::default().feed(&mut masked(0x82, b"a"), accepts, |incoming| {
+        seen.push(describe(&incoming));
+        ControlFlow::Continue(())
+    });
+    assert!(flow.is_continue());
+    assert_eq!(seen, ["text a"]);
+}
+
+#[test]
 fn messages_over_the_limit() {
     check(&[masked(0x81, &[b'x'; 301])], &["broken 1009", "stop"]);
     check(
@@ -143,7 +161,7 @@ fn messages_over_the_limit() {
 fn nothing_is_kept_once_all_is_complete() {
     let mut assembler = Assembler::default();
     for piece in masked(0x81, b"hello").chunks(2) {
-        let flow = assembler.feed(&mut piece.to_vec(), LIMIT, |_| ControlFlow::Continue(()));
+        let flow = assembler.feed(&mut piece.to_vec(), ACCEPTS, |_| ControlFlow::Continue(()));
         assert!(flow.is_continue());
     }
     assert_eq!(assembler.partial.capacity(), 0);
