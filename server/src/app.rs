@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cometql_engine::{Limits, Rules};
+use cometql_engine::{Limits, Rules, StoreFailure};
 use tokio::task::JoinHandle;
 
 use crate::auth::{Browser, Tokens};
@@ -20,6 +20,9 @@ use crate::storage::Store;
 const MESSAGE_OVERHEAD: usize = 16 << 10;
 /// Files that are not connections: the store, listeners, event queues, logs.
 const OTHER_FILES: u64 = 128;
+
+/// How often old rows are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
 
 /// All that a node is started with.
 pub struct AppSettings {
@@ -67,6 +70,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The store can't be read.
+    #[error("the store can't be read: {0}")]
+    Store(#[from] StoreFailure),
     /// The system gave no threads.
     #[error("can't start the shards: {0}")]
     Shards(io::Error),
@@ -80,7 +86,7 @@ pub struct App {
     shards: Shards,
     http_address: SocketAddr,
     capacity: usize,
-    accepting: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
     restart_spread: Duration,
 }
 
@@ -107,13 +113,16 @@ impl App {
         let capacity = http.capacity.unwrap_or_else(capacity);
         let restart_spread = http.restart_spread;
         let metrics = Arc::new(Metrics::default());
+        let inbox_ms = limits.inbox_ms;
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
             limits: Arc::new(limits),
             store: store.clone(),
+            histories: store.settings()?.into(),
             metrics: Arc::clone(&metrics),
             browser: Browser::new(tokens, store.clone()),
             ping_every: http.ping_every,
+            close_wait: http.close_wait,
             front: Arc::new(Front {
                 settings: http,
                 message_bytes,
@@ -124,7 +133,10 @@ impl App {
         let hub = Hub::new(shards.mailboxes().to_vec(), rules);
         let doors = shards.mailboxes().iter().cloned();
         let doors = doors.zip(shards.loads().iter().cloned()).collect();
-        let accepting = tokio::spawn(accept(Listener::new(socket, capacity, doors)));
+        let tasks = vec![
+            tokio::spawn(accept(Listener::new(socket, capacity, doors))),
+            tokio::spawn(purge(store.clone(), inbox_ms)),
+        ];
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
         Ok(Self {
             hub,
@@ -133,7 +145,7 @@ impl App {
             shards,
             http_address,
             capacity,
-            accepting,
+            tasks,
             restart_spread,
         })
     }
@@ -170,17 +182,36 @@ impl App {
 
     /// Stops: no new connections, clients are told to come back spread over the configured time, threads end.
     pub async fn stop(self) {
-        self.accepting.abort();
-        // Its socket closes when the task is gone: clients that come now are refused at once.
-        _ = self.accepting.await;
         let Self {
             shards,
+            store,
+            tasks,
             restart_spread,
             ..
         } = self;
+        for task in tasks {
+            task.abort();
+            // The listening socket closes when its task is gone: clients that come now are refused at once.
+            _ = task.await;
+        }
         let stopped = tokio::task::spawn_blocking(move || shards.stop(restart_spread));
         if stopped.await.is_err() {
             tracing::error!("the shards did not stop cleanly");
+        }
+        store.shutdown().await;
+    }
+}
+
+/// Removes what nobody may read any more, every minute.
+async fn purge(store: Store, inbox_ms: u64) {
+    let mut minutes = tokio::time::interval(PURGE_EVERY);
+    loop {
+        minutes.tick().await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_ms = now.unwrap_or_default().as_millis();
+        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
+        if let Err(error) = store.purge(now_ms, inbox_ms).await {
+            tracing::warn!(%error, "old rows could not be removed");
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct HttpSettings {
     pub legacy_largest_tenant: u32,
     /// How often the server pings each connection.
     pub ping_every: Duration,
+    /// How long a client may take to read what waits for it and to close, once the server has closed.
+    pub close_wait: Duration,
     /// Over how long a restart spreads the reconnects of its clients.
     pub restart_spread: Duration,
 }
@@ -58,6 +60,7 @@ impl Default for HttpSettings {
             legacy: true,
             legacy_largest_tenant: LARGEST_TENANT,
             ping_every: Duration::from_secs(25),
+            close_wait: Duration::from_secs(5),
             restart_spread: Duration::from_secs(10),
         }
     }

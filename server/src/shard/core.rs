@@ -67,7 +67,10 @@ impl Core {
         shards: Vec<UnboundedSender<Mail>>,
     ) -> Self {
         let limits: &Arc<Limits> = &shared.limits;
-        let shard = Shard::new(id, shards.len(), Arc::clone(limits), rules);
+        let mut shard = Shard::new(id, shards.len(), Arc::clone(limits), rules);
+        for (tenant, channel, length) in shared.histories.iter().cloned() {
+            shard.restore_setting(tenant, channel, length);
+        }
         let out = Outbound::new(id, shared, shards);
         let ping_ticks = shared.ping_every.as_millis() / u128::from(TICK_MS);
         let state = State {

@@ -11,6 +11,7 @@ use cometql_engine::{
     Command, ConnectionId, Disconnect, Limits, Message, Rules, Shard, ShardId, StoreAnswer,
     StoreFailure,
 };
+use cometql_protocol::{ChannelName, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::Browser;
@@ -36,12 +37,16 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     /// What lasts.
     pub(crate) store: Store,
+    /// The rows of `pipes_settings` at start: channels that keep so many publications on disk.
+    pub(crate) histories: Arc<[(TenantId, ChannelName, u64)]>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Who may log in.
     pub(crate) browser: Browser,
     /// How often the server pings a connection.
     pub(crate) ping_every: Duration,
+    /// How long a closed client may take to close too.
+    pub(crate) close_wait: Duration,
     /// What answers HTTP requests.
     pub(crate) front: Arc<Front>,
 }

@@ -23,9 +23,6 @@ use crate::metrics::Metrics;
 use crate::storage::Store;
 use crate::websocket::frame;
 
-/// How long a closed connection may take to read what waits for it and to close its side, in milliseconds.
-const CLOSE_MS: u64 = 5_000;
-
 /// A log-in check that the shard starts once the engine has returned.
 pub(super) struct Check {
     pub(super) connection: ConnectionId,
@@ -57,6 +54,8 @@ pub(super) struct Outbound {
     pub(super) checks: Vec<Check>,
     /// Closed connections and when their time is up, in order.
     pub(super) closing: VecDeque<(u64, ConnectionId)>,
+    /// How long a closed connection may take to read what waits for it and to close its side.
+    close_ms: u64,
     /// Connections closed so far.
     pub(super) closed: u64,
     /// The input in hand makes the engine replay what a client asked for.
@@ -83,6 +82,7 @@ impl Outbound {
             checks: Vec::new(),
             closing: VecDeque::new(),
             closed: 0,
+            close_ms: u64::try_from(shared.close_wait.as_millis()).unwrap_or(u64::MAX >> 1),
             replaying: false,
             now: 0,
         }
@@ -205,7 +205,8 @@ impl Outbound {
         };
         self.closed += 1;
         link.closing = true;
-        self.closing.push_back((self.now + CLOSE_MS, connection));
+        self.closing
+            .push_back((self.now + self.close_ms, connection));
         if code == CloseCode::SlowConsumer {
             link.discard();
         }

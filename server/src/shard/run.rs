@@ -16,8 +16,6 @@ use crate::http;
 
 /// Most mails that are handled before the sockets are flushed.
 const BATCH: usize = 256;
-/// How long a stopping shard waits for its clients to close.
-const STOP_WAIT: Duration = Duration::from_secs(3);
 
 /// The runtime of one shard.
 pub(super) fn runtime() -> io::Result<Runtime> {
@@ -50,7 +48,7 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
             _ = mails.recv_many(&mut batch, BATCH) => {
                 for mail in batch.drain(..) {
                     if let Mail::Stop { spread_ms } = mail {
-                        stopping = Some(Instant::now() + STOP_WAIT);
+                        stopping = Some(Instant::now() + shared.close_wait);
                         core.drain(spread_ms);
                     } else {
                         handle(&core, &shared, mail);
