@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 
 mod cases;
 mod catalog;
+mod examples;
 mod install;
 mod server;
 mod watch;
@@ -49,7 +50,7 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
 fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
     let chosen: Vec<&Client> = CLIENTS
         .iter()
-        .filter(|client| only.is_empty() || only.iter().any(|part| client.name.contains(part)))
+        .filter(|client| is_chosen(only, client.name))
         .collect();
     let needs = chosen.iter().flat_map(|client| client.needs.iter());
     install::install_packages(&install::missing_packages(needs));
@@ -60,15 +61,14 @@ fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
     for (at, client) in chosen.iter().enumerate() {
         let start = Instant::now();
         let ending = run_client(client, &server, &cases, &format!("web_client_{at}"));
-        tally.count(&ending);
-        let seconds = start.elapsed().as_secs_f64();
-        match &ending {
-            Ending::Passed => println!("client {:36} passed  {seconds:5.1} s", client.name),
-            Ending::Skipped(why) => println!("client {:36} skipped: {why}", client.name),
-            Ending::Failed(why) => {
-                println!("client {:36} FAILED  {seconds:5.1} s\n  {why}", client.name);
-                failed.push(client.name);
-            }
+        report(client.name, start, &ending, tally, &mut failed);
+    }
+    for example in examples::all()? {
+        let name = format!("example-{}", example.language);
+        if is_chosen(only, &name) {
+            let start = Instant::now();
+            let ending = run_example(&example, &server);
+            report(&name, start, &ending, tally, &mut failed);
         }
     }
     println!("clients: {tally}");
@@ -77,6 +77,49 @@ fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
     }
     println!("the server said:\n{}", server.said());
     Ok(Ending::Failed(failed.join(", ")))
+}
+
+fn is_chosen(only: &[String], name: &str) -> bool {
+    only.is_empty() || only.iter().any(|part| name.contains(part))
+}
+
+fn report(
+    name: &str,
+    start: Instant,
+    ending: &Ending,
+    tally: &mut Tally,
+    failed: &mut Vec<String>,
+) {
+    tally.count(ending);
+    let seconds = start.elapsed().as_secs_f64();
+    match ending {
+        Ending::Passed => println!("client {name:36} passed  {seconds:5.1} s"),
+        Ending::Skipped(why) => println!("client {name:36} skipped: {why}"),
+        Ending::Failed(why) => {
+            println!("client {name:36} FAILED  {seconds:5.1} s\n  {why}");
+            failed.push(name.to_owned());
+        }
+    }
+}
+
+/// An example must run to its end, and the browser must receive what it promises.
+fn run_example(example: &examples::Example, server: &Server) -> Ending {
+    let try_example = || -> anyhow::Result<()> {
+        let promise = example.promise().context("it sends no greeting")?;
+        let watch = Watch::open(server.http, "web_news")?;
+        run_limited(&mut example.command(server)?, server.folder())?;
+        let seen = watch.collect(1)?;
+        let texts: Vec<_> = seen.iter().map(|(_, text)| text.as_str()).collect();
+        ensure!(
+            texts == [promise],
+            "the browser saw {texts:?} instead of {promise:?}"
+        );
+        Ok(())
+    };
+    match try_example() {
+        Ok(()) => Ending::Passed,
+        Err(error) => Ending::Failed(format!("{error:#}")),
+    }
 }
 
 fn run_client(client: &Client, server: &Server, cases: &cases::Files, channel: &str) -> Ending {
@@ -98,6 +141,8 @@ fn try_client(
     let mut command = command(client)?;
     let watch = Watch::open(server.http, channel)?;
     command
+        .env("COMETQL_HTTP", server.http.to_string())
+        .env("COMETQL_README", root().join("README.md"))
         .env("COMETQL_HOST", "127.0.0.1")
         .env("COMETQL_PORT", server.mysql.port().to_string())
         .env("COMETQL_ADMIN", server.admin.to_string())
@@ -110,6 +155,9 @@ fn try_client(
         command.env("COMETQL_CA", &server.authority);
     }
     let printed = run_limited(&mut command, server.folder())?;
+    if client.runtime == Runtime::Browser {
+        return Ok(());
+    }
     let ways: Vec<&str> = printed
         .lines()
         .find_map(|line| line.strip_prefix("ways: "))
@@ -161,7 +209,7 @@ fn command(client: &Client) -> anyhow::Result<Command> {
             command.arg(script("php"));
             command
         }
-        Runtime::Node => {
+        Runtime::Node | Runtime::Browser => {
             let mut command = Command::new("node");
             command.arg(client.script).current_dir(install::node()?);
             command

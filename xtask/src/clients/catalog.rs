@@ -9,6 +9,8 @@ pub(super) enum Runtime {
     Php,
     /// A module below `clients/node`, beside the pinned packages.
     Node,
+    /// A module below `clients/browser` that drives a headless Chromium.
+    Browser,
     /// A single-file program below `clients/java`, with Connector/J from Debian.
     Java,
 }
@@ -48,6 +50,7 @@ const JAVA: &[(&str, &str)] = &[
     ("javac", "default-jdk-headless"),
     (CONNECTOR_J, "libmariadb-java"),
 ];
+const CHROMIUM: &[(&str, &str)] = &[("npm", "nodejs npm"), ("chromium", "chromium")];
 const BALANCER: &[(&str, &str)] = &[("python3", "python3 python3-venv"), ("haproxy", "haproxy")];
 
 /// Where Debian puts the driver.
@@ -157,4 +160,10 @@ pub(super) const CLIENTS: &[Client] = &[
     )
     .tls(),
     client("haproxy", Runtime::Python, "haproxy_test.py", BALANCER),
+    client(
+        "browser-readme",
+        Runtime::Browser,
+        "readme_test.mjs",
+        CHROMIUM,
+    ),
 ];

@@ -1,0 +1,42 @@
+// A headless Chromium with a profile of its own, and what the browser tests need to know.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const { COMETQL_HTTP, COMETQL_ADMIN, COMETQL_HOST, COMETQL_PORT, COMETQL_PASSWORD } = process.env;
+
+export const http = COMETQL_HTTP;
+export const admin = COMETQL_ADMIN;
+export const key = COMETQL_PASSWORD;
+export const login = {
+  host: COMETQL_HOST,
+  port: Number(COMETQL_PORT),
+  user: 'root',
+  password: COMETQL_PASSWORD,
+  database: 'CometQL_v1',
+};
+
+const flags = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+/** Runs the test in a fresh browser. Errors of pages make it fail. */
+export async function withBrowser(test) {
+  const profile = await mkdtemp(join(tmpdir(), 'cometql-chromium-'));
+  const browser = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: flags,
+  });
+  const errors = [];
+  browser.on('weberror', (error) => errors.push(error.error()));
+  try {
+    await test(browser);
+  } finally {
+    await browser.close();
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+  if (errors.length > 0) throw errors[0];
+}
