@@ -8,7 +8,7 @@ use cometql_engine::{ConnectionId, Input, SessionSettings};
 use cometql_protocol::wire::{Connect, Request as Asked, RequestBody, Subscribe};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, LocalBoxStream};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
@@ -25,6 +25,8 @@ use crate::shard::link::Wire;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// nginx keeps answers back to fill its buffers, unless told not to.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// So many bytes over the limit are read and thrown away: a client that is still sending would not see the answer.
+const DISCARDED: usize = 1 << 20;
 /// What begins every stream: how long an `EventSource` waits before it comes back, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
 
@@ -179,13 +181,23 @@ fn unknown() -> Answer {
 }
 
 async fn body(request: Request<Incoming>, limit: usize) -> Result<String, StatusCode> {
-    let body = Limited::new(request.into_body(), limit).collect().await;
-    let body = body.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            StatusCode::PAYLOAD_TOO_LARGE
-        } else {
-            StatusCode::BAD_REQUEST
+    let mut body = request.into_body();
+    let mut bytes = Vec::new();
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        read += data.len();
+        if read <= limit {
+            bytes.extend_from_slice(data);
+        } else if read > limit + DISCARDED {
+            break;
         }
-    })?;
-    String::from_utf8(body.to_bytes().into()).map_err(|_| StatusCode::BAD_REQUEST)
+    }
+    if read > limit {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    String::from_utf8(bytes).map_err(|_| StatusCode::BAD_REQUEST)
 }

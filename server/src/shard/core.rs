@@ -294,13 +294,9 @@ impl Core {
             let Check {
                 connection,
                 request,
-                mut credentials,
+                credentials,
             } = check;
             let (tenant, legacy) = (credentials.tenant, credentials.legacy);
-            if legacy && credentials.connect.token.is_some() {
-                // The original has one field for both, and what looks like a token is no hash.
-                credentials.connect.hash = None;
-            }
             let mut result = core.0.browser.authenticate(credentials).await;
             if legacy
                 && let Ok(Identity {
