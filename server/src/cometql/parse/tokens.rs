@@ -4,6 +4,7 @@ use sqlparser::dialect::MySqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
+use crate::cometql::catalog::TABLES;
 use crate::cometql::{Settings, SqlError, errors, escaping};
 
 /// Most operators and keywords of one expression or query. sqlparser and all who walk its tree recurse along chains
@@ -114,7 +115,7 @@ fn check_terms(list: &[TokenWithSpan], settings: &Settings) -> Result<(), SqlErr
             other => match keyword(other) {
                 Keyword::VALUES | Keyword::VALUE if depth == 0 && !in_values => in_values = true,
                 Keyword::ON if depth == 0 => in_values = false,
-                Keyword::NoKeyword if matches!(other, Token::Word(_)) => {}
+                _ if is_name(other) => {}
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => unions += 1,
                 _ => chain += 1,
             },
@@ -197,6 +198,19 @@ fn read_literals(list: Vec<TokenWithSpan>) -> Tokens {
         tokens.list.push(TokenWithSpan { token, span });
     }
     tokens
+}
+
+/// A word that is no keyword, or one that is a column here (`name`, `hash` …) and no operator of any grammar.
+fn is_name(token: &Token) -> bool {
+    let Token::Word(word) = token else {
+        return false;
+    };
+    let is_column = || {
+        TABLES
+            .iter()
+            .any(|table| table.column(&word.value).is_some())
+    };
+    keyword(token) == Keyword::NoKeyword || is_column()
 }
 
 /// `_utf8mb4'…'` names the character set of the literal; all text here is UTF-8.
