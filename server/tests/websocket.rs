@@ -1,5 +1,7 @@
 //! Our protocol over WebSocket, through a whole node.
 
+#![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
+
 mod common;
 
 use std::time::Duration;

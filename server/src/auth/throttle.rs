@@ -160,7 +160,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut failures = Failures::default();
         let now = Instant::now();
-        for n in 0..(MOST_ENTRIES as u32 + 50) {
+        for n in 0..u32::try_from(MOST_ENTRIES).unwrap() + 50 {
             let address = IpAddr::from(n.to_be_bytes());
             _ = failures.failed(now + Duration::from_micros(u64::from(n)), address, "root");
         }

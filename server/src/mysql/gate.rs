@@ -229,12 +229,12 @@ impl Gate {
         if self.input.is_empty() && self.input.capacity() > SMALL {
             self.input = BytesMut::new();
         }
-        let room = if self.input.len() < SMALL {
+        let more = if self.input.len() < SMALL {
             SMALL
         } else {
             LARGE
         };
-        self.input.reserve(room);
+        self.input.reserve(more);
         match self.stream.read_buf(&mut self.input).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),

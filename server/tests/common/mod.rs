@@ -4,6 +4,7 @@
     dead_code,
     reason = "each test file uses the part of this that it needs"
 )]
+#![expect(clippy::unwrap_used, reason = "these are the tests' own helpers")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for what must come.
 #[track_caller]
-pub fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
+pub(crate) fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
         let result = tokio::time::timeout(PATIENCE, future).await;
@@ -33,7 +34,7 @@ pub fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// A node with two shards and a store in memory.
-pub async fn node(change: impl FnOnce(&mut AppSettings)) -> App {
+pub(crate) async fn node(change: impl FnOnce(&mut AppSettings)) -> App {
     let mut settings = AppSettings::new(Store::in_memory());
     settings.shards = Some(2);
     // Most tests stop the node while clients are connected and read no more.
@@ -43,7 +44,7 @@ pub async fn node(change: impl FnOnce(&mut AppSettings)) -> App {
 }
 
 /// Publishes as a backend does.
-pub async fn publish(app: &App, channel: &str, data: &str) -> Answer {
+pub(crate) async fn publish(app: &App, channel: &str, data: &str) -> Answer {
     let draft = Draft {
         id: MessageId(7),
         event: EventName::default(),
@@ -59,16 +60,16 @@ pub async fn publish(app: &App, channel: &str, data: &str) -> Answer {
 }
 
 /// A browser.
-pub struct Client(pub WebSocketStream<TcpStream>);
+pub(crate) struct Client(pub(crate) WebSocketStream<TcpStream>);
 
 impl Client {
     /// Connects with our protocol.
-    pub async fn connect(app: &App) -> Self {
+    pub(crate) async fn connect(app: &App) -> Self {
         Self::at(app.http_address(), "/connect?v=1").await
     }
 
     /// Connects with a small buffer for what it does not read.
-    pub async fn connect_slow(app: &App) -> Self {
+    pub(crate) async fn connect_slow(app: &App) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
         let stream = socket.connect(app.http_address()).await.unwrap();
@@ -76,7 +77,7 @@ impl Client {
     }
 
     /// Connects somewhere.
-    pub async fn at(address: SocketAddr, path: &str) -> Self {
+    pub(crate) async fn at(address: SocketAddr, path: &str) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap(), path).await
     }
 
@@ -89,13 +90,13 @@ impl Client {
     }
 
     /// Sends a text frame.
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         within(self.0.send(Message::text(text))).await.unwrap();
     }
 
     /// The next message that is no ping.
     #[track_caller]
-    pub fn next(&mut self) -> impl Future<Output = Message> {
+    pub(crate) fn next(&mut self) -> impl Future<Output = Message> {
         let next = async {
             loop {
                 let message = self.0.next().await.expect("the connection goes on");
@@ -110,7 +111,7 @@ impl Client {
 
     /// The next text message, as JSON.
     #[track_caller]
-    pub fn json(&mut self) -> impl Future<Output = Value> {
+    pub(crate) fn json(&mut self) -> impl Future<Output = Value> {
         let next = self.next();
         async move {
             let message = next.await;
@@ -120,13 +121,13 @@ impl Client {
     }
 
     /// Sends a request and returns what comes next.
-    pub async fn ask(&mut self, request: &str) -> Value {
+    pub(crate) async fn ask(&mut self, request: &str) -> Value {
         self.send(request).await;
         self.json().await
     }
 
     /// The code and reason of the close frame that comes, after whatever comes before it.
-    pub async fn closed(&mut self) -> (u16, String) {
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(frame) = self.next().await {
                 let frame = frame.expect("the server gives a reason");
@@ -137,7 +138,7 @@ impl Client {
 }
 
 /// Sends one HTTP request and returns the whole answer, up to the end of the connection.
-pub async fn http(address: SocketAddr, request: &str) -> String {
+pub(crate) async fn http(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
     let head = head.trim_start().replace('\n', "\r\n");
@@ -152,11 +153,11 @@ pub async fn http(address: SocketAddr, request: &str) -> String {
 }
 
 /// A WebSocket connection of bare bytes.
-pub struct Raw(pub TcpStream);
+pub(crate) struct Raw(pub(crate) TcpStream);
 
 impl Raw {
     /// Connects and shakes hands.
-    pub async fn connect(app: &App) -> Self {
+    pub(crate) async fn connect(app: &App) -> Self {
         let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
         let request = "GET /connect?v=1 HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -174,7 +175,7 @@ impl Raw {
     }
 
     /// Sends a text frame.
-    pub async fn text(&mut self, text: &str) {
+    pub(crate) async fn text(&mut self, text: &str) {
         let len = u8::try_from(text.len()).expect("a short text");
         assert!(len < 126);
         // A mask of zeros changes nothing.
@@ -184,7 +185,7 @@ impl Raw {
     }
 
     /// The next frame, of less than 64 KiB: its first byte and its payload.
-    pub async fn frame(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) async fn frame(&mut self) -> (u8, Vec<u8>) {
         let first = within(self.0.read_u8()).await.unwrap();
         let len = match within(self.0.read_u8()).await.unwrap() {
             126 => usize::from(within(self.0.read_u16()).await.unwrap()),
@@ -196,14 +197,14 @@ impl Raw {
     }
 
     /// The code of the close frame that comes next.
-    pub async fn close_code(&mut self) -> u16 {
+    pub(crate) async fn close_code(&mut self) -> u16 {
         let (first, payload) = self.frame().await;
         assert_eq!(first, 0x88, "{}", payload.escape_ascii());
         u16::from_be_bytes([payload[0], payload[1]])
     }
 
     /// Waits until the server has closed TCP.
-    pub async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         let mut rest = Vec::new();
         // A reset is an end too.
         _ = within(self.0.read_to_end(&mut rest)).await;
@@ -212,21 +213,21 @@ impl Raw {
 
 /// A server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Event {
-    pub kind: String,
-    pub id: String,
-    pub data: String,
+pub(crate) struct Event {
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) data: String,
 }
 
 /// A stream of server-sent events.
-pub struct Events {
+pub(crate) struct Events {
     stream: TcpStream,
     text: String,
 }
 
 impl Events {
     /// Opens a stream.
-    pub async fn open(app: &App, path: &str, headers: &str) -> Self {
+    pub(crate) async fn open(app: &App, path: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
         // Without chunks: HTTP/1.0 ends a body with the connection.
         let request = format!("GET {path} HTTP/1.0\r\nhost: test\r\n{headers}\r\n");
@@ -256,7 +257,7 @@ impl Events {
     }
 
     /// The next event that is no comment.
-    pub async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         loop {
             let mut event = Event::default();
             for line in self.until("\n\n").await.lines() {
@@ -274,7 +275,7 @@ impl Events {
     }
 
     /// The name of the session, from the first event.
-    pub async fn session(&mut self) -> String {
+    pub(crate) async fn session(&mut self) -> String {
         let event = self.next().await;
         assert_eq!(event.kind, "session");
         let data: Value = serde_json::from_str(&event.data).unwrap();
@@ -284,7 +285,7 @@ impl Events {
 
 /// The offset and number of receivers of a publication.
 #[track_caller]
-pub fn published(answer: Answer) -> (Option<u64>, u64) {
+pub(crate) fn published(answer: Answer) -> (Option<u64>, u64) {
     match answer {
         Answer::Published { offset, reached } => (offset, reached),
         other => panic!("{other:?}"),

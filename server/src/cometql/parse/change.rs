@@ -14,6 +14,9 @@ use super::{
 use crate::cometql::catalog::{self, Access, Table};
 use crate::cometql::{SqlError, errors};
 
+/// A key column and the values that a condition lists for it.
+type KeyValues = (&'static str, Vec<Operand>);
+
 impl Reader<'_> {
     /// Reads one of the four.
     pub(super) fn change(&mut self) -> Result<Parsed, SqlError> {
@@ -191,12 +194,8 @@ impl Reader<'_> {
     }
 
     /// `key = v AND other_key IN (…)`; `None` when there is more in it.
-    fn keys(
-        &self,
-        table: &Table,
-        selection: &Expr,
-    ) -> Result<Option<Vec<(&'static str, Vec<Operand>)>>, SqlError> {
-        let mut keys: Vec<(&'static str, Vec<Operand>)> = Vec::new();
+    fn keys(&self, table: &Table, selection: &Expr) -> Result<Option<Vec<KeyValues>>, SqlError> {
+        let mut keys: Vec<KeyValues> = Vec::new();
         let mut rest = vec![selection];
         while let Some(expr) = rest.pop() {
             if let Expr::BinaryOp {

@@ -118,11 +118,11 @@ impl Reader<'_> {
             "DATABASES" | "SCHEMAS" => ShowWhat::Databases,
             "TABLES" => ShowWhat::Tables { full },
             "COLUMNS" | "FIELDS" => ShowWhat::Columns {
-                table: self.from_table()?,
+                table: self.expect_from_table()?,
                 full,
                 column: None,
             },
-            "INDEX" | "INDEXES" | "KEYS" => ShowWhat::Index(self.from_table()?),
+            "INDEX" | "INDEXES" | "KEYS" => ShowWhat::Index(self.expect_from_table()?),
             "STATUS" => ShowWhat::Status(status),
             "VARIABLES" => ShowWhat::Variables,
             "PROCESSLIST" => ShowWhat::Processlist,
@@ -218,7 +218,7 @@ impl Reader<'_> {
         }))
     }
 
-    fn from_table(&mut self) -> Result<&'static Table, SqlError> {
+    fn expect_from_table(&mut self) -> Result<&'static Table, SqlError> {
         if self.word(&["FROM", "IN"]).is_none() {
             return Err(errors::syntax("expected FROM table"));
         }

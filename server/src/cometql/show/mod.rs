@@ -15,7 +15,23 @@ type Row = Vec<Value>;
 
 /// The columns of what is shown.
 pub(super) fn columns(what: &ShowWhat) -> Vec<Column> {
-    let names: &[&str] = match what {
+    let integers = integers(what);
+    names(what)
+        .iter()
+        .map(|&name| Column {
+            name: name.to_owned(),
+            kind: if integers.contains(&name) {
+                ColumnKind::Integer
+            } else {
+                ColumnKind::Text
+            },
+        })
+        .collect()
+}
+
+/// Names of the columns, in order.
+fn names(what: &ShowWhat) -> &[&'static str] {
+    match what {
         ShowWhat::Databases => &["Database"],
         ShowWhat::Tables { full: false } => &["Tables"],
         ShowWhat::Tables { full: true } => &["Tables", "Table_type"],
@@ -73,8 +89,12 @@ pub(super) fn columns(what: &ShowWhat) -> Vec<Column> {
         ],
         ShowWhat::Grants => &["Grants"],
         ShowWhat::Empty(names) => names,
-    };
-    let integers: &[&str] = match what {
+    }
+}
+
+/// Those of them that are numbers.
+fn integers(what: &ShowWhat) -> &'static [&'static str] {
+    match what {
         ShowWhat::Processlist => &["Id", "Time"],
         ShowWhat::Connections => &["Id", "Tenant", "User_id", "Subscriptions", "Seconds"],
         ShowWhat::Warnings => &["Code"],
@@ -82,21 +102,7 @@ pub(super) fn columns(what: &ShowWhat) -> Vec<Column> {
         ShowWhat::CharacterSet => &["Maxlen"],
         ShowWhat::Collation => &["Id", "Sortlen"],
         _ => &[],
-    };
-    let kind = |name| {
-        if integers.contains(&name) {
-            ColumnKind::Integer
-        } else {
-            ColumnKind::Text
-        }
-    };
-    names
-        .iter()
-        .map(|&name| Column {
-            name: name.to_owned(),
-            kind: kind(name),
-        })
-        .collect()
+    }
 }
 
 /// Carries out a SHOW.
