@@ -3,6 +3,7 @@
 //! `app` wires everything. `mysql` and `http`/`websocket`/`legacy`/`admin` are the doors; `cometql` is the language that
 //! the MySQL port, `POST /sql` and the console share; `hub` is the door to the shards; `storage` keeps what must last.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cometql;

@@ -1,0 +1,222 @@
+//! The console: a page to look at a tenant, with log-ins of its own. The page's files hold no data; what it shows it asks
+//! for with the cookie of its log-in.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cometql_engine::shard::inspect::Channels;
+use hyper::body::Incoming;
+use hyper::header::{COOKIE, HOST, HeaderValue, SET_COOKIE};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::{Reply, Shared, guard, refusal, reply, sql, text};
+use crate::auth::Login;
+
+const PAGE: &str = include_str!("console/index.html");
+const STYLE: &str = include_str!("console/console.css");
+const SCRIPT: &str = include_str!("console/console.js");
+const COOKIE_NAME: &str = "cometql_console";
+/// Longest body of a log-in.
+const LOG_IN_BYTES: usize = 4 << 10;
+/// Most log-ins at once; the one that began first ends when there are more.
+const MOST_SESSIONS: usize = 1_000;
+/// Most channels that are listed.
+const MOST_CHANNELS: usize = 500;
+
+/// Log-ins of the console.
+pub(super) struct Sessions {
+    open: Mutex<HashMap<String, Session>>,
+    lifetime: Duration,
+}
+
+/// User and key are proved again at each request, so that a key that was taken away opens nothing any more.
+struct Session {
+    user: String,
+    key: String,
+    ends: Instant,
+}
+
+impl Sessions {
+    pub(super) fn new(lifetime: Duration) -> Self {
+        Self {
+            open: Mutex::default(),
+            lifetime,
+        }
+    }
+
+    fn begin(&self, user: String, key: String) -> String {
+        let now = Instant::now();
+        let mut open = self.lock();
+        open.retain(|_, session| session.ends > now);
+        if open.len() >= MOST_SESSIONS {
+            let oldest = open.iter().min_by_key(|(_, session)| session.ends);
+            if let Some(id) = oldest.map(|(id, _)| id.clone()) {
+                open.remove(&id);
+            }
+        }
+        let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let ends = now + self.lifetime;
+        open.insert(id.clone(), Session { user, key, ends });
+        id
+    }
+
+    fn find(&self, headers: &HeaderMap) -> Option<(String, String)> {
+        let open = self.lock();
+        let session = open.get(cookie(headers)?)?;
+        (session.ends > Instant::now()).then(|| (session.user.clone(), session.key.clone()))
+    }
+
+    fn end(&self, headers: &HeaderMap) {
+        if let Some(id) = cookie(headers) {
+            self.lock().remove(id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    let path = request.uri().path().to_owned();
+    match (request.method().clone(), path.as_str()) {
+        (Method::GET, "/console" | "/console/") => page(shared, request.headers()),
+        (Method::GET, "/console/console.css") => reply(StatusCode::OK, "text/css", STYLE),
+        (Method::GET, "/console/console.js") => reply(StatusCode::OK, "text/javascript", SCRIPT),
+        (Method::POST, "/console/login") => log_in(shared, peer, request.into_body()).await,
+        (Method::POST, "/console/logout") => {
+            shared.sessions.end(request.headers());
+            with_cookie(super::json(StatusCode::OK, &json!({})), "", 0)
+        }
+        (Method::GET, "/console/state") => match proved(shared, request.headers()) {
+            Some((login, user, _)) => state(shared, &login, &user).await,
+            None => logged_out(),
+        },
+        (Method::POST, "/console/sql") => match proved(shared, request.headers()) {
+            Some((login, user, key)) => {
+                let most = shared.context.settings.insert_bytes;
+                match text(request.into_body(), most).await {
+                    Ok(sql) => sql::run(shared, &login, user, key, &sql).await,
+                    Err(reply) => reply,
+                }
+            }
+            None => logged_out(),
+        },
+        _ => refusal(StatusCode::NOT_FOUND, 404, "no such page"),
+    }
+}
+
+/// No script or style but ours, no frames, and connections only to this port and to the browser port of this host.
+fn page(shared: &Shared, headers: &HeaderMap) -> Reply {
+    let live = browsers(shared, headers).map_or(String::new(), |url| format!(" {url}"));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'{live}; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'"
+    );
+    let mut page = reply(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        page.headers_mut().insert("content-security-policy", policy);
+    }
+    let referrer = HeaderValue::from_static("no-referrer");
+    page.headers_mut().insert("referrer-policy", referrer);
+    page
+}
+
+/// The browser port under the host name by which the console was reached.
+fn browsers(shared: &Shared, headers: &HeaderMap) -> Option<String> {
+    let address = shared.settings.browsers?;
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    if !name.bytes().all(plain) {
+        return None;
+    }
+    let scheme = if shared.settings.browsers_tls {
+        "wss"
+    } else {
+        "ws"
+    };
+    Some(format!("{scheme}://{name}:{}", address.port()))
+}
+
+async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
+    let body = match text(body, LOG_IN_BYTES).await {
+        Ok(body) => body,
+        Err(reply) => return reply,
+    };
+    let body: Json = serde_json::from_str(&body).unwrap_or_default();
+    let (user, key) = (body["user"].as_str(), body["key"].as_str());
+    let (Some(user), Some(key)) = (user, key) else {
+        return refusal(StatusCode::BAD_REQUEST, 3, "give user and key");
+    };
+    if guard::log_in(shared, peer, user, key).await.is_none() {
+        return refusal(
+            StatusCode::UNAUTHORIZED,
+            16,
+            "The user or the key is wrong.",
+        );
+    }
+    let id = shared.sessions.begin(user.to_owned(), key.to_owned());
+    let seconds = shared.settings.session.as_secs();
+    with_cookie(super::json(StatusCode::OK, &json!({})), &id, seconds)
+}
+
+fn proved(shared: &Shared, headers: &HeaderMap) -> Option<(Login, String, String)> {
+    let (user, key) = shared.sessions.find(headers)?;
+    let login = shared.context.keyring.prove(&user, &key)?;
+    Some((login, user, key))
+}
+
+async fn state(shared: &Shared, login: &Login, user: &str) -> Reply {
+    let hub = &shared.context.hub;
+    let totals = hub.totals((!login.admin).then_some(login.tenant)).await;
+    let mut channels = hub.channels(login.tenant, Channels::All).await;
+    channels.sort_by(|a, b| (b.subscribers, &a.channel).cmp(&(a.subscribers, &b.channel)));
+    channels.truncate(MOST_CHANNELS);
+    let channels = channels
+        .into_iter()
+        .map(|row| json!({"name": row.channel.as_str(), "subscribers": row.subscribers}));
+    let state = json!({
+        "user": user,
+        "tenant": login.tenant.0,
+        "browsers_port": shared.settings.browsers.map(|address| address.port()),
+        "browsers_tls": shared.settings.browsers_tls,
+        "numbers": {
+            "Connections": totals.connections,
+            "Subscriptions": totals.subscriptions,
+            "Channels": totals.channels,
+            "Users online": totals.users_online,
+        },
+        "channels": channels.collect::<Vec<_>>(),
+    });
+    super::json(StatusCode::OK, &state)
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(COOKIE).iter();
+    all.filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE_NAME)
+        .map(|(_, id)| id)
+}
+
+fn with_cookie(mut reply: Reply, id: &str, seconds: u64) -> Reply {
+    let cookie =
+        format!("{COOKIE_NAME}={id}; Max-Age={seconds}; Path=/console; HttpOnly; SameSite=Strict");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        reply.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    reply
+}
+
+fn logged_out() -> Reply {
+    refusal(StatusCode::UNAUTHORIZED, 16, "log in first")
+}

@@ -1,0 +1,52 @@
+//! Keeps out pages of other sites and those who don't have a key.
+
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
+
+use super::Shared;
+use crate::auth::Login;
+
+/// Whether another site's page sent this. Browsers set both headers and pages can't forge them; programs send neither.
+pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let site = header("sec-fetch-site");
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return true;
+    }
+    let Some(origin) = header(ORIGIN.as_str()) else {
+        return false;
+    };
+    let host = header(HOST.as_str()).unwrap_or_default();
+    let own = origin.split_once("://").map(|(_, rest)| rest);
+    own.is_none_or(|own| !own.eq_ignore_ascii_case(host))
+}
+
+/// User name and key of HTTP basic authentication.
+pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = text.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(encoded.trim()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, key) = decoded.split_once(':')?;
+    Some((user.to_owned(), key.to_owned()))
+}
+
+/// The log-in that these prove. A wrong key is answered late, a right one never is.
+pub(super) async fn log_in(shared: &Shared, peer: IpAddr, user: &str, key: &str) -> Option<Login> {
+    let login = shared.context.keyring.prove(user, key);
+    shared.context.metrics.log_in(login.is_some());
+    if login.is_some() {
+        shared.throttle.succeeded(peer, user);
+    } else {
+        tracing::warn!(user, %peer, "log-in failed");
+        tokio::time::sleep(shared.throttle.failed(peer, user)).await;
+    }
+    login
+}

@@ -1,0 +1,208 @@
+//! The port of administrators: `/metrics`, `/health`, `POST /sql` and the console. HTTP only, no CORS headers: pages of
+//! other sites can neither read nor cause anything here. Holds no rules of CometQL: statements go to `cometql`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::auth::Throttle;
+use crate::cometql::Context;
+
+mod console;
+mod guard;
+mod sql;
+
+use console::Sessions;
+
+/// How long a request's head may take to come.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most connections at once.
+const MOST_CONNECTIONS: usize = 256;
+/// How long requests may take to end when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of the admin port.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How long a log-in to the console lasts.
+    pub session: Duration,
+    /// Where browsers connect, for the console's live view; filled in at the start.
+    pub browsers: Option<SocketAddr>,
+    /// Whether browsers use TLS there.
+    pub browsers_tls: bool,
+}
+
+/// What all requests share.
+struct Shared {
+    settings: Settings,
+    context: Context,
+    throttle: Throttle,
+    sessions: Sessions,
+}
+
+type Reply = Response<Full<Bytes>>;
+
+/// Serves the port until `shutdown`; requests that run are ended first.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    context: Context,
+    throttle: Throttle,
+    shutdown: impl Future<Output = ()>,
+) {
+    let shared = Arc::new(Shared {
+        sessions: Sessions::new(settings.session),
+        settings,
+        context,
+        throttle,
+    });
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = tasks.join_next() => continue,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // One too many: closing at once says so.
+                if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                    let connection =
+                        connection(stream, peer, Arc::clone(&shared), stopping.clone());
+                    tasks.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "admin port can't accept connections");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let drain = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIMEOUT, drain).await.is_err() {
+        tasks.shutdown().await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(&shared, peer.ip(), request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let stopped = async move { _ = stopping.wait_for(|stop| *stop).await };
+    let result = tokio::select! {
+        result = &mut serving => result,
+        () = stopped => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "admin connection ended");
+    }
+}
+
+async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    if guard::is_foreign(request.headers()) {
+        return refusal(
+            StatusCode::FORBIDDEN,
+            403,
+            "requests of other sites are refused",
+        );
+    }
+    let path = request.uri().path().to_owned();
+    match (request.method(), path.as_str()) {
+        (&Method::GET, "/health") => json(StatusCode::OK, &serde_json::json!({"status": "ok"})),
+        (&Method::GET, "/metrics") => metrics(shared).await,
+        (&Method::POST, "/sql") => sql::answer(shared, peer, request).await,
+        (_, path) if path == "/console" || path.starts_with("/console/") => {
+            console::answer(shared, peer, request).await
+        }
+        (_, "/health" | "/metrics" | "/sql") => {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, 405, "wrong method")
+        }
+        _ => refusal(
+            StatusCode::NOT_FOUND,
+            404,
+            "here are /metrics, /health, /sql (POST) and /console",
+        ),
+    }
+}
+
+async fn metrics(shared: &Shared) -> Reply {
+    let totals = shared.context.hub.totals(None).await;
+    let text = shared.context.metrics.render(totals);
+    reply(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        text,
+    )
+}
+
+/// A body as text, up to a size.
+async fn text(body: Incoming, most: usize) -> Result<String, Reply> {
+    let body = Limited::new(body, most).collect().await.map_err(|_| {
+        let message = format!("the body is larger than {most} bytes, or broke off");
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, 11, &message)
+    })?;
+    String::from_utf8(body.to_bytes().into())
+        .map_err(|_| refusal(StatusCode::BAD_REQUEST, 3, "the body is not UTF-8"))
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    headers.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
+    reply(status, "application/json", value.to_string())
+}
+
+fn refusal(status: StatusCode, code: u16, message: &str) -> Reply {
+    let error = serde_json::json!({"error": {"code": code, "message": message}});
+    json(status, &error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! `POST /sql`: one statement in, JSON out. For curl, and for programs that have no MySQL client.
+
+use std::net::IpAddr;
+
+use hyper::body::Incoming;
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Request, StatusCode};
+use serde_json::{Value as Json, json};
+
+use super::{Reply, Shared, guard, refusal, text};
+use crate::auth::Login;
+use crate::cometql::{
+    DATABASE, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, execute, parse,
+};
+
+pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    let Some((user, key)) = guard::basic(request.headers()) else {
+        return unauthorized("give user and key by HTTP basic authentication");
+    };
+    let Some(login) = guard::log_in(shared, peer, &user, &key).await else {
+        return unauthorized("Authentication failure");
+    };
+    match text(request.into_body(), shared.context.settings.insert_bytes).await {
+        Ok(sql) => run(shared, &login, user, key, &sql).await,
+        Err(reply) => reply,
+    }
+}
+
+/// Carries out one statement for a log-in that was proved.
+pub(super) async fn run(
+    shared: &Shared,
+    login: &Login,
+    user: String,
+    key: String,
+    sql: &str,
+) -> Reply {
+    let mut session = SqlSession {
+        tenant: login.tenant,
+        admin: login.admin,
+        connection: 0,
+        user,
+        key: LogInKey(key),
+        database: DATABASE.to_owned(),
+        last_message_id: None,
+        warnings: Vec::new(),
+    };
+    let result = match parse(sql, &shared.context.settings) {
+        Ok(statements) => match statements.as_slice() {
+            [statement] => execute(&shared.context, &mut session, statement, &[]).await,
+            _ => Err(SqlError::new(
+                3,
+                "Syntax error in query: give one statement",
+            )),
+        },
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(outcome) => super::json(StatusCode::OK, &outcome_json(outcome, &session.warnings)),
+        Err(error) => refusal(status(error.code), error.code, &error.message),
+    }
+}
+
+fn outcome_json(outcome: Outcome, warnings: &[String]) -> Json {
+    let mut answer = match outcome {
+        Outcome::Done(done) => json!({
+            "affected_rows": done.affected_rows,
+            "last_insert_id": done.last_insert_id,
+            "info": done.info,
+        }),
+        Outcome::Rows(RowSet { columns, rows }) => {
+            let columns: Vec<_> = columns.into_iter().map(|column| column.name).collect();
+            let rows = rows
+                .into_iter()
+                .map(|row| row.into_iter().map(value).collect());
+            json!({"columns": columns, "rows": rows.collect::<Vec<Json>>()})
+        }
+    };
+    if !warnings.is_empty() {
+        answer["warnings"] = json!(warnings);
+    }
+    answer
+}
+
+/// Bytes that are no text lose what is not UTF-8: JSON has no other way to show them.
+fn value(value: Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Integer(number) => json!(number),
+        Value::Double(number) => json!(number),
+        Value::Text(text) => json!(text),
+        Value::Bytes(bytes) => json!(String::from_utf8_lossy(&bytes)),
+    }
+}
+
+fn status(code: u16) -> StatusCode {
+    match code {
+        2 => StatusCode::NOT_IMPLEMENTED,
+        15 => StatusCode::NOT_FOUND,
+        16 | 403 => StatusCode::FORBIDDEN,
+        500 => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn unauthorized(message: &str) -> Reply {
+    let mut reply = refusal(StatusCode::UNAUTHORIZED, 16, message);
+    let challenge = HeaderValue::from_static("Basic realm=\"CometQL\", charset=\"UTF-8\"");
+    reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    reply
+}
