@@ -16,6 +16,11 @@ use crate::metrics::Metrics;
 use crate::shard::{Shards, Shared};
 use crate::storage::Store;
 
+mod backends;
+
+pub use backends::BackendSettings;
+use backends::{Backends, Sockets};
+
 /// Bytes of a message from a browser beside its payload: names, keys, escapes.
 const MESSAGE_OVERHEAD: usize = 16 << 10;
 /// Files that are not connections: the store, listeners, event queues, logs.
@@ -38,6 +43,8 @@ pub struct AppSettings {
     pub tokens: Tokens,
     /// The browser port.
     pub http: HttpSettings,
+    /// The ports of backends and administrators.
+    pub backends: BackendSettings,
 }
 
 impl AppSettings {
@@ -55,6 +62,7 @@ impl AppSettings {
             rules: Arc::new(Rules::default()),
             tokens: Tokens::default(),
             http,
+            backends: BackendSettings::default(),
         }
     }
 }
@@ -87,6 +95,7 @@ pub struct App {
     http_address: SocketAddr,
     capacity: usize,
     tasks: Vec<JoinHandle<()>>,
+    backends: Backends,
     restart_spread: Duration,
 }
 
@@ -103,7 +112,9 @@ impl App {
             rules,
             tokens,
             http,
+            backends,
         } = settings;
+        let sockets = Sockets::bind(&backends).await?;
         let listen = |source| StartError::Listen {
             address: http.address,
             source,
@@ -120,7 +131,7 @@ impl App {
             store: store.clone(),
             histories: store.settings()?.into(),
             metrics: Arc::clone(&metrics),
-            browser: Browser::new(tokens, store.clone()),
+            browser: Browser::new(tokens.clone(), store.clone()),
             ping_every: http.ping_every,
             close_wait: http.close_wait,
             front: Arc::new(Front {
@@ -138,6 +149,15 @@ impl App {
             tokio::spawn(purge(store.clone(), inbox_ms)),
         ];
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
+        let backends = Backends::start(
+            backends,
+            sockets,
+            &hub,
+            &store,
+            &tokens,
+            &metrics,
+            http_address,
+        );
         Ok(Self {
             hub,
             store,
@@ -146,6 +166,7 @@ impl App {
             http_address,
             capacity,
             tasks,
+            backends,
             restart_spread,
         })
     }
@@ -174,6 +195,18 @@ impl App {
         self.http_address
     }
 
+    /// Where MySQL clients connect.
+    #[must_use]
+    pub fn mysql_address(&self) -> Option<SocketAddr> {
+        self.backends.mysql_address
+    }
+
+    /// Where administrators connect.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.backends.admin_address
+    }
+
     /// How many connections fit.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -186,6 +219,7 @@ impl App {
             shards,
             store,
             tasks,
+            backends,
             restart_spread,
             ..
         } = self;
@@ -194,6 +228,7 @@ impl App {
             // The listening socket closes when its task is gone: clients that come now are refused at once.
             _ = task.await;
         }
+        backends.stop().await;
         let stopped = tokio::task::spawn_blocking(move || shards.stop(restart_spread));
         if stopped.await.is_err() {
             tracing::error!("the shards did not stop cleanly");

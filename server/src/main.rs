@@ -1,3 +1,10 @@
 //! The `cometql` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> anyhow::Result<ExitCode> {
+    cometql_server::cli::run()
+}

@@ -183,6 +183,8 @@ pub enum UserData {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LegacySection {
+    /// Whether the protocol is answered at all.
+    pub enabled: bool,
     /// Whether tokens signed with the SQL key and the tenant's number are accepted there.
     pub derived_secret: bool,
 }
@@ -269,6 +271,7 @@ impl Default for AdminSection {
 impl Default for LegacySection {
     fn default() -> Self {
         Self {
+            enabled: true,
             derived_secret: true,
         }
     }

@@ -1,0 +1,143 @@
+//! The doors of backends and administrators: the MySQL port and the admin port.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::StartError;
+use crate::auth::{Keyring, Throttle, Tokens};
+use crate::cometql::{self, Context, Processes};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::storage::Store;
+use crate::{admin, mysql};
+
+/// What the doors of backends are started with.
+#[derive(Default)]
+pub struct BackendSettings {
+    /// Keys of tenants.
+    pub keyring: Keyring,
+    /// Sizes and modes of the language.
+    pub language: cometql::Settings,
+    /// The MySQL port; `None` = off.
+    pub mysql: Option<mysql::Settings>,
+    /// The admin port; `None` = off.
+    pub admin: Option<admin::Settings>,
+}
+
+/// The running doors.
+pub(super) struct Backends {
+    pub(super) mysql_address: Option<SocketAddr>,
+    pub(super) admin_address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Both sockets, bound before anything else starts, so that a port in use ends the start cleanly.
+pub(super) struct Sockets {
+    mysql: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    pub(super) async fn bind(settings: &BackendSettings) -> Result<Self, StartError> {
+        Ok(Self {
+            mysql: bind(settings.mysql.as_ref().map(|mysql| mysql.address)).await?,
+            admin: bind(settings.admin.as_ref().map(|admin| admin.address)).await?,
+        })
+    }
+}
+
+impl Backends {
+    pub(super) fn start(
+        settings: BackendSettings,
+        sockets: Sockets,
+        hub: &Hub,
+        store: &Store,
+        tokens: &Tokens,
+        metrics: &Arc<Metrics>,
+        browsers: SocketAddr,
+    ) -> Self {
+        let BackendSettings {
+            keyring,
+            language,
+            mysql,
+            admin,
+        } = settings;
+        let context = Context {
+            hub: hub.clone(),
+            store: store.clone(),
+            settings: Arc::new(language),
+            keyring: Arc::new(keyring),
+            tokens: Arc::new(tokens.clone()),
+            processes: Arc::new(Processes::default()),
+            metrics: Arc::clone(metrics),
+        };
+        let throttle = Throttle::default();
+        let (stop, stopping) = watch::channel(false);
+        let address = |socket: &Option<TcpListener>| {
+            let address = socket.as_ref().map(TcpListener::local_addr);
+            address.and_then(Result::ok)
+        };
+        let mysql_address = address(&sockets.mysql);
+        let admin_address = address(&sockets.admin);
+        let mut tasks = vec![tokio::spawn(fresh_keys(tokens.clone(), stopping.clone()))];
+        if let (Some(settings), Some(socket)) = (mysql, sockets.mysql) {
+            let (context, throttle) = (context.clone(), throttle.clone());
+            let shutdown = stopped(stopping.clone());
+            let serve = mysql::serve(socket, settings, context, throttle, shutdown);
+            tasks.push(tokio::spawn(serve));
+        }
+        if let (Some(mut settings), Some(socket)) = (admin, sockets.admin) {
+            settings.browsers = Some(browsers);
+            let shutdown = stopped(stopping);
+            let serve = admin::serve(socket, settings, context, throttle, shutdown);
+            tasks.push(tokio::spawn(serve));
+        }
+        Self {
+            mysql_address,
+            admin_address,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Ends both ports; statements that run are ended first.
+    pub(super) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a port did not stop cleanly");
+            }
+        }
+    }
+}
+
+async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound: io::Result<_> = TcpListener::bind(address).await;
+    bound
+        .map(Some)
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+fn stopped(mut stopping: watch::Receiver<bool>) -> impl Future<Output = ()> {
+    async move {
+        // A sender that is gone means the same.
+        _ = stopping.wait_for(|stop| *stop).await;
+    }
+}
+
+async fn fresh_keys(tokens: Tokens, stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = tokens.keep_fresh() => {}
+        () = stopped(stopping) => {}
+    }
+}

@@ -1,0 +1,112 @@
+//! The `cometql` command: reads flags, calls the parts, prints for people. Holds no rules of its own.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+mod demo;
+mod logs;
+mod node;
+mod serve;
+mod sql;
+mod token;
+
+use crate::config::{self, DEFAULT_FILE};
+use crate::storage::{Durability, Store};
+
+/// CometQL: browsers hold one WebSocket each, backends speak SQL to it with any MySQL client.
+#[derive(Parser)]
+#[command(name = "cometql", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node.
+    Serve(serve::Options),
+    /// Run a node to try things out: own data, this machine only, a page, and a key that is printed.
+    Demo(demo::Options),
+    /// Run statements: interactively, or those of standard input.
+    Sql(sql::Options),
+    /// Make a token (JWT) for development.
+    Token(token::Options),
+    /// Say what is wrong in a configuration file.
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print the commented default configuration.
+    Config,
+    /// Copy the data of a node, also while it runs.
+    Backup {
+        /// The data directory.
+        #[arg(long, value_name = "DIR", default_value = "cometql-data")]
+        data_dir: PathBuf,
+        /// The file to write; it must not exist.
+        target: PathBuf,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// Runs the command of this process.
+///
+/// # Errors
+/// Whatever made it fail, in words for people.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Serve(options) => serve::run(options)?,
+        Command::Demo(options) => demo::run(&options)?,
+        Command::Sql(options) => return sql::run(options),
+        Command::Token(options) => token::run(&options)?,
+        Command::CheckConfig { file } => return check_config(&file),
+        Command::Config => say(DEFAULT_FILE),
+        Command::Backup { data_dir, target } => {
+            let store = Store::open(&data_dir, Durability::Process)?;
+            store.backup(&target)?;
+            say(&format!("{}\n", target.display()));
+        }
+        Command::Version => say(concat!("cometql ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_config(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let config = config::load(Some(file), std::iter::empty())?;
+    let mut wrong = config.check();
+    wrong.extend(config.rules().err());
+    for line in config.warnings() {
+        say(&format!("warning: {line}\n"));
+    }
+    wrong.dedup();
+    for line in &wrong {
+        say(&format!("error: {line}\n"));
+    }
+    if wrong.is_empty() {
+        say("ok\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Prints to standard output. Who closed it does not want to read: no error.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The runtime of everything but the shards, which have their own.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("can't start threads")
+}
+
+#[cfg(test)]
+mod tests;

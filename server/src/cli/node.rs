@@ -1,0 +1,207 @@
+//! From a configuration to a running node, and what a running node does on signals.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, AppSettings, BackendSettings, StartError};
+use crate::auth::{Keyring, Tokens};
+use crate::config::Config;
+use crate::http::{HttpSettings, Origins};
+use crate::net::{Network, Tls};
+use crate::{admin, mysql};
+
+/// A node that runs, with what a reload touches.
+pub(super) struct Node {
+    pub(super) app: App,
+    keyring: Keyring,
+    tokens: Tokens,
+    certificates: Vec<Arc<Tls>>,
+    data_directory: PathBuf,
+}
+
+impl Node {
+    /// Starts a node as configured.
+    pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let wrong = config.check();
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("\n"));
+        }
+        for warning in config.warnings() {
+            tracing::warn!(warning, "configuration");
+        }
+        let data_directory = PathBuf::from(&config.server.data_dir);
+        let store = crate::storage::Store::open(&data_directory, config.durability())?;
+        let keyring = Keyring::new(config.keys(&data_directory)?);
+        let token_settings = config.token_settings().map_err(anyhow::Error::msg)?;
+        let tokens = Tokens::new(&token_settings, keyring.clone())?;
+        let mut certificates = Vec::new();
+        let (http, mysql) = (
+            http(config, &mut certificates)?,
+            mysql(config, &mut certificates)?,
+        );
+        let settings = AppSettings {
+            shards: (config.server.shards > 0).then_some(config.server.shards),
+            limits: config.engine_limits(),
+            rules: config.rules().map_err(anyhow::Error::msg)?,
+            tokens: tokens.clone(),
+            http,
+            backends: BackendSettings {
+                keyring: keyring.clone(),
+                language: config.language(),
+                mysql,
+                admin: config.admin.listen.map(|address| admin::Settings {
+                    address,
+                    session: config.admin.session.duration(),
+                    browsers: None,
+                    browsers_tls: !config.http.tls_certificate.is_empty(),
+                }),
+            },
+            ..AppSettings::new(store)
+        };
+        let app = App::start(settings).await.map_err(|e| explain(e, config))?;
+        Ok(Self {
+            app,
+            keyring,
+            tokens,
+            certificates,
+            data_directory,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT; `read` gives the configuration again on SIGHUP.
+    pub(super) async fn run_until_stopped(
+        self,
+        read: impl Fn() -> anyhow::Result<Config>,
+    ) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => match read().and_then(|config| self.reload(&config)) {
+                    Ok(()) => tracing::info!("configuration reloaded"),
+                    Err(error) => tracing::error!(%error, "configuration not reloaded, the old one stays in force"),
+                },
+            }
+        }
+        tracing::info!("stopping");
+        self.app.stop().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// All is read before anything is changed.
+    fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let wrong = config.check();
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("; "));
+        }
+        let keys = config.keys(&self.data_directory)?;
+        let tokens = config.token_settings().map_err(anyhow::Error::msg)?;
+        let rules = config.rules().map_err(anyhow::Error::msg)?;
+        self.tokens.reload(&tokens)?;
+        for tls in &self.certificates {
+            tls.reload()?;
+        }
+        self.keyring.reload(keys);
+        self.app.hub().set_rules(rules);
+        Ok(())
+    }
+}
+
+fn http(config: &Config, certificates: &mut Vec<Arc<Tls>>) -> anyhow::Result<HttpSettings> {
+    let section = &config.http;
+    let limits = &config.limits;
+    let address = section
+        .listen
+        .context("http.listen is empty: a node needs its browser port")?;
+    let tls = tls(
+        &section.tls_certificate,
+        &section.tls_key,
+        &["http/1.1"],
+        certificates,
+    )?;
+    let files = &section.files;
+    Ok(HttpSettings {
+        address,
+        capacity: (limits.connections > 0).then_some(limits.connections),
+        head_timeout: limits.request_head_time.duration(),
+        head_bytes: limits.request_head.0,
+        origins: Origins::from_list(section.origins.clone()),
+        files: (!files.is_empty()).then(|| PathBuf::from(files)),
+        node: config.server.node.clone(),
+        ping_every: section.ping.duration(),
+        tls,
+        forwarded_from: networks(&section.trusted_proxies)?,
+        proxy_protocol_from: networks(&section.proxy_protocol)?,
+        legacy: config.legacy.enabled,
+        legacy_largest_tenant: config.server.tenants.saturating_sub(1),
+        restart_spread: config.server.restart_spread.duration(),
+        ..HttpSettings::default()
+    })
+}
+
+fn mysql(
+    config: &Config,
+    certificates: &mut Vec<Arc<Tls>>,
+) -> anyhow::Result<Option<mysql::Settings>> {
+    let section = &config.mysql;
+    let Some(address) = section.listen else {
+        return Ok(None);
+    };
+    Ok(Some(mysql::Settings {
+        address,
+        tls: tls(
+            &section.tls_certificate,
+            &section.tls_key,
+            &[],
+            certificates,
+        )?,
+        proxies: networks(&section.proxy_protocol)?,
+        packet_bytes: config.limits.insert.0 + (64 << 10),
+        ..mysql::Settings::default()
+    }))
+}
+
+fn tls(
+    certificate: &str,
+    key: &str,
+    protocols: &[&str],
+    certificates: &mut Vec<Arc<Tls>>,
+) -> anyhow::Result<Option<Arc<Tls>>> {
+    if certificate.is_empty() {
+        return Ok(None);
+    }
+    let tls = Tls::load(Path::new(certificate), Path::new(key), protocols)?;
+    let tls = Arc::new(tls);
+    certificates.push(Arc::clone(&tls));
+    Ok(Some(tls))
+}
+
+fn networks(texts: &[String]) -> anyhow::Result<Vec<Network>> {
+    let networks = texts.iter().map(|text| text.parse::<Network>());
+    Ok(networks.collect::<Result<_, _>>()?)
+}
+
+/// Which flag to change when a port is taken.
+fn explain(error: StartError, config: &Config) -> anyhow::Error {
+    let StartError::Listen { address, .. } = &error else {
+        return error.into();
+    };
+    let flag = match Some(*address) {
+        listen if listen == config.mysql.listen => "--mysql",
+        listen if listen == config.admin.listen => "--admin",
+        _ => "--http",
+    };
+    let hint = format!(
+        "is another server using port {}? Choose another with {flag} {}:PORT (0 = any free one)",
+        address.port(),
+        address.ip()
+    );
+    anyhow::anyhow!("{error}; {hint}")
+}
