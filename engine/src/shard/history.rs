@@ -48,6 +48,11 @@ impl<T> Shard<T> {
         let sequence = self.sequencer.ready(&key);
         let same_life = since.filter(|since| since.epoch == sequence.epoch);
         let after = same_life.map_or(0, |since| since.offset);
+        // The window may hold more than a durable channel is to keep.
+        let limit = match sequence.retention {
+            Retention::Durable { publications, .. } => limit.min(publications),
+            Retention::Window | Retention::Ephemeral => limit,
+        };
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let Some(publications) = sequence.newest_after(after, wanted) else {
             let (tenant, channel) = key.clone();
