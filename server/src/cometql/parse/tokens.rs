@@ -188,6 +188,8 @@ fn read_literals(list: Vec<TokenWithSpan>) -> Tokens {
             Token::DoubleQuotedString(s) => {
                 Token::SingleQuotedString(escaping::mysql(&s, '"').into_owned())
             }
+            // OR in MySQL; the parser would take it for the join of two texts, which binds tighter than a comparison.
+            Token::StringConcat => Token::make_keyword("OR"),
             Token::Placeholder(p) if p.starts_with('?') => {
                 tokens.parameters += 1;
                 Token::Placeholder(format!("?{}", tokens.parameters - 1))
