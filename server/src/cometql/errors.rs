@@ -42,7 +42,9 @@ pub static CODES: &[Code] = &[
     code(503, "not possible now: try again later"),
     code(507, "the inbox of the recipient is full"),
     code(1094, "unknown connection id in KILL"),
+    code(1104, "too many rows or too much memory"),
     code(1193, "unknown system variable"),
+    code(3024, "stopped: it took too long"),
 ];
 
 const fn code(number: u16, meaning: &'static str) -> Code {
@@ -114,6 +116,16 @@ pub(crate) fn unknown_table(name: &str) -> SqlError {
         15,
         format!("Table doesn't exist: `{name}`{}", suggestion(name, names)),
     )
+}
+
+/// A SELECT that would take too many rows or too much memory: MySQL's `ER_TOO_BIG_SELECT`.
+pub(crate) fn too_big(message: impl Into<String>) -> SqlError {
+    SqlError::new(1104, message)
+}
+
+/// A SELECT that took too long: MySQL's `ER_QUERY_TIMEOUT`.
+pub(crate) fn timeout(message: impl Into<String>) -> SqlError {
+    SqlError::new(3024, message)
 }
 
 pub(crate) fn access_denied() -> SqlError {

@@ -50,7 +50,12 @@ pub(super) async fn execute(
             Ok(Outcome::Done(Done::default()))
         }
         Parsed::Kill { id, query } => kill(context, session, id.bind(values), *query).await,
-        Parsed::Explain(parsed) => Ok(explain::statement(parsed)),
+        Parsed::Explain(parsed) => match &**parsed {
+            Parsed::Select(query) if matches!(query.plan, Plan::Engine) => {
+                Box::pin(select::explain(context, session, &query.query, values)).await
+            }
+            parsed => Ok(explain::statement(parsed)),
+        },
         Parsed::ExplainSubscribe { channel, user } => {
             explain::subscribe(context, session, channel.bind(values), user.bind(values))
         }

@@ -1,0 +1,160 @@
+//! Takes the snapshots of live state that a query needs, and no more. The only place here that asks the hub.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cometql_engine::shard::inspect::{ChannelRow, Channels, SubscriberRow};
+use cometql_protocol::{ChannelName, TenantId, UserId};
+
+use super::durable::{ASKED, ONLINE};
+use super::translate::{Parameter, Pins, Translation};
+use super::vtab::{Cell, Shape, Snapshot, Snapshots};
+use super::{information_schema, number_of};
+use crate::cometql::{Context, SqlError, Value, errors};
+
+const NAME: Shape = column("name", "TEXT", true);
+
+const fn column(name: &'static str, declared: &'static str, indexed: bool) -> Shape {
+    Shape {
+        name,
+        declared,
+        indexed,
+    }
+}
+
+/// The snapshots of all live tables that a query reads.
+pub(super) async fn snapshots(
+    context: &Context,
+    tenant: TenantId,
+    translation: &Translation,
+    values: &[Value],
+) -> Result<Snapshots, SqlError> {
+    let mut found = HashMap::new();
+    for (table, used) in &translation.tables {
+        let keys = keys(used.pins.as_ref(), values);
+        match &**table {
+            "pipes" => {
+                let rows = context.hub.channels(tenant, channels(keys)).await;
+                found.insert(table.clone(), pipes(&rows));
+            }
+            "users_in_pipes" => {
+                let rows = context.hub.subscribers(tenant, channels(keys)).await;
+                found.insert(table.clone(), users_in_pipes(&rows));
+            }
+            "users_time" => {
+                let asked = keys.map(users);
+                let online = context.hub.users_online(tenant, asked.clone()).await;
+                found.insert(ONLINE.to_owned(), user_list(&online));
+                found.insert(ASKED.to_owned(), user_list(&asked.unwrap_or_default()));
+            }
+            name => {
+                let name = name.strip_prefix("information_schema.");
+                if let Some(info) = name.and_then(information_schema::table) {
+                    found.insert(table.clone(), info.snapshot());
+                }
+            }
+        }
+    }
+    let most = context.settings.select_rows;
+    if found.values().any(|snapshot| snapshot.len() > most) {
+        let message = format!("More than {most} live rows: add WHERE with the key of the table");
+        return Err(errors::too_big(message));
+    }
+    let found = found.into_iter();
+    Ok(Arc::new(
+        found.map(|(name, rows)| (name, Arc::new(rows))).collect(),
+    ))
+}
+
+/// The keys that a query asks for; `None` = all rows.
+fn keys(pins: Option<&Pins>, values: &[Value]) -> Option<Vec<Value>> {
+    let Some(Pins::These(keys)) = pins else {
+        return None;
+    };
+    let key = |key: &Parameter| match key {
+        Parameter::Placeholder(number) => values.get(*number).cloned(),
+        Parameter::Text(text) => Some(Value::Text(text.clone())),
+        Parameter::Bytes(_) | Parameter::Variable(_) | Parameter::Session(_) => None,
+    };
+    Some(keys.iter().filter_map(key).collect())
+}
+
+/// Names that are none name no channel, so they are left out.
+fn channels(keys: Option<Vec<Value>>) -> Channels {
+    let Some(keys) = keys else {
+        return Channels::All;
+    };
+    let mut names: Vec<_> = keys
+        .iter()
+        .filter_map(|key| ChannelName::parse(&text_of(key)?).ok())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    Channels::Named(names)
+}
+
+fn users(keys: Vec<Value>) -> Vec<UserId> {
+    let mut users: Vec<_> = keys
+        .iter()
+        .filter_map(|key| UserId::new(u64::try_from(number_of(key)?).ok()?))
+        .collect();
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Double(number) => Some(number.to_string()),
+        Value::Text(text) => Some(text.clone()),
+        Value::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
+    }
+}
+
+/// `pipes`.
+pub(super) fn pipes(rows: &[ChannelRow]) -> Snapshot {
+    let shape = vec![NAME, column("users", "INTEGER", false)];
+    let row = |row: &ChannelRow| -> Box<[Cell]> {
+        Box::new([
+            Cell::text(row.channel.as_str()),
+            Cell::number(row.subscribers),
+        ])
+    };
+    Snapshot::new(shape, rows.iter().map(row).collect())
+}
+
+/// `users_in_pipes`, newest first within a channel.
+pub(super) fn users_in_pipes(rows: &[SubscriberRow]) -> Snapshot {
+    let shape = vec![
+        NAME,
+        column("user_id", "INTEGER", true),
+        column("user_uuid", "TEXT", false),
+        column("user_agent", "TEXT COLLATE NOCASE", false),
+        column("ip", "TEXT", false),
+        column("origin", "TEXT COLLATE NOCASE", false),
+        column("language", "TEXT COLLATE NOCASE", false),
+    ];
+    let row = |row: &SubscriberRow| -> Box<[Cell]> {
+        Box::new([
+            Cell::text(row.channel.as_str()),
+            Cell::number(row.user.map_or(0, UserId::get)),
+            Cell::text(&row.uuid),
+            Cell::text(&row.agent),
+            Cell::text(&row.address.to_string()),
+            Cell::text(&row.origin),
+            Cell::text(&row.language),
+        ])
+    };
+    Snapshot::new(shape, rows.iter().map(row).collect())
+}
+
+/// A list of users: those online, or those asked for.
+pub(super) fn user_list(users: &[UserId]) -> Snapshot {
+    let row = |user: &UserId| -> Box<[Cell]> { Box::new([Cell::number(user.get())]) };
+    Snapshot::new(
+        vec![column("id", "INTEGER", true)],
+        users.iter().map(row).collect(),
+    )
+}
