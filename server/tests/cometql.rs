@@ -20,7 +20,9 @@ struct Node {
 
 async fn node() -> Node {
     let store = Store::in_memory();
-    let app = App::start(AppSettings::new(store.clone())).await.unwrap();
+    let app = App::start(AppSettings::new(store.clone()))
+        .await
+        .expect("a node on a free port");
     let context = Context {
         hub: app.hub().clone(),
         store,
