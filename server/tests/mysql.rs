@@ -1,0 +1,193 @@
+//! Statements through real MySQL clients (mysql_async, sqlx), and pipelined as no such client does it.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use cometql_server::app::App;
+use cometql_server::auth::{Keyring, Keys};
+use cometql_server::mysql::Settings;
+use common::{node, within};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, TxOpts};
+use sha1::{Digest, Sha1};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const KEY: &str = "a key of tenant zero";
+
+async fn start() -> (App, SocketAddr) {
+    let app = node(|settings| {
+        settings.backends.keyring = Keyring::new(Keys {
+            admin: Vec::new(),
+            default: vec![KEY.to_owned()],
+            tenants: BTreeMap::new(),
+            tenant_limit: 10,
+        });
+        settings.backends.mysql = Some(Settings {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Settings::default()
+        });
+    })
+    .await;
+    let address = app.mysql_address().unwrap();
+    (app, address)
+}
+
+fn options(address: SocketAddr) -> Opts {
+    OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
+        .user(Some("root"))
+        .pass(Some(KEY))
+        .db_name(Some("CometQL_v1"))
+        .into()
+}
+
+#[tokio::test]
+async fn mysql_async_prepares_pages_and_transacts() {
+    let (app, address) = start().await;
+    let mut client = within(Conn::new(options(address))).await.unwrap();
+    let rows: Vec<(u64, String)> = (1..=3).map(|id| (id, format!("hash{id}"))).collect();
+    let insert = "INSERT INTO users_auth (id, hash) VALUES (?, ?)";
+    within(client.exec_batch(insert, rows)).await.unwrap();
+    let select = "SELECT id, hash FROM users_auth WHERE id IN (?, ?)";
+    let found: Vec<(String, String)> = within(client.exec(select, (3, 1))).await.unwrap();
+    let expected = [("3", "hash3"), ("1", "hash1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(found, expected);
+    let mut transaction = within(client.start_transaction(TxOpts::default()))
+        .await
+        .unwrap();
+    let one: Option<i64> = within(transaction.query_first("SELECT 1")).await.unwrap();
+    assert_eq!(one, Some(1));
+    within(transaction.commit()).await.unwrap();
+    within(client.reset()).await.unwrap();
+    let error = within(client.query_drop("SELECT * FROM no_such_table")).await;
+    assert!(matches!(error, Err(mysql_async::Error::Server(error)) if error.code == 15));
+    within(client.ping()).await.unwrap();
+    within(client.disconnect()).await.unwrap();
+    within(app.stop()).await;
+}
+
+#[tokio::test]
+async fn several_statements_answer_one_after_the_other() {
+    let (app, address) = start().await;
+    let mut client = within(Conn::new(options(address))).await.unwrap();
+    let insert = "INSERT INTO users_auth (id, hash) VALUES (9, 'nine')";
+    let broken = within(client.query_drop(format!("{insert}; nonsense"))).await;
+    assert!(broken.is_err());
+    let select = "SELECT hash FROM users_auth WHERE id = 9";
+    let found: Vec<String> = within(client.query(select)).await.unwrap();
+    assert!(
+        found.is_empty(),
+        "all are read before the first is carried out"
+    );
+    let all = format!("{insert}; {select}; SELECT 3");
+    let mut results = within(client.query_iter(all)).await.unwrap();
+    let nothing: Vec<String> = within(results.collect()).await.unwrap();
+    assert!(nothing.is_empty());
+    let hashes: Vec<String> = within(results.collect()).await.unwrap();
+    assert_eq!(hashes, ["nine"]);
+    let numbers: Vec<i64> = within(results.collect()).await.unwrap();
+    assert_eq!(numbers, [3]);
+    drop(results);
+    within(client.disconnect()).await.unwrap();
+    within(app.stop()).await;
+}
+
+#[tokio::test]
+async fn sqlx_connects_binds_and_reads() {
+    let (app, address) = start().await;
+    let options = MySqlConnectOptions::new()
+        .host(&address.ip().to_string())
+        .port(address.port())
+        .username("root")
+        .password(KEY)
+        .database("CometQL_v1")
+        .ssl_mode(MySqlSslMode::Disabled);
+    let mut client = within(options.connect()).await.unwrap();
+    let insert = sqlx::query("INSERT INTO users_data (id, data) VALUES (?, ?)");
+    let done = within(insert.bind(5_i64).bind("it's 'ä'").execute(&mut client)).await;
+    assert_eq!(done.unwrap().last_insert_id(), 5);
+    let select = sqlx::query("SELECT id, data FROM users_data WHERE id = ?").bind(5_i64);
+    let row = within(select.fetch_one(&mut client)).await.unwrap();
+    assert_eq!(row.get::<String, _>("id"), "5");
+    assert_eq!(row.get::<String, _>("data"), "it's 'ä'");
+    within(client.ping()).await.unwrap();
+    within(client.close()).await.unwrap();
+    within(app.stop()).await;
+}
+
+fn sha1(parts: &[&[u8]]) -> [u8; 20] {
+    let mut digest = Sha1::new();
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+/// Logs in with `mysql_native_password` and nothing that a packet could do without.
+async fn raw(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let greeting = read_packet(&mut stream).await.1;
+    let at = greeting.iter().position(|&byte| byte == 0).unwrap() + 5;
+    let scramble = [&greeting[at..at + 8], &greeting[at + 27..at + 39]].concat();
+    let once = sha1(&[KEY.as_bytes()]);
+    let twice = sha1(&[&scramble, &sha1(&[&once])]);
+    let proof: Vec<u8> = once.iter().zip(twice).map(|(a, b)| a ^ b).collect();
+    let log_in = [
+        &b"\x00\x82\0\0\0\0\0\0\x2d"[..],
+        &[0; 23],
+        b"root\0\x14",
+        &proof,
+    ]
+    .concat();
+    stream.write_all(&packet(1, &log_in)).await.unwrap();
+    assert_eq!(read_packet(&mut stream).await.1[0], 0);
+    stream
+}
+
+fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    let head = u32::try_from(payload.len()).unwrap() | u32::from(sequence) << 24;
+    [&head.to_le_bytes()[..], payload].concat()
+}
+
+async fn read_packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 4];
+    within(stream.read_exact(&mut head)).await.unwrap();
+    let mut payload = vec![0; usize::from(head[0]) | usize::from(head[1]) << 8];
+    within(stream.read_exact(&mut payload)).await.unwrap();
+    (head[3], payload)
+}
+
+#[tokio::test]
+async fn pipelined_inserts_are_all_carried_out() {
+    const STATEMENTS: u64 = 30;
+    let (app, address) = start().await;
+    let mut stream = raw(address).await;
+    let mut statements = Vec::new();
+    for id in 1..=STATEMENTS {
+        let sql = format!("\x03INSERT INTO users_auth (id, hash) VALUES ({id}, 'h{id}')");
+        statements.extend(packet(0, sql.as_bytes()));
+    }
+    stream.write_all(&statements).await.unwrap();
+    for id in 1..=STATEMENTS {
+        let (sequence, answer) = read_packet(&mut stream).await;
+        assert_eq!((sequence, answer[0]), (1, 0), "an OK packet");
+        assert_eq!(u64::from(answer[2]), id, "answers come in order");
+    }
+    let mut client = within(Conn::new(options(address))).await.unwrap();
+    let ids: Vec<String> = (1..=STATEMENTS).map(|id| id.to_string()).collect();
+    let select = format!(
+        "SELECT hash FROM users_auth WHERE id IN ({})",
+        ids.join(",")
+    );
+    let found: Vec<String> = within(client.query(select)).await.unwrap();
+    let expected: Vec<String> = ids.iter().map(|id| format!("h{id}")).collect();
+    assert_eq!(found, expected);
+    within(client.disconnect()).await.unwrap();
+    within(app.stop()).await;
+}
