@@ -325,6 +325,44 @@ async fn commands() {
 }
 
 #[tokio::test]
+async fn changes_whose_keys_a_query_finds() {
+    let mut node = node().await;
+    node.check(&[
+        (
+            "INSERT INTO users_auth (id, hash) VALUES (1, 'a'), (2, 'b'), (3, 'b')",
+            "ok 3/3",
+        ),
+        (
+            "DELETE FROM users_auth WHERE id > 1 AND hash = 'b' ORDER BY id LIMIT 1",
+            "ok 0/0 Deleted: 1",
+        ),
+        (
+            "INSERT INTO users_data (id, data) SELECT id, hash FROM users_auth ORDER BY id",
+            "ok 2/3",
+        ),
+        (
+            "SELECT id, data FROM users_data WHERE id IN (1, 2, 3)",
+            "1,a | 3,b",
+        ),
+        (
+            "UPDATE users_auth SET hash = 'c' WHERE id < 3",
+            "ok 1/0 Rows matched: 1  Changed: 1  Warnings: 0",
+        ),
+        (
+            "INSERT INTO pipes_members (name, user_id) VALUES ('abc', 1), ('abd', 1), ('abd', 2)",
+            "ok 3/0",
+        ),
+        ("DELETE FROM pipes_members WHERE user_id = 1", "ok 2/0"),
+        (
+            "SELECT name, user_id FROM pipes_members WHERE name = 'abd'",
+            "abd,2",
+        ),
+    ])
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn what_clients_send_when_they_start() {
     let mut node = node().await;
     let fixtures = [
@@ -332,6 +370,7 @@ async fn what_clients_send_when_they_start() {
         include_str!("fixtures/connector_j.sql"),
         include_str!("fixtures/dbeaver.sql"),
         include_str!("fixtures/drivers.sql"),
+        include_str!("fixtures/grafana.sql"),
     ];
     for line in fixtures.iter().flat_map(|text| text.lines()) {
         if !line.starts_with("-- ") {
