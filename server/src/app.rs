@@ -115,6 +115,7 @@ impl App {
             backends,
         } = settings;
         let sockets = Sockets::bind(&backends).await?;
+        let admin_on_http = Arc::default();
         let listen = |source| StartError::Listen {
             address: http.address,
             source,
@@ -137,6 +138,7 @@ impl App {
             front: Arc::new(Front {
                 settings: http,
                 message_bytes,
+                admin: Arc::clone(&admin_on_http),
             }),
         };
         let count = shards.unwrap_or_else(cores);
@@ -157,6 +159,7 @@ impl App {
             &tokens,
             &metrics,
             http_address,
+            &admin_on_http,
         );
         Ok(Self {
             hub,

@@ -128,7 +128,6 @@ fn page(shared: &Shared, headers: &HeaderMap) -> Reply {
 
 /// The browser port under the host name by which the console was reached.
 fn browsers(shared: &Shared, headers: &HeaderMap) -> Option<String> {
-    let address = shared.settings.browsers?;
     let host = headers.get(HOST)?.to_str().ok()?;
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -143,7 +142,7 @@ fn browsers(shared: &Shared, headers: &HeaderMap) -> Option<String> {
     } else {
         "ws"
     };
-    Some(format!("{scheme}://{name}:{}", address.port()))
+    Some(format!("{scheme}://{name}:{}", shared.browsers.port()))
 }
 
 async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
@@ -186,7 +185,7 @@ async fn state(shared: &Shared, login: &Login, user: &str) -> Reply {
     let state = json!({
         "user": user,
         "tenant": login.tenant.0,
-        "browsers_port": shared.settings.browsers.map(|address| address.port()),
+        "browsers_port": shared.browsers.port(),
         "browsers_tls": shared.settings.browsers_tls,
         "numbers": {
             "Connections": totals.connections,

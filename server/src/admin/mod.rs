@@ -37,19 +37,36 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Settings of the admin port.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where it listens; port 0 takes a free one.
-    pub address: SocketAddr,
+    /// Where it listens; port 0 takes a free one, `None` = it has no port of its own.
+    pub address: Option<SocketAddr>,
+    /// Whether the browser port answers its paths too.
+    pub on_http: bool,
     /// How long a log-in to the console lasts.
     pub session: Duration,
-    /// Where browsers connect, for the console's live view; filled in at the start.
-    pub browsers: Option<SocketAddr>,
-    /// Whether browsers use TLS there.
+    /// Whether browsers use TLS on their port, for the console's live view.
     pub browsers_tls: bool,
 }
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: None,
+            on_http: false,
+            session: Duration::from_hours(8),
+            browsers_tls: false,
+        }
+    }
+}
+
+/// Answers the paths of administrators, on whichever port they are asked for. Cheap to clone.
+#[derive(Clone)]
+pub struct Door(Arc<Shared>);
 
 /// What all requests share.
 struct Shared {
     settings: Settings,
+    /// Where browsers connect, for the console's live view.
+    browsers: SocketAddr,
     context: Context,
     throttle: Throttle,
     sessions: Sessions,
@@ -57,20 +74,37 @@ struct Shared {
 
 type Reply = Response<Full<Bytes>>;
 
+impl Door {
+    /// A door to this node; `browsers` is where browsers connect.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        browsers: SocketAddr,
+        context: Context,
+        throttle: Throttle,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            sessions: Sessions::new(settings.session),
+            settings,
+            browsers,
+            context,
+            throttle,
+        }))
+    }
+
+    /// Whether the browser port hands a path on; it has a `/health` of its own.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        matches!(path, "/metrics" | "/sql" | "/console") || path.starts_with("/console/")
+    }
+
+    /// Answers a request of this peer.
+    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Reply {
+        answer(&self.0, peer, request).await
+    }
+}
+
 /// Serves the port until `shutdown`; requests that run are ended first.
-pub async fn serve(
-    listener: TcpListener,
-    settings: Settings,
-    context: Context,
-    throttle: Throttle,
-    shutdown: impl Future<Output = ()>,
-) {
-    let shared = Arc::new(Shared {
-        sessions: Sessions::new(settings.session),
-        settings,
-        context,
-        throttle,
-    });
+pub async fn serve(listener: TcpListener, door: Door, shutdown: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -85,8 +119,7 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 // One too many: closing at once says so.
                 if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                    let connection =
-                        connection(stream, peer, Arc::clone(&shared), stopping.clone());
+                    let connection = connection(stream, peer, door.clone(), stopping.clone());
                     tasks.spawn(async move {
                         connection.await;
                         drop(place);
@@ -110,12 +143,12 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    shared: Arc<Shared>,
+    door: Door,
     mut stopping: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, peer.ip(), request).await) }
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(door.answer(peer.ip(), request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,7 +1,14 @@
+use std::net::SocketAddr;
+
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::guard::{basic, is_foreign};
+use crate::app::{App, AppSettings, BackendSettings};
+use crate::auth::{Keyring, Keys};
+use crate::storage::Store;
 
 fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
     let pairs = list.iter().map(|(name, value)| {
@@ -51,4 +58,154 @@ fn basic_authentication() {
     check("Bearer cm9vdDphOmI=", None);
     check("Basic", None);
     assert_eq!(basic(&HeaderMap::new()), None);
+}
+
+/// A node with both doors, and its addresses: the admin port, the browser port.
+async fn node() -> (App, [SocketAddr; 2]) {
+    let keyring = Keyring::new(Keys {
+        default: vec!["key".into()],
+        tenant_limit: 10,
+        ..Keys::default()
+    });
+    let app = App::start(AppSettings {
+        shards: Some(1),
+        backends: BackendSettings {
+            keyring,
+            admin: super::Settings {
+                address: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+                on_http: true,
+                ..super::Settings::default()
+            },
+            ..BackendSettings::default()
+        },
+        ..AppSettings::new(Store::in_memory())
+    });
+    let app = app.await.unwrap();
+    let addresses = [app.admin_address().unwrap(), app.http_address()];
+    (app, addresses)
+}
+
+/// Sends a request; returns the whole answer.
+async fn ask(to: SocketAddr, line: &str, headers: &str, body: &str) -> String {
+    let mut socket = tokio::net::TcpStream::connect(to).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn both_ports_answer_and_refuse_alike() {
+    // root:key, root:wrong
+    const RIGHT: &str = "authorization: Basic cm9vdDprZXk=\r\n";
+    const WRONG: &str = "authorization: Basic cm9vdDp3cm9uZw==\r\n";
+    const INSERT: &str =
+        "INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', 'x')";
+    let (app, addresses) = node().await;
+    for to in addresses {
+        for (line, headers, body, status, part) in [
+            (
+                "GET /metrics",
+                "",
+                "",
+                200,
+                "cometql_now{what=\"connections\"} 0",
+            ),
+            (
+                "POST /sql",
+                RIGHT,
+                "SELECT 1 AS one",
+                200,
+                r#"{"columns":["one"],"rows":[["#,
+            ),
+            (
+                "POST /sql",
+                RIGHT,
+                INSERT,
+                200,
+                r#""affected_rows":0,"info":"Reached: 0""#,
+            ),
+            ("POST /sql", RIGHT, "SELEC", 400, r#"{"error":{"code":3,"#),
+            (
+                "POST /sql",
+                RIGHT,
+                "SELECT 1; SELECT 2",
+                400,
+                "one statement",
+            ),
+            (
+                "POST /sql",
+                RIGHT,
+                "SELECT * FROM nowhere",
+                404,
+                r#""code":15"#,
+            ),
+            (
+                "POST /sql",
+                WRONG,
+                "SELECT 1",
+                401,
+                "www-authenticate: Basic",
+            ),
+            ("POST /sql", "", "SELECT 1", 401, r#""code":16"#),
+            ("GET /sql", RIGHT, "", 405, "method"),
+            (
+                "GET /console",
+                "",
+                "",
+                200,
+                "default-src 'none'; script-src 'self'",
+            ),
+            ("GET /console/console.js", "", "", 200, "text/javascript"),
+            ("GET /console/state", "", "", 401, "log in first"),
+            (
+                "POST /console/sql",
+                "cookie: cometql_console=x\r\n",
+                "SELECT 1",
+                401,
+                "log in",
+            ),
+        ] {
+            let answer = ask(to, line, headers, body).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&expected), "{line} {body}: {answer}");
+            assert!(answer.contains(part), "{line} {body}: {answer}");
+            assert!(!answer.contains("access-control"), "{answer}");
+            let foreign = format!("{headers}origin: https://evil.example\r\n");
+            let answer = ask(to, line, &foreign, body).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{line}: {answer}");
+        }
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_console_logs_in_by_a_cookie_that_pages_cannot_read() {
+    let (app, [to, _]) = node().await;
+    let wrong = ask(to, "POST /console/login", "", r#"{"user":"3","key":"no"}"#).await;
+    assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");
+    let right = ask(to, "POST /console/login", "", r#"{"user":"3","key":"key"}"#).await;
+    let (_, cookie) = right.split_once("set-cookie: ").unwrap();
+    let (cookie, _) = cookie.split_once("\r\n").unwrap();
+    assert!(
+        cookie.ends_with("Path=/console; HttpOnly; SameSite=Strict"),
+        "{cookie}"
+    );
+    let (pair, _) = cookie.split_once(';').unwrap();
+    let header = format!("cookie: a=b; {pair}\r\n");
+    let state = ask(to, "GET /console/state", &header, "").await;
+    assert!(state.contains(r#""tenant":3"#), "{state}");
+    let rows = ask(to, "POST /console/sql", &header, "SELECT 'x' AS a").await;
+    assert!(
+        rows.contains(r#"{"columns":["a"],"rows":[["x"]]}"#),
+        "{rows}"
+    );
+    ask(to, "POST /console/logout", &header, "").await;
+    let state = ask(to, "GET /console/state", &header, "").await;
+    assert!(state.starts_with("HTTP/1.1 401 "), "{state}");
+    app.stop().await;
 }

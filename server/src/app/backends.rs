@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,8 +26,8 @@ pub struct BackendSettings {
     pub language: cometql::Settings,
     /// The MySQL port; `None` = off.
     pub mysql: Option<mysql::Settings>,
-    /// The admin port; `None` = off.
-    pub admin: Option<admin::Settings>,
+    /// The admin port and its paths.
+    pub admin: admin::Settings,
 }
 
 /// The running doors.
@@ -48,7 +48,7 @@ impl Sockets {
     pub(super) async fn bind(settings: &BackendSettings) -> Result<Self, StartError> {
         Ok(Self {
             mysql: bind(settings.mysql.as_ref().map(|mysql| mysql.address)).await?,
-            admin: bind(settings.admin.as_ref().map(|admin| admin.address)).await?,
+            admin: bind(settings.admin.address).await?,
         })
     }
 }
@@ -62,6 +62,7 @@ impl Backends {
         tokens: &Tokens,
         metrics: &Arc<Metrics>,
         browsers: SocketAddr,
+        admin_on_http: &OnceLock<admin::Door>,
     ) -> Self {
         let BackendSettings {
             keyring,
@@ -93,11 +94,15 @@ impl Backends {
             let serve = mysql::serve(socket, settings, context, throttle, shutdown);
             tasks.push(tokio::spawn(serve));
         }
-        if let (Some(mut settings), Some(socket)) = (admin, sockets.admin) {
-            settings.browsers = Some(browsers);
-            let shutdown = stopped(stopping);
-            let serve = admin::serve(socket, settings, context, throttle, shutdown);
+        let on_http = admin.on_http;
+        let door = admin::Door::new(admin, browsers, context, throttle);
+        if let Some(socket) = sockets.admin {
+            let serve = admin::serve(socket, door.clone(), stopped(stopping));
             tasks.push(tokio::spawn(serve));
+        }
+        if on_http {
+            // Set only here.
+            _ = admin_on_http.set(door);
         }
         Self {
             mysql_address,

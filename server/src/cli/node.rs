@@ -52,12 +52,12 @@ impl Node {
                 keyring: keyring.clone(),
                 language: config.language(),
                 mysql,
-                admin: config.admin.listen.map(|address| admin::Settings {
-                    address,
+                admin: admin::Settings {
+                    address: config.admin.listen,
+                    on_http: config.admin.on_http,
                     session: config.admin.session.duration(),
-                    browsers: None,
                     browsers_tls: !config.http.tls_certificate.is_empty(),
-                }),
+                },
             },
             ..AppSettings::new(store)
         };

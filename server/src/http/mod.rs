@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::admin;
 use crate::net::{Stream, proxy};
 use crate::shard::{Core, Loaded};
 
@@ -53,6 +54,8 @@ pub(crate) struct Front {
     pub(crate) settings: HttpSettings,
     /// Longest message from a browser, in bytes.
     pub(crate) message_bytes: usize,
+    /// The paths of administrators, where the configuration puts them on this port too. Set once all ports run.
+    pub(crate) admin: Arc<OnceLock<admin::Door>>,
 }
 
 /// One client's HTTP conversation.

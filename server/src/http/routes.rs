@@ -56,6 +56,13 @@ async fn route(visit: &Visit, request: Request<Incoming>) -> Answer {
     let settings = &visit.front.settings;
     let path = request.uri().path();
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
+    if let Some(door) = visit.front.admin.get()
+        && door.has(path)
+    {
+        let peer = client::address(request.headers(), visit.peer, &settings.forwarded_from);
+        let answered = door.answer(peer, request).await;
+        return answered.map(answer::Content::Whole);
+    }
     match (request.method(), path) {
         (&Method::OPTIONS, _) => preflight(),
         (&Method::GET, "/connect") => match may_open(visit, request.headers()) {

@@ -88,6 +88,7 @@ impl<'a> Connection<'a> {
             Verdict::HealthCheck => {}
             Verdict::Proven(login, key) => self.open(log_in, login, key)?,
             Verdict::WrongKey => {
+                self.shared.context.metrics.log_in(false);
                 let wait = self.shared.throttle.failed(self.address, &log_in.user);
                 sleep(wait).await;
                 return Err(log_in::wrong_key());
@@ -100,6 +101,7 @@ impl<'a> Connection<'a> {
 
     fn open(&mut self, log_in: &LogIn, login: Login, key: LogInKey) -> Result<(), SqlError> {
         self.shared.throttle.succeeded(self.address, &log_in.user);
+        self.shared.context.metrics.log_in(true);
         let mut session = SqlSession {
             tenant: login.tenant,
             admin: login.admin,

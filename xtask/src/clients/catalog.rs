@@ -166,4 +166,10 @@ pub(super) const CLIENTS: &[Client] = &[
         "readme_test.mjs",
         CHROMIUM,
     ),
+    client(
+        "browser-console",
+        Runtime::Browser,
+        "console.mjs",
+        CHROMIUM,
+    ),
 ];
