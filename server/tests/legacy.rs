@@ -179,7 +179,7 @@ async fn log_in() {
     let (_, info) = Page::open(&app, "null", "null", "3.25").await;
     assert_eq!(
         (&info["authorized"], &info["event_name"]),
-        (&json!(false), &json!("serverInfo"))
+        (&json!("false"), &json!("serverInfo"))
     );
     // `webauth_` is for who is logged in.
     page.subscribe(&app, "webauth_a", 1).await;

@@ -63,7 +63,9 @@ impl<'a> Message<'a> {
             push_field(&mut out, "api_data", "for major_version < 4");
         }
         if let Some(authorized) = self.authorized {
-            _ = write!(out, r#""authorized":{authorized},"#);
+            // Client 3.25 compares with the text "true".
+            let quote = if old { "\"" } else { "" };
+            _ = write!(out, r#""authorized":{quote}{authorized}{quote},"#);
         }
         self.push_data(&mut out, old);
         push_field(&mut out, "event", self.event);

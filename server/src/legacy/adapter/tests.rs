@@ -274,8 +274,8 @@ fn messages_to_newer_clients() {
 #[test]
 fn messages_to_old_clients() {
     insta::assert_snapshot!(every_message("3.25"), @r#"
-    1: {"api_data":"for major_version < 4","authorized":true,"data":"hash7","event":"serverInfo","event_name":"serverInfo","message_send_time":1600000000,"pipe":"sys","server":"CometQL (compatible with CppComet community 4.09)"}
-    2: {"api_data":"for major_version < 4","authorized":false,"data":"","event":"serverInfo","event_name":"serverInfo","message_send_time":1600000000,"pipe":"sys","server":"CometQL (compatible with CppComet community 4.09)"}
+    1: {"api_data":"for major_version < 4","authorized":"true","data":"hash7","event":"serverInfo","event_name":"serverInfo","message_send_time":1600000000,"pipe":"sys","server":"CometQL (compatible with CppComet community 4.09)"}
+    2: {"api_data":"for major_version < 4","authorized":"false","data":"","event":"serverInfo","event_name":"serverInfo","message_send_time":1600000000,"pipe":"sys","server":"CometQL (compatible with CppComet community 4.09)"}
     3: {"api_data":"for major_version < 4","data":"m0","event":"e0","event_name":"e0","message_send_time":1600000000,"pipe":"web_t1"}
     4: {"api_data":"for major_version < 4","data":"{\"it\u0027s\":1}","event":"","event_name":"","message_send_time":1600000000,"pipe":"web_t1","user_id":7}
     4 anonymous: {"api_data":"for major_version < 4","data":"\\\u0027\n","event":"ev1","event_name":"ev1","message_send_time":1600000000,"pipe":"web_t1","user_id":0}
