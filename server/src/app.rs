@@ -154,11 +154,13 @@ impl App {
         let backends = Backends::start(
             backends,
             sockets,
-            &hub,
-            &store,
-            &tokens,
-            &metrics,
-            http_address,
+            backends::Node {
+                hub: &hub,
+                store: &store,
+                tokens: &tokens,
+                metrics: &metrics,
+                browsers: http_address,
+            },
             &admin_on_http,
         );
         Ok(Self {

@@ -1,6 +1,5 @@
 //! The doors of backends and administrators: the MySQL port and the admin port.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -38,6 +37,15 @@ pub(super) struct Backends {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// The parts of the node that the doors lead to.
+pub(super) struct Node<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) store: &'a Store,
+    pub(super) tokens: &'a Tokens,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) browsers: SocketAddr,
+}
+
 /// Both sockets, bound before anything else starts, so that a port in use ends the start cleanly.
 pub(super) struct Sockets {
     mysql: Option<TcpListener>,
@@ -57,11 +65,7 @@ impl Backends {
     pub(super) fn start(
         settings: BackendSettings,
         sockets: Sockets,
-        hub: &Hub,
-        store: &Store,
-        tokens: &Tokens,
-        metrics: &Arc<Metrics>,
-        browsers: SocketAddr,
+        node: Node<'_>,
         admin_on_http: &OnceLock<admin::Door>,
     ) -> Self {
         let BackendSettings {
@@ -70,6 +74,13 @@ impl Backends {
             mysql,
             admin,
         } = settings;
+        let Node {
+            hub,
+            store,
+            tokens,
+            metrics,
+            browsers,
+        } = node;
         let context = Context {
             hub: hub.clone(),
             store: store.clone(),
@@ -133,11 +144,9 @@ async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartE
         .map_err(|source| StartError::Listen { address, source })
 }
 
-fn stopped(mut stopping: watch::Receiver<bool>) -> impl Future<Output = ()> {
-    async move {
-        // A sender that is gone means the same.
-        _ = stopping.wait_for(|stop| *stop).await;
-    }
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn fresh_keys(tokens: Tokens, stopping: watch::Receiver<bool>) {
