@@ -141,6 +141,7 @@ fn try_client(
     let mut command = command(client)?;
     let watch = Watch::open(server.http, channel)?;
     command
+        .env("COMETQL_BINARY", server::binary())
         .env("COMETQL_HTTP", server.http.to_string())
         .env("COMETQL_README", root().join("README.md"))
         .env("COMETQL_HOST", "127.0.0.1")

@@ -50,7 +50,11 @@ const JAVA: &[(&str, &str)] = &[
     ("javac", "default-jdk-headless"),
     (CONNECTOR_J, "libmariadb-java"),
 ];
-const CHROMIUM: &[(&str, &str)] = &[("npm", "nodejs npm"), ("chromium", "chromium")];
+const CHROMIUM: &[(&str, &str)] = &[
+    ("npm", "nodejs npm"),
+    ("chromium", "chromium"),
+    ("mysql", "mariadb-client"),
+];
 const BALANCER: &[(&str, &str)] = &[("python3", "python3 python3-venv"), ("haproxy", "haproxy")];
 
 /// Where Debian puts the driver.
@@ -166,10 +170,11 @@ pub(super) const CLIENTS: &[Client] = &[
         "readme_test.mjs",
         CHROMIUM,
     ),
+    client("browser-demo", Runtime::Browser, "demo_test.mjs", CHROMIUM),
     client(
         "browser-console",
         Runtime::Browser,
-        "console.mjs",
+        "console_test.mjs",
         CHROMIUM,
     ),
 ];

@@ -24,6 +24,11 @@ pub(super) struct Server {
     folder: TempDir,
 }
 
+/// The server's program as `cargo build` leaves it.
+pub(super) fn binary() -> PathBuf {
+    target_dir().join("debug/cometql")
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // One that has ended already is what we want here.
@@ -39,7 +44,7 @@ impl Server {
         let authority = make_certificate(folder.path())?;
         let config = folder.path().join("cometql.toml");
         std::fs::write(&config, config_text(folder.path()))?;
-        let mut child = Command::new(target_dir().join("debug/cometql"))
+        let mut child = Command::new(binary())
             .args(["serve", "--password", KEY])
             .args(["--mysql", &mysql.to_string()])
             .args(["--http", &http.to_string()])
