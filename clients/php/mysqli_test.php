@@ -33,7 +33,7 @@ $event = 'long';
 $part = null;
 $statement->bind_param('ssb', $channel, $event, $part);
 foreach ($cases as $case) {
-    foreach (mb_str_split($case, 100000, '8bit') as $piece) {
+    foreach (str_split($case, 100000) as $piece) {
         $statement->send_long_data(2, $piece);
     }
     $statement->execute();

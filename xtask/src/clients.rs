@@ -234,8 +234,14 @@ fn run_limited(command: &mut Command, folder: &Path) -> anyhow::Result<String> {
         .context("cannot start the client")?;
     let status = wait_limited(&mut child)?;
     let said = std::fs::read_to_string(&err).unwrap_or_default();
-    ensure!(status.success(), "{status}: {}", said.trim());
+    ensure!(status.success(), "{status}: {}", last_lines(&said));
     Ok(std::fs::read_to_string(&out)?)
+}
+
+/// The end of what a client said, where the cause usually stands.
+fn last_lines(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n  ")
 }
 
 fn wait_limited(child: &mut Child) -> anyhow::Result<std::process::ExitStatus> {
