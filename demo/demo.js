@@ -34,16 +34,14 @@ function connect() {
     socket.send(JSON.stringify({ id: ++requests, subscribe: { channel: 'web_demo', ...position } }));
   };
   socket.onmessage = ({ data }) => {
-    for (const line of data.split('\n').filter(Boolean)) {
-      const message = JSON.parse(line);
-      const subscribed = message.subscribed;
-      // What was missed follows with its own offsets; otherwise we begin where the channel is now.
-      if (subscribed?.epoch && !subscribed.recovered) position = { epoch: subscribed.epoch, offset: subscribed.offset };
-      if (message.error) say('closed', message.error.message);
-      if (message.push !== 'publication') continue;
-      if (position && message.offset) position = { ...position, offset: message.offset };
-      show(message);
-    }
+    const message = JSON.parse(data);
+    const subscribed = message.subscribed;
+    // What was missed follows with its own offsets; otherwise we begin where the channel is now.
+    if (subscribed?.epoch && !subscribed.recovered) position = { epoch: subscribed.epoch, offset: subscribed.offset };
+    if (message.error) say('closed', message.error.message);
+    if (message.push !== 'publication') return;
+    if (position && message.offset) position = { ...position, offset: message.offset };
+    show(message);
   };
   socket.onclose = () => {
     say('closed', 'connection lost, trying again…');

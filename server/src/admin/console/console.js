@@ -61,17 +61,15 @@ function watch(channel) {
   socket.onopen = () => socket.send(JSON.stringify({ id: 1, subscribe: channel }));
   socket.onclose = () => { if (live === socket) status.textContent = 'closed'; };
   socket.onmessage = ({ data }) => {
-    for (const text of data.split('\n').filter(Boolean)) {
-      const message = JSON.parse(text);
-      if (message.error) status.textContent = message.error.message;
-      else if (message.id === 1) status.textContent = `watching ${channel}`;
-      if (message.push !== 'publication') continue;
-      const line = document.createElement('li');
-      const payload = typeof message.data === 'string' ? message.data : JSON.stringify(message.data);
-      line.textContent = `${new Date(message.time).toLocaleTimeString()} ${message.event ?? ''} ${payload}`;
-      lines.prepend(line);
-      if (lines.children.length > 200) lines.lastChild.remove();
-    }
+    const message = JSON.parse(data);
+    if (message.error) status.textContent = message.error.message;
+    else if (message.id === 1) status.textContent = `watching ${channel}`;
+    if (message.push !== 'publication') return;
+    const line = document.createElement('li');
+    const payload = typeof message.data === 'string' ? message.data : JSON.stringify(message.data);
+    line.textContent = `${new Date(message.time).toLocaleTimeString()} ${message.event ?? ''} ${payload}`;
+    lines.prepend(line);
+    if (lines.children.length > 200) lines.lastChild.remove();
   };
 }
 
