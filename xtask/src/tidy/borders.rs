@@ -12,7 +12,10 @@ const THIRD_PARTIES: &[(&str, &[&str])] = &[
     ),
     ("mysql_common", &["server/src/mysql/"]),
     ("mysql_async", &["server/src/cli/", "server/tests/"]),
-    ("jsonwebtoken", &["server/src/auth/", "server/src/cli/"]),
+    (
+        "jsonwebtoken",
+        &["server/src/auth/", "server/src/cli/", "server/tests/"],
+    ),
     ("tungstenite", &["server/src/websocket/", "server/tests/"]),
     ("prometheus", &["server/src/metrics"]),
     ("comfy_table", &["server/src/cli/"]),
