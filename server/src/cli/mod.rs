@@ -15,7 +15,7 @@ mod sql;
 mod token;
 
 use crate::config::{self, DEFAULT_FILE};
-use crate::storage::{Durability, Store};
+use crate::storage;
 
 /// CometQL: browsers hold one WebSocket each, backends speak SQL to it with any MySQL client.
 #[derive(Parser)]
@@ -42,12 +42,12 @@ enum Command {
     },
     /// Print the commented default configuration.
     Config,
-    /// Copy the data of a node, also while it runs.
+    /// Copy the data of a node into a new data directory, also while the node runs.
     Backup {
         /// The data directory.
         #[arg(long, value_name = "DIR", default_value = "cometql-data")]
         data_dir: PathBuf,
-        /// The file to write; it must not exist.
+        /// The directory to make; it must not exist.
         target: PathBuf,
     },
     /// Print the version.
@@ -67,8 +67,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::CheckConfig { file } => return check_config(&file),
         Command::Config => say(DEFAULT_FILE),
         Command::Backup { data_dir, target } => {
-            let store = Store::open(&data_dir, Durability::Process)?;
-            store.backup(&target)?;
+            storage::backup(&data_dir, &target)?;
             say(&format!("{}\n", target.display()));
         }
         Command::Version => say(concat!("cometql ", env!("CARGO_PKG_VERSION"), "\n")),
