@@ -74,7 +74,8 @@ impl<T> Shard<T> {
             if self.is_for_nobody(&key, &message) {
                 return;
             }
-            if !self.ready(now, &key, effects) {
+            let leaves = matches!(message, Message::Unsubscribe { .. }) && self.is_closed(&key);
+            if !leaves && !self.ready(now, &key, effects) {
                 return self.defer(&key, Input::Message(message));
             }
             return self.on_sequencer_message(key, message, effects);

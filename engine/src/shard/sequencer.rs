@@ -185,6 +185,17 @@ impl<T> Sequence<T> {
         self.floor = self.delivered;
     }
 
+    fn is_durable(&self) -> bool {
+        matches!(self.retention, Retention::Durable { .. })
+    }
+
+    /// What was published without offsets is in no history: no position from before it may count as complete.
+    fn skip_unknown(&mut self) {
+        self.offset += 1;
+        self.delivered = self.offset;
+        self.clear_window();
+    }
+
     fn let_go(&mut self) {
         if let Some(oldest) = self.window.pop_front() {
             self.floor = oldest.offset();
@@ -211,6 +222,11 @@ impl<T> Shard<T> {
             match sequence.state {
                 State::Ready => return true,
                 State::Opening(_) => return false,
+                // It stopped being durable since: nothing in the store concerns it.
+                State::Closed if !sequence.is_durable() => {
+                    sequence.state = State::Ready;
+                    return true;
+                }
                 State::Closed => {}
             }
         } else {
@@ -243,7 +259,9 @@ impl<T> Shard<T> {
         let Some(sequence) = self.sequencer.get_mut(key) else {
             return;
         };
-        let next = if result.is_ok() {
+        let failure = result.as_ref().err().cloned();
+        let failure = failure.filter(|_| sequence.is_durable());
+        let next = if failure.is_none() {
             State::Ready
         } else {
             State::Closed
@@ -251,17 +269,13 @@ impl<T> Shard<T> {
         let State::Opening(waiting) = std::mem::replace(&mut sequence.state, next) else {
             return;
         };
-        match result {
-            Ok(position) => {
-                sequence.stand_at(position);
-                for input in waiting {
-                    self.handle(now, input, effects);
-                }
-            }
-            Err(failure) => {
-                for input in waiting {
-                    self.refuse_input(now, input, &unavailable(&failure), effects);
-                }
+        if let Ok(position) = result {
+            sequence.stand_at(position);
+        }
+        for input in waiting {
+            match &failure {
+                None => self.handle(now, input, effects),
+                Some(failure) => self.refuse_input(now, key, input, &unavailable(failure), effects),
             }
         }
     }
@@ -272,9 +286,14 @@ impl<T> Shard<T> {
         let Some(sequence) = self.sequencer.get_mut(key) else {
             return;
         };
-        let was_durable = matches!(sequence.retention, Retention::Durable { .. });
+        let (was_durable, was) = (sequence.is_durable(), sequence.retention);
         sequence.retention = retention;
-        if matches!(retention, Retention::Durable { .. }) && !was_durable {
+        if was == Retention::Ephemeral && retention != Retention::Ephemeral {
+            sequence.skip_unknown();
+        }
+        // The store answers in order. So a channel that stops being durable waits for it too, or what is published now
+        // would overtake what the store still writes or reads.
+        if sequence.is_durable() != was_durable {
             self.open_durable(key, effects);
         }
     }
@@ -317,6 +336,12 @@ impl<T> Shard<T> {
         }
     }
 
+    /// A channel that could not be opened: leaving it needs no store.
+    pub(super) fn is_closed(&self, key: &ChannelKey) -> bool {
+        let sequence = self.sequencer.get(key);
+        sequence.is_some_and(|sequence| matches!(sequence.state, State::Closed))
+    }
+
     fn create(&mut self, now: Now, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
         let sequence = Sequence {
             retention: self.retention(key),
@@ -338,6 +363,9 @@ impl<T> Shard<T> {
 
     fn open_durable(&mut self, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
         let sequence = self.sequencer.ready(key);
+        if matches!(sequence.state, State::Opening(_)) {
+            return;
+        }
         sequence.state = State::Opening(Vec::new());
         let (tenant, channel) = key.clone();
         let new_epoch = sequence.epoch;
@@ -353,8 +381,7 @@ impl<T> Shard<T> {
     }
 
     fn is_durable(&self, key: &ChannelKey) -> bool {
-        let retention = self.sequencer.get(key).map(|sequence| sequence.retention);
-        matches!(retention, Some(Retention::Durable { .. }))
+        self.sequencer.get(key).is_some_and(Sequence::is_durable)
     }
 
     /// What the channel keeps: `pipes_settings` first, then the rules.
@@ -378,6 +405,7 @@ impl<T> Shard<T> {
     fn refuse_input(
         &mut self,
         now: Now,
+        key: &ChannelKey,
         input: Input<T>,
         reject: &Reject,
         effects: &mut impl Effects<Token = T>,
@@ -392,6 +420,8 @@ impl<T> Shard<T> {
                 attempt,
                 ..
             }) => {
+                // It counts until its session leaves, as every subscription: the refusal may cross an unsubscribe.
+                self.sequencer.ready(key).join(connection.shard());
                 let attempt = Some(attempt);
                 let refused = Message::Refused {
                     connection,
@@ -402,6 +432,9 @@ impl<T> Shard<T> {
                 };
                 effects.send(connection.shard(), refused);
             }
+            Input::Message(Message::Unsubscribe {
+                connection, leaves, ..
+            }) => self.on_unsubscribe(key, connection, leaves, effects),
             Input::Message(
                 Message::Publish {
                     connection,
@@ -425,8 +458,8 @@ impl<T> Shard<T> {
                 };
                 effects.send(connection.shard(), refused);
             }
-            // A subscription that was refused has nothing to leave; what the engine itself publishes is lost.
-            Input::Message(Message::Unsubscribe { .. } | Message::PublishInternal { .. }) => {}
+            // What the engine itself publishes is lost.
+            Input::Message(Message::PublishInternal { .. }) => {}
             other => self.handle(now, other, effects),
         }
     }

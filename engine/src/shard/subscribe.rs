@@ -127,6 +127,25 @@ impl<T> Shard<T> {
         );
     }
 
+    /// Gives up a subscription that the sequencer refused.
+    fn end_refused(
+        &mut self,
+        connection: ConnectionId,
+        channel: &ChannelName,
+        subscription: Subscription,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let (tenant, _) = self.locals.get(subscription.local).key;
+        self.locals.give_up(subscription.local);
+        let leave = Message::Unsubscribe {
+            connection,
+            tenant,
+            channel: channel.clone(),
+            leaves: None,
+        };
+        effects.send(self.sequencer_of(tenant, channel), leave);
+    }
+
     fn drop_local(&mut self, subscription: Subscription) {
         let local = subscription.local;
         let State::Active(at) = subscription.state else {
@@ -178,7 +197,9 @@ impl<T> Shard<T> {
                 (false, Vec::new())
             }
             Some(since) if since.offset >= sequence.floor => {
-                bounded(sequence.after(since.offset), limits.outbox_bytes)
+                let missed = sequence.after(since.offset);
+                unbroken(missed, since.offset)
+                    .and_then(|missed| bounded(missed, limits.outbox_bytes))
                     .map_or((false, Vec::new()), replay)
             }
             Some(since) => {
@@ -244,7 +265,10 @@ impl<T> Shard<T> {
             attempt,
             since,
         } = replay;
-        let sequence = self.sequencer.ready(&key);
+        let Some(sequence) = self.sequencer.get(&key) else {
+            // The channel was forgotten, as nobody is subscribed any more: who asked has left, too.
+            return;
+        };
         let rows = result.unwrap_or_default();
         // A first offset that does not follow the position: something was trimmed, deleted or never stored.
         let reaches_back = rows
@@ -346,7 +370,8 @@ impl<T> Shard<T> {
                 return;
             };
             let subscription = session.subscriptions.swap_remove(at);
-            self.locals.give_up(subscription.local);
+            // The sequencer counts it until it leaves.
+            self.end_refused(connection, channel, subscription, effects);
         }
         self.refuse(connection, request, reject, Some(channel.as_str()), effects);
     }
@@ -381,6 +406,18 @@ fn bounded(publications: Vec<Arc<Publication>>, bytes: usize) -> Option<Vec<Arc<
         .map(|publication| publication.data.len() + 256)
         .sum();
     (total <= bytes || publications.len() <= 1).then_some(publications)
+}
+
+/// All or nothing: one that was deleted is missing.
+fn unbroken(publications: Vec<Arc<Publication>>, since: u64) -> Option<Vec<Arc<Publication>>> {
+    let mut last = since;
+    let follows = |publication: &Arc<Publication>| {
+        let place = publication.place;
+        let follows = place.is_some_and(|place| place.previous <= last);
+        last = publication.offset();
+        follows
+    };
+    publications.iter().all(follows).then_some(publications)
 }
 
 /// Publications from stored rows, each knowing the one before it.

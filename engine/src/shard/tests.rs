@@ -1,8 +1,10 @@
 //! Scenarios over a few shards with invented mailboxes and an invented store.
 
 mod channels;
+mod crossings;
 mod durable;
 mod harness;
+mod random;
 mod rights;
 mod store;
 mod users;

@@ -295,7 +295,64 @@ impl Node {
         &self.shards
     }
 
-    fn put(&mut self, shard: ShardId, input: Input<u64>) {
+    /// Lets one thing happen of all that could happen next: mailboxes and the store keep their order, nothing else does.
+    /// False when nothing is left.
+    pub(super) fn step(&mut self, pick: usize) -> bool {
+        for turn in 0..7 {
+            let source = (pick + turn) % 7;
+            let shard = ShardId(u8::try_from(source % 3).unwrap());
+            let done = match source {
+                0..3 => self.step_mail(shard),
+                3..6 => !self.world.store_sleeps && self.step_store(shard),
+                _ => self.step_login(),
+            };
+            if done {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn step_mail(&mut self, shard: ShardId) -> bool {
+        let first = self.world.mail.iter().position(|(to, _)| *to == shard);
+        let next = first.and_then(|at| self.world.mail.remove(at));
+        let Some((_, message)) = next else {
+            return false;
+        };
+        self.put(shard, Input::Message(message));
+        true
+    }
+
+    fn step_login(&mut self) -> bool {
+        let Some((connection, request, credentials)) = self.world.logins.pop_front() else {
+            return false;
+        };
+        let result = login(&credentials);
+        let input = Input::Authenticated {
+            connection,
+            request,
+            result,
+        };
+        self.put(connection.shard(), input);
+        true
+    }
+
+    fn step_store(&mut self, shard: ShardId) -> bool {
+        let asked = &mut self.world.asked;
+        let first = asked.iter().position(|(by, ..)| *by == shard);
+        let Some((_, ticket, request)) = first.and_then(|at| asked.remove(at)) else {
+            return false;
+        };
+        let result = if self.world.store_fails {
+            Err(StoreFailure("disk full".into()))
+        } else {
+            Ok(self.world.store.answer(request))
+        };
+        self.put(shard, Input::Stored { ticket, result });
+        true
+    }
+
+    pub(super) fn put(&mut self, shard: ShardId, input: Input<u64>) {
         let effects = &mut Fx {
             shard,
             world: &mut self.world,
@@ -305,28 +362,15 @@ impl Node {
 
     pub(super) fn run(&mut self) {
         loop {
+            let sleeps = self.world.store_sleeps;
             if let Some((shard, message)) = self.world.mail.pop_front() {
                 self.put(shard, Input::Message(message));
-            } else if let Some((connection, request, credentials)) = self.world.logins.pop_front() {
-                let result = login(&credentials);
-                self.put(
-                    connection.shard(),
-                    Input::Authenticated {
-                        connection,
-                        request,
-                        result,
-                    },
-                );
-            } else if !self.world.store_sleeps
-                && let Some((shard, ticket, request)) = self.world.asked.pop_front()
+            } else if self.step_login() {
+                // One at a time, as what it causes goes first.
+            } else if let Some(shard) = self.world.asked.front().map(|(by, ..)| *by)
+                && !sleeps
             {
-                let fails = self.world.store_fails;
-                let result = if fails {
-                    Err(StoreFailure("disk full".into()))
-                } else {
-                    Ok(self.world.store.answer(request))
-                };
-                self.put(shard, Input::Stored { ticket, result });
+                self.step_store(shard);
             } else {
                 return;
             }

@@ -112,7 +112,9 @@ impl ModelStore {
                 channel,
                 id,
             } => {
-                let rows = &mut self.channels.get_mut(&(tenant, channel)).unwrap().1;
+                let Some((_, rows)) = self.channels.get_mut(&(tenant, channel)) else {
+                    return StoreAnswer::Changed(0);
+                };
                 let before = rows.len();
                 rows.retain(|_, content| id.is_some_and(|id| content.id != id));
                 StoreAnswer::Changed((before - rows.len()) as u64)
