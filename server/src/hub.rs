@@ -33,6 +33,15 @@ impl Pending {
     }
 }
 
+/// What waits for the sockets of browsers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// For so many connections.
+    pub connections: u64,
+    /// So many bytes.
+    pub bytes: u64,
+}
+
 impl Hub {
     pub(crate) fn new(mailboxes: Vec<mpsc::UnboundedSender<Mail>>, rules: Arc<Rules>) -> Self {
         let rules = ArcSwap::new(rules);
@@ -136,6 +145,24 @@ impl Hub {
                 channels: sum.channels + part.channels,
                 users_online: sum.users_online + part.users_online,
             })
+    }
+
+    /// What waits for the sockets of browsers.
+    pub async fn waiting(&self) -> Waiting {
+        let mut asked = Vec::with_capacity(self.0.mailboxes.len());
+        for mailbox in &self.0.mailboxes {
+            let (sender, receiver) = oneshot::channel();
+            if mailbox.send(Mail::Waiting(sender)).is_ok() {
+                asked.push(receiver);
+            }
+        }
+        let mut sum = Waiting::default();
+        for part in asked {
+            let part = part.await.unwrap_or_default();
+            sum.connections += part.connections;
+            sum.bytes += part.bytes;
+        }
+        sum
     }
 
     /// Closes connections; returns how many were told to close.

@@ -1,12 +1,19 @@
 //! What is counted, for `/metrics` and `SHOW STATUS`. One set of counters for each shard, so that no cache line is shared.
+//!
+//! Counting is a relaxed atomic addition: every counter is looked up once, when the node or its shard starts.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use cometql_engine::ShardId;
 use cometql_engine::effects::Counted;
 use cometql_engine::ids::MAX_SHARDS;
-use cometql_engine::shard::inspect::Totals;
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use cometql_protocol::CloseCode;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+mod now;
+
+pub use now::Now;
 
 /// Every event of the engine with the name and help of its counter.
 const EVENTS: [(Counted, &str, &str); 6] = [
@@ -42,112 +49,265 @@ const EVENTS: [(Counted, &str, &str); 6] = [
     ),
 ];
 
+/// What carries a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Our protocol over WebSocket.
+    WebSocket,
+    /// Our protocol over server-sent events.
+    Events,
+    /// The original's protocol.
+    Legacy,
+}
+
+/// The names of [`Carrier`] in its order, as in `SHOW CONNECTIONS`.
+const CARRIERS: [&str; 3] = ["websocket", "sse", "legacy"];
+
+/// Where somebody logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The MySQL port.
+    Mysql,
+    /// `POST /sql` and the console.
+    Admin,
+    /// A browser with a token or a hash.
+    Browser,
+}
+
+/// The names of [`Door`] in its order.
+const DOORS: [&str; 3] = ["mysql", "admin", "browser"];
+
+/// What a statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatementKind {
+    /// INSERT and REPLACE.
+    Insert,
+    /// UPDATE.
+    Update,
+    /// DELETE.
+    Delete,
+    /// SELECT.
+    Select,
+    /// SHOW and DESCRIBE.
+    Show,
+    /// All others.
+    Other,
+    /// It could not be read.
+    Unread,
+}
+
+/// The names of [`StatementKind`] in its order.
+const KINDS: [&str; 7] = [
+    "insert", "update", "delete", "select", "show", "other", "unread",
+];
+
+/// By what came of it.
+type Results = [IntCounter; 2];
+
 /// All counters of the node.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    by_shard: ByShard,
+    shards: Box<[OnceLock<OfShard>]>,
+    log_ins: [Results; DOORS.len()],
+    log_in_wait_ms: IntCounter,
+    statements: [Results; KINDS.len()],
+    closed: [IntCounter; CloseCode::ALL.len()],
+    left: IntCounter,
+    mysql_refused: IntCounter,
+}
+
+/// The families of which every shard has its own.
+#[derive(Debug)]
+struct ByShard {
     events: [IntCounterVec; EVENTS.len()],
-    /// A shard's counters, looked up once.
-    shards: Box<[OnceLock<[IntCounter; EVENTS.len()]>]>,
-    log_ins: IntCounterVec,
-    statements: IntCounterVec,
-    closed: IntCounterVec,
-    state: IntGaugeVec,
+    connections: IntGaugeVec,
+    opened: IntCounterVec,
+    dropped_frames: IntCounterVec,
+    dropped_bytes: IntCounterVec,
+}
+
+/// The counters of one shard.
+#[derive(Debug)]
+struct OfShard {
+    events: [IntCounter; EVENTS.len()],
+    connections: [IntGauge; CARRIERS.len()],
+    opened: [IntCounter; CARRIERS.len()],
+    dropped_frames: IntCounter,
+    dropped_bytes: IntCounter,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new_custom(Some("cometql".into()), None)
             .expect("a registry with a valid prefix");
-        let counter = |name: &str, help: &str, label: &str| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &[label])
-                .expect("names of counters are valid");
-            let registered = registry.register(Box::new(counter.clone()));
-            registered.expect("names of counters differ");
-            counter
-        };
-        let events = EVENTS.map(|(_, name, help)| counter(&format!("{name}_total"), help, "shard"));
-        let state = IntGaugeVec::new(Opts::new("now", "What there is now."), &["what"])
-            .expect("names of gauges are valid");
-        let log_ins = counter(
+        let log_ins = counters(
+            &registry,
             "log_ins_total",
-            "Log-ins of backends and administrators.",
-            "result",
+            "Log-ins, by door and result.",
+            &["door", "result"],
         );
-        let statements = counter("statements_total", "Statements, by kind.", "kind");
-        let closed = counter(
+        let statements = counters(
+            &registry,
+            "statements_total",
+            "Statements, by kind and result.",
+            &["kind", "result"],
+        );
+        let closed = counters(
+            &registry,
             "closed_total",
-            "Browser connections closed, by close code.",
-            "code",
+            "Browser connections that ended, by close code; client = the client went.",
+            &["code"],
         );
-        let registered = registry.register(Box::new(state.clone()));
-        registered.expect("names of gauges differ");
+        let single =
+            |name: &str, help: &str| counters(&registry, name, help, &[]).with_label_values(NONE);
+        let of = |family: &IntCounterVec, name: &str| {
+            ["ok", "failed"].map(|result| family.with_label_values(&[name, result]))
+        };
         Self {
-            registry,
-            events,
+            by_shard: ByShard::new(&registry),
             shards: (0..MAX_SHARDS).map(|_| OnceLock::new()).collect(),
-            log_ins,
-            statements,
-            closed,
-            state,
+            log_ins: DOORS.map(|door| of(&log_ins, door)),
+            log_in_wait_ms: single(
+                "log_in_wait_milliseconds_total",
+                "How long wrong keys had to wait for their answer, in all.",
+            ),
+            statements: KINDS.map(|kind| of(&statements, kind)),
+            closed: CloseCode::ALL
+                .map(|code| closed.with_label_values(&[code.code().to_string().as_str()])),
+            left: closed.with_label_values(&["client"]),
+            mysql_refused: single(
+                "mysql_refused_total",
+                "MySQL connections that were one too many.",
+            ),
+            registry,
+        }
+    }
+}
+
+/// No labels.
+const NONE: &[&str] = &[];
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let family =
+        IntCounterVec::new(Opts::new(name, help), labels).expect("names of counters are valid");
+    let registered = registry.register(Box::new(family.clone()));
+    registered.expect("names of counters differ");
+    family
+}
+
+impl ByShard {
+    fn new(registry: &Registry) -> Self {
+        let options = Opts::new("connections", "Open browser connections.");
+        let connections = IntGaugeVec::new(options, &["shard", "kind"]);
+        let connections = connections.expect("names of gauges are valid");
+        let registered = registry.register(Box::new(connections.clone()));
+        registered.expect("names of gauges differ");
+        let of_shard = |name: &str, help: &str| counters(registry, name, help, &["shard"]);
+        Self {
+            events: EVENTS.map(|(_, name, help)| of_shard(&format!("{name}_total"), help)),
+            connections,
+            opened: counters(
+                registry,
+                "opened_total",
+                "Browser connections that were opened.",
+                &["shard", "kind"],
+            ),
+            dropped_frames: of_shard(
+                "dropped_frames_total",
+                "Frames thrown away because their client was too slow.",
+            ),
+            dropped_bytes: of_shard("dropped_bytes_total", "Bytes of those frames."),
+        }
+    }
+
+    fn of(&self, shard: usize) -> OfShard {
+        let shard = shard.to_string();
+        let shard = shard.as_str();
+        OfShard {
+            events: std::array::from_fn(|at| self.events[at].with_label_values(&[shard])),
+            connections: CARRIERS.map(|kind| self.connections.with_label_values(&[shard, kind])),
+            opened: CARRIERS.map(|kind| self.opened.with_label_values(&[shard, kind])),
+            dropped_frames: self.dropped_frames.with_label_values(&[shard]),
+            dropped_bytes: self.dropped_bytes.with_label_values(&[shard]),
         }
     }
 }
 
 impl Metrics {
+    fn of(&self, shard: ShardId) -> &OfShard {
+        let shard = usize::from(shard.0);
+        self.shards[shard].get_or_init(|| self.by_shard.of(shard))
+    }
+
     /// Counts for a shard.
     pub fn count(&self, shard: ShardId, event: Counted, times: u64) {
-        let counters = self.shards[usize::from(shard.0)].get_or_init(|| {
-            let label = shard.0.to_string();
-            std::array::from_fn(|at| self.events[at].with_label_values(&[label.as_str()]))
-        });
-        counters[place(event)].inc_by(times);
+        self.of(shard).events[place(event)].inc_by(times);
     }
 
-    /// Counts a log-in at the MySQL port, at `POST /sql` or at the console.
-    pub fn log_in(&self, succeeded: bool) {
-        let result = if succeeded { "ok" } else { "failed" };
-        self.log_ins.with_label_values(&[result]).inc();
+    /// Counts a browser connection that was opened.
+    pub fn opened(&self, shard: ShardId, carrier: Carrier) {
+        let of = self.of(shard);
+        of.opened[carrier as usize].inc();
+        of.connections[carrier as usize].inc();
     }
 
-    /// Counts a statement; `kind` is its first word, like `insert`.
-    pub fn statement(&self, kind: &'static str) {
-        self.statements.with_label_values(&[kind]).inc();
+    /// Counts one open browser connection less; `left` = the server had not closed it.
+    pub fn gone(&self, shard: ShardId, carrier: Carrier, left: bool) {
+        self.of(shard).connections[carrier as usize].dec();
+        if left {
+            self.left.inc();
+        }
+    }
+
+    /// Counts what a slow client did not get.
+    pub fn dropped(&self, shard: ShardId, frames: usize, bytes: usize) {
+        let of = self.of(shard);
+        of.dropped_frames.inc_by(frames as u64);
+        of.dropped_bytes.inc_by(bytes as u64);
     }
 
     /// Counts a browser connection that the server closed.
-    pub fn closed(&self, code: u16) {
-        self.closed.with_label_values(&[code.to_string()]).inc();
+    pub fn closed(&self, code: CloseCode) {
+        if let Some(at) = CloseCode::ALL.iter().position(|known| *known == code) {
+            self.closed[at].inc();
+        }
+    }
+
+    /// Counts a log-in.
+    pub fn log_in(&self, door: Door, succeeded: bool) {
+        self.log_ins[door as usize][usize::from(!succeeded)].inc();
+    }
+
+    /// Counts the wait that a wrong key costs.
+    pub fn log_in_waits(&self, wait: Duration) {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.log_in_wait_ms.inc_by(wait);
+    }
+
+    /// Counts a statement.
+    pub fn statement(&self, kind: StatementKind, succeeded: bool) {
+        self.statements[kind as usize][usize::from(!succeeded)].inc();
+    }
+
+    /// Counts a MySQL connection that was one too many.
+    pub fn mysql_refused(&self) {
+        self.mysql_refused.inc();
     }
 
     /// How often an event happened, on all shards, for `SHOW STATUS`.
     #[must_use]
     pub fn total(&self, event: Counted) -> u64 {
         let counters = self.shards.iter().filter_map(OnceLock::get);
-        counters.map(|counters| counters[place(event)].get()).sum()
+        let counts = counters.map(|counters| counters.events[place(event)].get());
+        counts.sum()
     }
 
     /// The text for Prometheus.
     #[must_use]
-    pub fn render(&self, totals: Totals) -> String {
-        let resident = resident_bytes().unwrap_or(0);
-        let files = std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64);
-        for (what, number) in [
-            ("connections", totals.connections),
-            ("subscriptions", totals.subscriptions),
-            ("channels", totals.channels),
-            ("users_online", totals.users_online),
-            ("resident_bytes", resident),
-            ("open_files", files),
-        ] {
-            let number = i64::try_from(number).unwrap_or(i64::MAX);
-            self.state.with_label_values(&[what]).set(number);
-        }
-        let mut text = format!(
-            "# HELP cometql_build_info The version that runs.\n# TYPE cometql_build_info gauge\n\
-             cometql_build_info{{version=\"{}\"}} 1\n",
-            env!("CARGO_PKG_VERSION")
-        );
+    pub fn render(&self, now: &Now) -> String {
+        let mut text = now.text();
         // A metric that can't be written is left out rather than all of them.
         _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
         text
@@ -165,53 +325,5 @@ fn place(event: Counted) -> usize {
     }
 }
 
-/// Memory of the process, from `VmRSS` in kB (proc(5)).
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes << 10)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_event_has_its_counter() {
-        for (at, (event, _, _)) in EVENTS.into_iter().enumerate() {
-            assert_eq!(place(event), at);
-        }
-        let metrics = Metrics::default();
-        metrics.count(ShardId(0), Counted::Deliveries, 5);
-        metrics.count(ShardId(255), Counted::Deliveries, 2);
-        metrics.log_in(false);
-        metrics.statement("insert");
-        metrics.closed(4001);
-        assert_eq!(metrics.total(Counted::Deliveries), 7);
-        assert_eq!(metrics.total(Counted::Publications), 0);
-        let totals = Totals {
-            connections: 3,
-            ..Totals::default()
-        };
-        let text = metrics.render(totals);
-        for line in [
-            "cometql_deliveries_total{shard=\"255\"} 2",
-            "cometql_log_ins_total{result=\"failed\"} 1",
-            "cometql_statements_total{kind=\"insert\"} 1",
-            "cometql_closed_total{code=\"4001\"} 1",
-            "cometql_now{what=\"connections\"} 3",
-        ] {
-            assert!(text.contains(line), "{line}\n{text}");
-        }
-        assert!(!text.contains("what=\"resident_bytes\"} 0"), "{text}");
-    }
-
-    #[test]
-    fn the_documentation_names_every_counter() {
-        let page = include_str!("../../docs-site/operating/metrics.md");
-        for (_, name, _) in EVENTS {
-            assert!(page.contains(&format!("`cometql_{name}_total`")), "{name}");
-        }
-    }
-}
+mod tests;

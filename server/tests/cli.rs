@@ -1,5 +1,7 @@
 //! The `cometql` binary as people run it.
 
+#![expect(clippy::unwrap_used, reason = "these are the tests' own helpers")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 
 use super::Shared;
 use crate::auth::Login;
+use crate::metrics::Door;
 
 /// Whether another site's page sent this. Browsers set both headers and pages can't forge them; programs send neither.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
@@ -41,12 +42,15 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 /// The log-in that these prove. A wrong key is answered late, a right one never is.
 pub(super) async fn log_in(shared: &Shared, peer: IpAddr, user: &str, key: &str) -> Option<Login> {
     let login = shared.context.keyring.prove(user, key);
-    shared.context.metrics.log_in(login.is_some());
+    let metrics = &shared.context.metrics;
+    metrics.log_in(Door::Admin, login.is_some());
     if login.is_some() {
         shared.throttle.succeeded(peer, user);
     } else {
         tracing::warn!(user, %peer, "log-in failed");
-        tokio::time::sleep(shared.throttle.failed(peer, user)).await;
+        let wait = shared.throttle.failed(peer, user);
+        metrics.log_in_waits(wait);
+        tokio::time::sleep(wait).await;
     }
     login
 }

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::auth::Throttle;
 use crate::cometql::Context;
+use crate::metrics::Now;
 
 mod console;
 mod guard;
@@ -196,8 +197,13 @@ async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Re
 }
 
 async fn metrics(shared: &Shared) -> Reply {
-    let totals = shared.context.hub.totals(None).await;
-    let text = shared.context.metrics.render(totals);
+    let context = &shared.context;
+    let text = context.metrics.render(&Now {
+        totals: context.hub.totals(None).await,
+        waiting: context.hub.waiting().await,
+        mysql_connections: context.processes.count(),
+        store: context.store.stats(),
+    });
     reply(
         StatusCode::OK,
         "text/plain; version=0.0.4; charset=utf-8",

@@ -12,6 +12,7 @@ use crate::auth::Login;
 use crate::cometql::{
     DATABASE, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, execute, parse,
 };
+use crate::metrics::StatementKind;
 
 pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Reply {
     let Some((user, key)) = guard::basic(request.headers()) else {
@@ -52,7 +53,11 @@ pub(super) async fn run(
                 "Syntax error in query: give one statement",
             )),
         },
-        Err(error) => Err(error),
+        Err(error) => {
+            let metrics = &shared.context.metrics;
+            metrics.statement(StatementKind::Unread, false);
+            Err(error)
+        }
     };
     match result {
         Ok(outcome) => super::json(StatusCode::OK, &outcome_json(outcome, &session.warnings)),

@@ -108,13 +108,7 @@ async fn both_ports_answer_and_refuse_alike() {
     let (app, addresses) = node().await;
     for to in addresses {
         for (line, headers, body, status, part) in [
-            (
-                "GET /metrics",
-                "",
-                "",
-                200,
-                "cometql_now{what=\"connections\"} 0",
-            ),
+            ("GET /metrics", "", "", 200, "\ncometql_subscriptions 0\n"),
             (
                 "POST /sql",
                 RIGHT,

@@ -168,5 +168,8 @@ pub async fn execute(
             ),
         ));
     }
-    execute::execute(context, session, &statement.parsed, values).await
+    let outcome = execute::execute(context, session, &statement.parsed, values).await;
+    let kind = statement.parsed.kind();
+    context.metrics.statement(kind, outcome.is_ok());
+    outcome
 }

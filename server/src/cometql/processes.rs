@@ -88,6 +88,12 @@ impl Processes {
         }
     }
 
+    /// How many connections are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        lock(&self.table).open.len()
+    }
+
     /// The connections of one tenant, or (`None`) all, those before log-in included; by id.
     #[must_use]
     pub fn list(&self, tenant: Option<TenantId>) -> Vec<ProcessRow> {

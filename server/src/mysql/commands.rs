@@ -14,6 +14,7 @@ use super::status::Status;
 use crate::cometql::{
     self, Column, ColumnKind, Done, Outcome, RowSet, SqlError, Statement, Value, choose_database,
 };
+use crate::metrics::StatementKind;
 
 /// How the connection goes on after a command.
 pub(super) enum Flow {
@@ -74,6 +75,8 @@ async fn run(c: &mut Connection<'_>, sql: &str) -> Result<()> {
     let statements = match read(c, sql) {
         Ok(statements) => statements,
         Err(refusal) => {
+            let metrics = &c.shared.context.metrics;
+            metrics.statement(StatementKind::Unread, false);
             c.send_error(&refusal);
             return Ok(());
         }

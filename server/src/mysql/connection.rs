@@ -18,6 +18,7 @@ use super::prepared::Prepared;
 use super::status::Status;
 use crate::auth::Login;
 use crate::cometql::{Done, LogInKey, ProcessGuard, SqlError, SqlSession, choose_database};
+use crate::metrics::Door;
 
 /// What a logged-in connection keeps between commands.
 pub(super) struct Connection<'a> {
@@ -88,8 +89,10 @@ impl<'a> Connection<'a> {
             Verdict::HealthCheck => {}
             Verdict::Proven(login, key) => self.open(log_in, login, key)?,
             Verdict::WrongKey => {
-                self.shared.context.metrics.log_in(false);
                 let wait = self.shared.throttle.failed(self.address, &log_in.user);
+                let metrics = &self.shared.context.metrics;
+                metrics.log_in(Door::Mysql, false);
+                metrics.log_in_waits(wait);
                 sleep(wait).await;
                 return Err(log_in::wrong_key());
             }
@@ -101,7 +104,7 @@ impl<'a> Connection<'a> {
 
     fn open(&mut self, log_in: &LogIn, login: Login, key: LogInKey) -> Result<(), SqlError> {
         self.shared.throttle.succeeded(self.address, &log_in.user);
-        self.shared.context.metrics.log_in(true);
+        self.shared.context.metrics.log_in(Door::Mysql, true);
         let mut session = SqlSession {
             tenant: login.tenant,
             admin: login.admin,

@@ -100,6 +100,7 @@ fn start(
             });
         }
         Err(_) => {
+            shared.context.metrics.mysql_refused();
             tasks.spawn(refuse(stream, shared));
         }
     }

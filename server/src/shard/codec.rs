@@ -7,6 +7,7 @@ use cometql_protocol::{CloseCode, ErrorCode};
 
 use crate::http::sse::Stream;
 use crate::legacy::{self, Adapter};
+use crate::metrics::Carrier;
 use crate::websocket::frame;
 
 /// Our protocol in WebSocket frames, head included.
@@ -41,6 +42,15 @@ pub(super) enum Coded {
 }
 
 impl Codec {
+    /// What carries the session, for the counters.
+    pub(super) fn carrier(&self) -> Carrier {
+        match self {
+            Self::WebSocket => Carrier::WebSocket,
+            Self::Events(_) => Carrier::Events,
+            Self::Legacy(_) => Carrier::Legacy,
+        }
+    }
+
     /// A reply.
     pub(super) fn reply(&mut self, now: Now, request: u32, reply: &Reply) -> Coded {
         match self {

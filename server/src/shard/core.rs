@@ -20,7 +20,9 @@ use super::link::{Link, Wire};
 use super::outbound::{Check, Outbound};
 use super::{Mail, Shared, Token};
 use crate::auth::Browser;
+use crate::hub::Waiting;
 use crate::legacy::{self, Adapter};
+use crate::metrics::{Door, Metrics};
 use crate::storage::Store;
 
 /// Ticks between two pings of a connection, as one in so many connections is pinged at each tick.
@@ -35,6 +37,7 @@ struct Inner {
     flush: Notify,
     browser: Browser,
     store: Store,
+    metrics: Arc<Metrics>,
 }
 
 struct State {
@@ -85,6 +88,7 @@ impl Core {
             flush: Notify::new(),
             browser: shared.browser.clone(),
             store: shared.store.clone(),
+            metrics: Arc::clone(&shared.metrics),
         }))
     }
 
@@ -271,6 +275,11 @@ impl Core {
         });
     }
 
+    /// What waits for the sockets.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.0.state.borrow().out.waiting()
+    }
+
     /// How many connections there are.
     pub(super) fn connections(&self) -> usize {
         let state = self.0.state.borrow();
@@ -298,6 +307,8 @@ impl Core {
             } = check;
             let (tenant, legacy) = (credentials.tenant, credentials.legacy);
             let mut result = core.0.browser.authenticate(credentials).await;
+            let metrics = &core.0.metrics;
+            metrics.log_in(Door::Browser, result.is_ok());
             if legacy
                 && let Ok(Identity {
                     user: Some(user), ..

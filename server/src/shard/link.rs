@@ -212,10 +212,17 @@ impl Link {
         self.outbox.push(frame);
     }
 
-    /// Forgets all that waits, but for the rest of a frame of which a part has left.
-    pub(super) fn discard(&mut self) {
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Forgets all that waits, but for the rest of a frame of which a part has left. Returns how many frames and bytes.
+    pub(super) fn discard(&mut self) -> (usize, usize) {
+        let before = (self.outbox.len(), self.waiting);
         self.outbox.truncate(usize::from(self.torn));
         self.waiting = self.outbox.iter().map(Bytes::len).sum();
+        (before.0 - self.outbox.len(), before.1 - self.waiting)
     }
 
     /// For the task that writes: all that waits.

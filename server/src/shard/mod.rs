@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::Browser;
 use crate::http::{Arrival, Front};
+use crate::hub::Waiting;
 use crate::metrics::Metrics;
 use crate::storage::Store;
 
@@ -71,6 +72,8 @@ pub(crate) enum Mail {
     Rules(Arc<Rules>),
     /// Somebody wants to look.
     Query(Query),
+    /// How much waits for the sockets?
+    Waiting(oneshot::Sender<Waiting>),
     /// Close connections and say how many.
     Disconnect(Disconnect, oneshot::Sender<u64>),
     /// A new socket.

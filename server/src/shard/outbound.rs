@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::codec::Coded;
 use super::link::{Buffers, Flushed, Link};
 use super::{Mail, Shared, Token};
+use crate::hub::Waiting;
 use crate::legacy;
 use crate::metrics::Metrics;
 use crate::storage::Store;
@@ -91,6 +92,7 @@ impl Outbound {
     /// Puts a link at its slot.
     pub(super) fn insert(&mut self, link: Link) {
         let slot = link.id.slot();
+        self.metrics.opened(self.id, link.codec.carrier());
         if self.links.len() <= slot {
             self.links.resize_with(slot + 1, || None);
         }
@@ -99,9 +101,22 @@ impl Outbound {
 
     /// Forgets a link.
     pub(super) fn remove(&mut self, id: ConnectionId) {
-        if self.link(id).is_some() {
+        if let Some(link) = self.link(id) {
+            let (carrier, left) = (link.codec.carrier(), !link.closing);
+            self.metrics.gone(self.id, carrier, left);
             self.links[id.slot()] = None;
         }
+    }
+
+    /// What waits for the sockets.
+    pub(super) fn waiting(&self) -> Waiting {
+        let waiting = self.links.iter().flatten().map(Link::waiting);
+        waiting
+            .filter(|bytes| *bytes > 0)
+            .fold(Waiting::default(), |sum, bytes| Waiting {
+                connections: sum.connections + 1,
+                bytes: sum.bytes + bytes as u64,
+            })
     }
 
     /// The ids of all connections that are not being closed.
@@ -204,11 +219,13 @@ impl Outbound {
             return;
         };
         self.closed += 1;
+        self.metrics.closed(code);
         link.closing = true;
         self.closing
             .push_back((self.now + self.close_ms, connection));
         if code == CloseCode::SlowConsumer {
-            link.discard();
+            let (frames, bytes) = link.discard();
+            self.metrics.dropped(self.id, frames, bytes);
         }
         match link.codec.close(code, reason) {
             Some(frame) => {

@@ -82,6 +82,8 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
         Mail::Rules(rules) => core.input(Input::Rules(rules)),
         Mail::Query(look) => core.look(look),
         // Who asked may have gone.
+        Mail::Waiting(told) => _ = told.send(core.waiting()),
+        // Who asked may have gone.
         Mail::Disconnect(which, told) => _ = told.send(core.disconnect(which)),
         Mail::Arrival(arrival) => {
             let front = Arc::clone(&shared.front);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ast;
 use crate::cometql::Value;
 use crate::cometql::catalog::Table;
+use crate::metrics::StatementKind;
 
 /// A statement without its placeholders' values.
 #[derive(Debug, Clone)]
@@ -42,6 +43,24 @@ pub(crate) enum Parsed {
         /// The user; 0 or NULL = anonymous.
         user: Operand,
     },
+}
+
+impl Parsed {
+    /// As which it is counted.
+    pub(crate) fn kind(&self) -> StatementKind {
+        match self {
+            Self::Insert(_) => StatementKind::Insert,
+            Self::Update(_) => StatementKind::Update,
+            Self::Delete(_) => StatementKind::Delete,
+            Self::Select(_) => StatementKind::Select,
+            Self::Show(_) => StatementKind::Show,
+            Self::Nothing
+            | Self::Use(_)
+            | Self::Kill { .. }
+            | Self::Explain(_)
+            | Self::ExplainSubscribe { .. } => StatementKind::Other,
+        }
+    }
 }
 
 /// A value in a statement.

@@ -1,0 +1,86 @@
+use super::*;
+use crate::hub::Waiting;
+use crate::storage::Store;
+use cometql_engine::shard::inspect::Totals;
+
+fn text(metrics: &Metrics) -> String {
+    metrics.render(&Now {
+        totals: Totals {
+            subscriptions: 3,
+            ..Totals::default()
+        },
+        waiting: Waiting {
+            connections: 1,
+            bytes: 77,
+        },
+        mysql_connections: 2,
+        store: Store::in_memory().stats(),
+    })
+}
+
+#[test]
+fn every_event_has_its_counter() {
+    for (at, (event, _, _)) in EVENTS.into_iter().enumerate() {
+        assert_eq!(place(event), at);
+    }
+    let metrics = Metrics::default();
+    metrics.count(ShardId(0), Counted::Deliveries, 5);
+    metrics.count(ShardId(255), Counted::Deliveries, 2);
+    metrics.opened(ShardId(0), Carrier::WebSocket);
+    metrics.opened(ShardId(0), Carrier::Events);
+    metrics.gone(ShardId(0), Carrier::Events, true);
+    metrics.dropped(ShardId(0), 4, 1000);
+    metrics.log_in(Door::Mysql, false);
+    metrics.log_in_waits(Duration::from_millis(300));
+    metrics.statement(StatementKind::Unread, false);
+    metrics.closed(CloseCode::SlowConsumer);
+    metrics.mysql_refused();
+    assert_eq!(metrics.total(Counted::Deliveries), 7);
+    assert_eq!(metrics.total(Counted::Publications), 0);
+    let text = text(&metrics);
+    for line in [
+        "cometql_deliveries_total{shard=\"255\"} 2",
+        "cometql_connections{kind=\"websocket\",shard=\"0\"} 1",
+        "cometql_connections{kind=\"sse\",shard=\"0\"} 0",
+        "cometql_opened_total{kind=\"sse\",shard=\"0\"} 1",
+        "cometql_dropped_frames_total{shard=\"0\"} 4",
+        "cometql_dropped_bytes_total{shard=\"0\"} 1000",
+        "cometql_log_ins_total{door=\"mysql\",result=\"failed\"} 1",
+        "cometql_log_ins_total{door=\"browser\",result=\"ok\"} 0",
+        "cometql_log_in_wait_milliseconds_total 300",
+        "cometql_statements_total{kind=\"unread\",result=\"failed\"} 1",
+        "cometql_closed_total{code=\"4001\"} 1",
+        "cometql_closed_total{code=\"client\"} 1",
+        "cometql_mysql_refused_total 1",
+        "cometql_mysql_connections 2",
+        "cometql_subscriptions 3",
+        "cometql_outbox_bytes 77",
+        "cometql_store_waiting 0",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
+    }
+    assert!(!text.contains("cometql_resident_bytes 0"), "{text}");
+}
+
+#[test]
+fn the_documentation_names_every_metric_and_no_other() {
+    let metrics = Metrics::default();
+    metrics.count(ShardId(0), Counted::Deliveries, 0);
+    let page = include_str!("../../../docs-site/operating/metrics.md");
+    let text = text(&metrics);
+    let names = |text: &'static str| {
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.filter_map(|row| row.split('`').next())
+    };
+    let known: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    for name in &known {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+    for name in names(page) {
+        assert!(known.contains(&name), "{name} is no metric");
+    }
+}
