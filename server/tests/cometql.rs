@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use cometql_engine::Rules;
+use cometql_engine::permission::{Pattern, Rule, UserDataRule};
 use cometql_protocol::TenantId;
 use cometql_server::app::{App, AppSettings};
 use cometql_server::auth::{Keyring, Tokens};
@@ -19,10 +21,14 @@ struct Node {
 }
 
 async fn node() -> Node {
+    node_with(|_| {}).await
+}
+
+async fn node_with(change: impl FnOnce(&mut AppSettings)) -> Node {
     let store = Store::in_memory();
-    let app = App::start(AppSettings::new(store.clone()))
-        .await
-        .expect("a node on a free port");
+    let mut settings = AppSettings::new(store.clone());
+    change(&mut settings);
+    let app = App::start(settings).await.expect("a node on a free port");
     let context = Context {
         hub: app.hub().clone(),
         store,
@@ -31,6 +37,7 @@ async fn node() -> Node {
         tokens: Arc::new(Tokens::default()),
         processes: Arc::new(Processes::default()),
         metrics: Arc::new(Metrics::default()),
+        selects: Settings::default().select_places(),
     };
     let session = SqlSession {
         tenant: TenantId(15),
@@ -82,6 +89,15 @@ impl Node {
             });
         }
         answers.join("; ")
+    }
+
+    /// The text of an error.
+    async fn refusal(&mut self, sql: &str) -> String {
+        let statement = cometql::parse(sql, &self.context.settings)
+            .expect(sql)
+            .remove(0);
+        let outcome = cometql::execute(&self.context, &mut self.session, &statement, &[]).await;
+        outcome.expect_err(sql).message
     }
 
     async fn check(&mut self, table: &[(&str, &str)]) {
@@ -378,5 +394,97 @@ async fn what_clients_send_when_they_start() {
             assert!(!answer.contains("error "), "{line}: {answer}");
         }
     }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn long_messages_are_refused() {
+    let mut node = node().await;
+    node.context.settings = Arc::new(Settings {
+        publication_bytes: 5,
+        ..Settings::default()
+    });
+    node.check(&[
+        (
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('abc', '', '12345')",
+            "ok 0/0 Reached: 0",
+        ),
+        (
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('abc', '', '1'), ('abc', '', '123456')",
+            "error 11",
+        ),
+        (
+            "INSERT INTO users_messages (id, event, message) VALUES (5, '', '123456')",
+            "error 11",
+        ),
+    ])
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_refused_among_several_is_told_with_how_many_were_sent() {
+    let mut node = node_with(|settings| settings.limits.inbox_messages = 2).await;
+    let send = "INSERT INTO users_messages (id, event, message) VALUES (5, '', 'a'), (5, '', 'b'), (5, '', 'c'), (6, '', 'd')";
+    let refusal = node.refusal(send).await;
+    assert!(refusal.ends_with("(3 of 4 rows were sent)"), "{refusal}");
+    let one = "INSERT INTO users_messages (id, event, message) VALUES (5, '', 'e')";
+    assert!(!node.refusal(one).await.contains("rows were sent"));
+    node.check(&[(one, "error 507")]).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn names_with_more_than_letters_need_a_rule() {
+    let rule = Rule::new("channels[0]", Pattern::Glob("news:*".into()));
+    let mut node = node_with(|settings| {
+        settings.rules = Arc::new(Rules::new(vec![rule], UserDataRule::default()))
+    })
+    .await;
+    node.check(&[
+        (
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('news:a/b.c', '', 'x')",
+            "ok 0/0 Reached: 0",
+        ),
+        (
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('other:a', '', 'x')",
+            "error 12",
+        ),
+        (
+            "INSERT INTO pipes_settings (name, length) VALUES ('news:a', 3)",
+            "ok 1/0",
+        ),
+        (
+            "INSERT INTO pipes_settings (name, length) VALUES ('other.a', 3)",
+            "error 12",
+        ),
+        (
+            "INSERT INTO pipes_members (name, user_id) VALUES ('other/a', 3)",
+            "error 12",
+        ),
+    ])
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn selects_wait_for_a_place() {
+    let mut node = node().await;
+    node.context.settings = Arc::new(Settings {
+        select_ms: 50,
+        ..Settings::default()
+    });
+    node.context.selects = Arc::new(tokio::sync::Semaphore::new(1));
+    let selects = Arc::clone(&node.context.selects);
+    let place = selects.acquire().await.expect("it is never closed");
+    node.check(&[
+        ("SELECT 1 + 1", "error 429"),
+        ("EXPLAIN SELECT 1 + 1", "error 429"),
+        ("SELECT hash FROM users_auth WHERE id = 5", ""),
+    ])
+    .await;
+    drop(place);
+    node.check(&[("SELECT 1 + 1", "2"), ("SELECT 1 + 2", "3")])
+        .await;
     node.stop().await;
 }

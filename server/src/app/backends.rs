@@ -84,6 +84,7 @@ impl Backends {
         let context = Context {
             hub: hub.clone(),
             store: store.clone(),
+            selects: language.select_places(),
             settings: Arc::new(language),
             keyring: Arc::new(keyring),
             tokens: Arc::new(tokens.clone()),

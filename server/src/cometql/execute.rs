@@ -51,7 +51,7 @@ pub(super) async fn execute(
         }
         Parsed::Kill { id, query } => kill(context, session, id.bind(values), *query).await,
         Parsed::Explain(parsed) => match &**parsed {
-            Parsed::Select(query) if matches!(query.plan, Plan::Engine) => {
+            Parsed::Select(query) => {
                 Box::pin(select::explain(context, session, &query.query, values)).await
             }
             parsed => Ok(explain::statement(parsed)),

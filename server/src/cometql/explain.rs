@@ -3,7 +3,7 @@
 use cometql_engine::Identity;
 use cometql_engine::permission::{Action, Decision};
 
-use super::parse::{Filter, Parsed, Plan};
+use super::parse::{Filter, Parsed};
 use super::tables::fields;
 use super::{Column, ColumnKind, Context, Outcome, RowSet, SqlError, SqlSession, Value, errors};
 
@@ -34,24 +34,9 @@ pub(super) fn subscribe_columns() -> Vec<Column> {
     text_columns(RULE)
 }
 
-/// One row, as MySQL's, about a statement.
+/// One row, as MySQL's, about a statement that is no SELECT.
 pub(super) fn statement(parsed: &Parsed) -> Outcome {
     let (kind, table, access, extra) = match parsed {
-        Parsed::Select(query) => match &query.plan {
-            Plan::Constants(..) => ("SIMPLE", None, None, "No tables used"),
-            Plan::Lookup(lookup) => (
-                "SIMPLE",
-                Some(lookup.table),
-                Some("const"),
-                "Look-up by key",
-            ),
-            Plan::Engine => (
-                "SIMPLE",
-                None,
-                Some("ALL"),
-                "Runs in SQLite over live and stored tables",
-            ),
-        },
         Parsed::Insert(insert) => ("INSERT", Some(insert.table), None, "Through the shards"),
         Parsed::Update(update) => (
             "UPDATE",
@@ -65,7 +50,9 @@ pub(super) fn statement(parsed: &Parsed) -> Outcome {
             Some(access(&delete.filter)),
             "",
         ),
-        Parsed::Nothing
+        // The SELECT engine explains its own.
+        Parsed::Select(_)
+        | Parsed::Nothing
         | Parsed::Show(_)
         | Parsed::Use(_)
         | Parsed::Kill { .. }

@@ -1,9 +1,11 @@
 //! The language: what the MySQL port, `POST /sql` and the console understand. Text in, rows or a count out.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use cometql_engine::MessageId;
 use cometql_protocol::TenantId;
+use tokio::sync::Semaphore;
 
 use crate::auth::{Keyring, Tokens};
 use crate::hub::Hub;
@@ -46,6 +48,8 @@ pub struct Context {
     pub processes: Arc<Processes>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Places for SELECTs that run at once, from [`Settings::select_places`].
+    pub selects: Arc<Semaphore>,
 }
 
 /// Limits and modes of the language, with their defaults.
@@ -65,6 +69,22 @@ pub struct Settings {
     pub select_rows: usize,
     /// Longest time of a SELECT, in milliseconds.
     pub select_ms: u64,
+    /// SELECTs that run at once; 0 = two for each core. Look-ups by key don't count.
+    pub select_concurrency: usize,
+    /// Longest payload of a publication or private message, in bytes.
+    pub publication_bytes: usize,
+}
+
+impl Settings {
+    /// A place for each SELECT that may run at once.
+    #[must_use]
+    pub fn select_places(&self) -> Arc<Semaphore> {
+        let places = match self.select_concurrency {
+            0 => 2 * std::thread::available_parallelism().map_or(1, NonZero::get),
+            places => places,
+        };
+        Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
+    }
 }
 
 impl Default for Settings {
@@ -77,6 +97,8 @@ impl Default for Settings {
             escaping: Escaping::Auto,
             select_rows: 1_000_000,
             select_ms: 10_000,
+            select_concurrency: 0,
+            publication_bytes: 1 << 20,
         }
     }
 }

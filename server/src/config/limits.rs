@@ -55,6 +55,8 @@ pub struct LimitsSection {
     pub select_rows: usize,
     /// Longest time of a SELECT.
     pub select_time: Span,
+    /// SELECTs that run at once; 0 = two for each core.
+    pub select_concurrency: usize,
 }
 
 impl Default for LimitsSection {
@@ -85,6 +87,7 @@ impl Default for LimitsSection {
             statement_terms: language.terms,
             select_rows: language.select_rows,
             select_time: Span(language.select_ms),
+            select_concurrency: language.select_concurrency,
         }
     }
 }

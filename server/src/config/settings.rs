@@ -78,6 +78,8 @@ impl Config {
             },
             select_rows: limits.select_rows,
             select_ms: limits.select_time.0,
+            select_concurrency: limits.select_concurrency,
+            publication_bytes: limits.publication.0,
         }
     }
 }

@@ -6,6 +6,8 @@
 )]
 #![expect(clippy::unwrap_used, reason = "these are the tests' own helpers")]
 
+pub(crate) mod backend;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

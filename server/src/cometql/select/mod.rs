@@ -11,7 +11,10 @@ mod tests;
 mod translate;
 mod vtab;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::sqlite::{Job, Watch};
 use self::translate::{Fact, Parameter, Translation, translate};
@@ -24,18 +27,24 @@ use super::{
 ///
 /// # Errors
 /// Code 2 for what is not supported (by name), 3 for what makes no sense, 14 and 15 for columns and tables, 18 for too
-/// many terms, 1104 and 3024 for too many rows and too long a time, 500 and 503 for defects.
+/// many terms, 1104 and 3024 for too many rows and too long a time, 429 for too many at once, 500 and 503 for defects.
 pub(crate) async fn run(
     context: &Context,
     session: &SqlSession,
     query: &Query,
     values: &[Value],
 ) -> Result<Outcome, SqlError> {
-    let job = job(context, session, translate(query)?, values).await?;
+    let translation = translate(query)?;
+    let place = place(context).await?;
+    let job = job(context, session, translation, values).await?;
     let connection = context.store.reader()?;
     let (_watch, stop) = Watch::new();
-    let answer =
-        tokio::task::spawn_blocking(move || sqlite::execute(connection, &job, &stop)).await;
+    let execute = move || {
+        // A query that nobody waits for any more keeps its place until it has stopped.
+        let _place = place;
+        sqlite::execute(connection, &job, &stop)
+    };
+    let answer = tokio::task::spawn_blocking(execute).await;
     answer.map_err(|_| errors::internal())?.map(Outcome::Rows)
 }
 
@@ -49,7 +58,9 @@ pub(crate) async fn explain(
     query: &Query,
     values: &[Value],
 ) -> Result<Outcome, SqlError> {
-    let job = job(context, session, translate(query)?, values).await?;
+    let translation = translate(query)?;
+    let _place = place(context).await?;
+    let job = job(context, session, translation, values).await?;
     let connection = context.store.reader()?;
     let (_watch, stop) = Watch::new();
     let plan = tokio::task::spawn_blocking(move || sqlite::explain(connection, job, &stop)).await;
@@ -65,6 +76,19 @@ pub(crate) fn columns(query: &Query) -> Vec<Column> {
         kind: output.kind.unwrap_or(ColumnKind::Text),
     };
     output.unwrap_or_default().into_iter().map(column).collect()
+}
+
+/// Waits for a place among the SELECTs that may run at once, no longer than one of them may take.
+async fn place(context: &Context) -> Result<OwnedSemaphorePermit, SqlError> {
+    let wait = Duration::from_millis(context.settings.select_ms);
+    let place = Arc::clone(&context.selects).acquire_owned();
+    match tokio::time::timeout(wait, place).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(SqlError::new(
+            429,
+            "Too many SELECTs run at once: try again later",
+        )),
+    }
 }
 
 async fn job(
@@ -144,6 +168,8 @@ fn explained(plan: &[Vec<Value>]) -> RowSet {
             Some("SEARCH") => (words.next(), Some("ref")),
             _ => (None, None),
         };
+        // The tables behind the views bear the same names.
+        let table = table.map(|table| table.strip_prefix("main.").unwrap_or(table));
         let key = detail.split_once(" USING ").map(|(_, key)| key);
         let text =
             |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));

@@ -1,0 +1,169 @@
+//! SELECT through a whole node: browsers are subscribed over WebSocket, a backend asks over the MySQL protocol.
+
+mod common;
+
+use common::backend::{OTHER, World, connect, rows};
+use common::within;
+use mysql_async::Row;
+use mysql_async::prelude::Queryable;
+
+#[tokio::test]
+async fn live_and_stored_tables_are_joined() {
+    let mut world = World::start(|_| {}).await;
+    let fill = "INSERT INTO pipes_settings (name, length) VALUES ('web_x', 9);
+        INSERT INTO pipes_messages (name, event, message) VALUES ('web_x', 'e', 'one'), ('web_x', 'e', 'two');
+        INSERT INTO users_data (id, data) VALUES (5, 'Ann'), (6, 'Bob')";
+    within(world.backend.query_drop(fill)).await.unwrap();
+    let browsers = [
+        world.browser(5, &["web_x", "web_y"]).await,
+        world.browser(6, &["web_x"]).await,
+        world.anonymous(&["web_x"]).await,
+    ];
+    world
+        .check(
+            "SELECT u.user_id, t.time, m.message FROM users_in_pipes u JOIN users_time t ON t.id = u.user_id
+             JOIN pipes_messages m ON m.name = u.name WHERE u.name = 'web_x' ORDER BY u.user_id, m.`index`",
+            "5,0,one | 5,0,two | 6,0,one | 6,0,two",
+        )
+        .await;
+    // Who is in web_x and has not been seen in web_y?
+    world
+        .check(
+            "SELECT DISTINCT user_id FROM users_in_pipes WHERE name = 'web_x' AND user_id > 0
+             AND user_id NOT IN (SELECT user_id FROM users_in_pipes WHERE name = 'web_y')",
+            "6",
+        )
+        .await;
+    world
+        .check(
+            "SELECT x.user_id, d.data FROM users_in_pipes x JOIN users_data d ON d.id = x.user_id
+             LEFT JOIN users_in_pipes y ON y.user_id = x.user_id AND y.name = 'web_y'
+             WHERE x.name = 'web_x' AND y.user_id IS NULL",
+            "6,Bob",
+        )
+        .await;
+    drop(browsers);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn live_tables_are_grouped_ordered_and_limited() {
+    let mut world = World::start(|_| {}).await;
+    let browsers = [
+        world.browser(5, &["web_x", "web_y"]).await,
+        world.browser(5, &["web_x"]).await,
+        world.anonymous(&["web_x", "web_y", "web_z"]).await,
+    ];
+    let table = [
+        (
+            "SELECT name, users FROM pipes ORDER BY users DESC, name LIMIT 2",
+            "web_x,3 | web_y,2",
+        ),
+        ("SELECT name, users FROM pipes WHERE users = 1", "web_z,1"),
+        (
+            "SELECT name, COUNT(*) AS n, COUNT(DISTINCT user_id) FROM users_in_pipes GROUP BY name HAVING n > 1 ORDER BY n",
+            "web_y,2,2 | web_x,3,2",
+        ),
+        (
+            "SELECT name FROM pipes WHERE users = (SELECT MAX(users) FROM pipes)",
+            "web_x",
+        ),
+        (
+            "SELECT user_id, COUNT(*) FROM users_in_pipes GROUP BY user_id ORDER BY 2 DESC, 1 LIMIT 1, 1",
+            "5,3",
+        ),
+        (
+            "SELECT id, time FROM users_time WHERE id IN (5, 8) ORDER BY id",
+            "5,0 | 8,-1",
+        ),
+        ("SELECT SUM(users) FROM pipes WHERE name LIKE 'web%'", "6"),
+    ];
+    for (sql, expected) in table {
+        world.check(sql, expected).await;
+    }
+    drop(browsers);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn placeholders_stand_for_keys_of_live_tables() {
+    let mut world = World::start(|_| {}).await;
+    let browser = world.browser(5, &["web_x", "web_y"]).await;
+    let sql = "SELECT name, user_uuid FROM users_in_pipes WHERE name = ? AND user_id = ? ORDER BY name LIMIT ?";
+    let backend = &mut world.backend;
+    assert_eq!(rows(backend, sql, ("web_x", 5, 9)).await, "web_x,u5");
+    assert_eq!(rows(backend, sql, ("web_x", 6, 9)).await, "");
+    assert_eq!(rows(backend, sql, ("web_x", 5, 0)).await, "");
+    let sql = "SELECT CONCAT(?, name) FROM pipes WHERE name IN (?, ?) AND users > ? ORDER BY 1";
+    let values = ("a ", "web_y", "web_x", 0);
+    assert_eq!(rows(backend, sql, values).await, "a web_x | a web_y");
+    drop(browser);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn selected_rows_are_inserted_and_sent() {
+    let mut world = World::start(|_| {}).await;
+    let mut ann = world.browser(5, &["web_x"]).await;
+    let bob = world.browser(6, &["web_x"]).await;
+    let insert = "INSERT INTO pipes_members (name, user_id) SELECT 'team_a', user_id FROM users_in_pipes WHERE name = 'web_x'";
+    within(world.backend.query_drop(insert)).await.unwrap();
+    world
+        .check(
+            "SELECT user_id FROM pipes_members WHERE name = 'team_a' ORDER BY user_id",
+            "5 | 6",
+        )
+        .await;
+    let publish = "INSERT INTO pipes_messages (name, event, message)
+        SELECT name, 'count', COUNT(*) FROM users_in_pipes WHERE name = 'web_x' GROUP BY name";
+    within(world.backend.query_drop(publish)).await.unwrap();
+    assert_eq!(world.backend.info(), "Reached: 2");
+    let push = ann.json().await;
+    assert_eq!(
+        (&push["event"], &push["data"]),
+        (&"count".into(), &"2".into())
+    );
+    drop(bob);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn explain_shows_the_engines_plan() {
+    let mut world = World::start(|_| {}).await;
+    for (sql, table) in [
+        ("EXPLAIN SELECT * FROM pipes ORDER BY users", "pipes"),
+        (
+            "EXPLAIN SELECT hash FROM users_auth WHERE id = 5",
+            "users_auth",
+        ),
+    ] {
+        let plan: Vec<Row> = within(world.backend.query(sql)).await.unwrap();
+        let columns = plan[0].columns();
+        assert_eq!(columns.last().unwrap().name_str(), "Extra");
+        let tables: Vec<Option<String>> = plan.iter().map(|r| r.get("table").unwrap()).collect();
+        assert!(tables.contains(&Some(table.to_owned())), "{sql}: {plan:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn tenants_do_not_see_each_other() {
+    let mut world = World::start(|_| {}).await;
+    let browser = world.browser(5, &["web_x"]).await;
+    let mut other = connect(&world.app, "7", OTHER).await;
+    for table in [
+        "pipes",
+        "users_in_pipes",
+        "users_auth",
+        "users_time WHERE time = 0",
+    ] {
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        assert_eq!(rows(&mut other, &sql, ()).await, "0", "{table}");
+        world.check(&sql, "1").await;
+    }
+    let sql = "SELECT users FROM pipes WHERE name = 'web_x'";
+    assert_eq!(rows(&mut other, sql, ()).await, "0");
+    within(other.disconnect()).await.unwrap();
+    drop(browser);
+    world.stop().await;
+}
