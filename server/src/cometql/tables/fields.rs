@@ -8,7 +8,7 @@ use cometql_protocol::names::NameError;
 use cometql_protocol::{ChannelName, EventName, UserId};
 
 use super::Row;
-use crate::cometql::{SqlError, Value, errors, escaping};
+use crate::cometql::{Context, SqlError, SqlSession, Value, errors, escaping};
 
 /// A value as text; NULL is empty.
 pub(in crate::cometql) fn text<'a>(
@@ -68,20 +68,32 @@ pub(super) fn user(row: &Row<'_>, field: &str) -> Result<UserId, SqlError> {
         .ok_or_else(|| errors::invalid(format!("The {field} field must be above 0")))
 }
 
-/// A channel name that a row gives.
-pub(super) fn channel(row: &Row<'_>) -> Result<ChannelName, SqlError> {
+/// A channel name that a row gives, if there may be such a channel.
+pub(super) fn channel(
+    context: &Context,
+    session: &SqlSession,
+    row: &Row<'_>,
+) -> Result<ChannelName, SqlError> {
+    let bad_character = || {
+        errors::invalid(
+            "The channel name can contain only the characters A-Za-z0-9_- (and . : / where a rule allows them)",
+        )
+    };
     let name = text(row.required("name")?, "name")?;
-    ChannelName::parse(&name).map_err(|error| match error {
+    let name = ChannelName::parse(&name).map_err(|error| match error {
         NameError::TooShort => errors::too_short("Channel name"),
         NameError::TooLong => errors::too_long("Channel name"),
-        NameError::BadCharacter => errors::invalid(
-            "The channel name can contain only the characters A-Za-z0-9_- (and . : / where a rule allows them)",
-        ),
-    })
+        NameError::BadCharacter => bad_character(),
+    })?;
+    if name.is_plain() || context.hub.rules().allows_name(session.tenant, &name) {
+        Ok(name)
+    } else {
+        Err(bad_character())
+    }
 }
 
 /// The content of a publication or private message that a row gives.
-pub(super) fn draft(row: &Row<'_>) -> Result<Draft, SqlError> {
+pub(super) fn draft(context: &Context, row: &Row<'_>) -> Result<Draft, SqlError> {
     let event = text(row.required("event")?, "event")?;
     let event = EventName::parse(&event).map_err(|error| match error {
         NameError::TooLong => errors::too_long("Channel event_name"),
@@ -90,6 +102,13 @@ pub(super) fn draft(row: &Row<'_>) -> Result<Draft, SqlError> {
         }
     })?;
     let data = text(row.required("message")?, "message")?;
+    if data.len() > context.settings.publication_bytes {
+        return Err(errors::too_long(format_args!(
+            "The message ({} bytes, the limit is {})",
+            data.len(),
+            context.settings.publication_bytes
+        )));
+    }
     Ok(Draft {
         id: MessageId(uuid::Uuid::now_v7().as_u128()),
         event,

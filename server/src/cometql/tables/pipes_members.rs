@@ -13,9 +13,12 @@ pub(super) async fn insert(
     session: &SqlSession,
     rows: &Rows<'_>,
 ) -> Result<Done, SqlError> {
-    let members = rows
-        .iter()
-        .map(|row| Ok((fields::channel(&row)?, fields::user(&row, "user_id")?)));
+    let members = rows.iter().map(|row| {
+        Ok((
+            fields::channel(context, session, &row)?,
+            fields::user(&row, "user_id")?,
+        ))
+    });
     let members: Vec<(ChannelName, UserId)> = members.collect::<Result<_, SqlError>>()?;
     let affected_rows = context.store.add_members(session.tenant, members).await?;
     Ok(Done {

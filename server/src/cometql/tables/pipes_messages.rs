@@ -1,5 +1,7 @@
 //! `pipes_messages`: INSERT publishes, DELETE removes what is kept.
 
+use std::fmt::Write as _;
+
 use cometql_engine::{Answer, Command, MessageId};
 
 use super::{KeyRow, Row, Rows, fields};
@@ -12,8 +14,8 @@ pub(super) async fn insert(
 ) -> Result<Done, SqlError> {
     let tenant = session.tenant;
     let publish = |row: Row<'_>| {
-        let channel = fields::channel(&row)?;
-        let draft = fields::draft(&row)?;
+        let channel = fields::channel(context, session, &row)?;
+        let draft = fields::draft(context, &row)?;
         Ok((
             draft.id,
             Command::Publish {
@@ -23,7 +25,11 @@ pub(super) async fn insert(
             },
         ))
     };
-    let reached = submit(context, session, rows.iter().map(publish)).await?;
+    let commands = rows
+        .iter()
+        .map(publish)
+        .collect::<Result<Vec<_>, SqlError>>()?;
+    let reached = submit(context, session, commands).await?;
     // The original tells neither affected rows nor an id here.
     Ok(Done {
         affected_rows: 0,
@@ -36,10 +42,10 @@ pub(super) async fn insert(
 pub(super) async fn submit(
     context: &Context,
     session: &mut SqlSession,
-    commands: impl Iterator<Item = Result<(MessageId, Command), SqlError>>,
+    commands: Vec<(MessageId, Command)>,
 ) -> Result<u64, SqlError> {
-    let (ids, mut commands): (Vec<_>, Vec<_>) =
-        commands.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let (ids, mut commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+    let all = ids.len();
     let answers = if commands.len() == 1 {
         match commands.pop() {
             Some(command) => vec![context.hub.submit(command).await],
@@ -48,21 +54,30 @@ pub(super) async fn submit(
     } else {
         context.hub.submit_many(commands).await
     };
-    let mut sum = 0;
-    let mut refused = None;
+    let (mut sum, mut sent) = (0, 0);
+    let mut refused: Option<SqlError> = None;
     for (id, answer) in ids.into_iter().zip(answers) {
         match answer {
             Answer::Published { reached, .. } | Answer::Sent { reached, .. } => {
                 sum += reached;
+                sent += 1;
                 session.last_message_id = Some(id);
             }
             Answer::Rejected(reject) => {
-                refused.get_or_insert(reject);
+                refused.get_or_insert_with(|| reject.into());
             }
             Answer::Done { .. } => return Err(errors::internal()),
         }
     }
-    refused.map_or(Ok(sum), |reject| Err(reject.into()))
+    match refused {
+        None => Ok(sum),
+        Some(mut error) => {
+            if all > 1 {
+                _ = write!(error.message, " ({sent} of {all} rows were sent)");
+            }
+            Err(error)
+        }
+    }
 }
 
 pub(super) async fn delete(

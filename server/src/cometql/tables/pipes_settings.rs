@@ -19,7 +19,7 @@ pub(super) async fn insert(
         Vec::new()
     };
     for row in rows.iter() {
-        let name = fields::channel(&row)?;
+        let name = fields::channel(context, session, &row)?;
         let new = row.get("length").map_or(Ok(0), length)?;
         if !known.iter().any(|(channel, _)| *channel == name) {
             affected_rows += 1;

@@ -14,7 +14,7 @@ pub(super) async fn insert(
     let mut last_insert_id = 0;
     let send = |row: Row<'_>| {
         let user = fields::user_or_zero(&row, "id")?;
-        let draft = fields::draft(&row)?;
+        let draft = fields::draft(context, &row)?;
         last_insert_id = user.map_or(0, |user| user.get());
         // The original takes id 0, which nobody has: checked, then sent to nobody.
         Ok(user.map(|user| {
@@ -32,8 +32,8 @@ pub(super) async fn insert(
         .iter()
         .map(send)
         .collect::<Result<Vec<_>, SqlError>>()?;
-    let reached =
-        pipes_messages::submit(context, session, commands.into_iter().flatten().map(Ok)).await?;
+    let commands = commands.into_iter().flatten().collect();
+    let reached = pipes_messages::submit(context, session, commands).await?;
     Ok(Done {
         affected_rows: 0,
         last_insert_id,
