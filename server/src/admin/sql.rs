@@ -45,7 +45,7 @@ pub(super) async fn run(
         last_message_id: None,
         warnings: Vec::new(),
     };
-    let result = match parse(sql, &shared.context.settings) {
+    let result = match parse(sql, shared.context.settings.of(login.tenant)) {
         Ok(statements) => match statements.as_slice() {
             [statement] => execute(&shared.context, &mut session, statement, &[]).await,
             _ => Err(SqlError::new(

@@ -141,8 +141,8 @@ fn http(config: &Config, certificates: &mut Vec<Arc<Tls>>) -> anyhow::Result<Htt
         proxy_protocol_from: networks(&section.proxy_protocol)?,
         legacy: config.legacy.enabled,
         legacy_largest_tenant: config.server.tenants.saturating_sub(1),
+        close_wait: section.close_wait.duration(),
         restart_spread: config.server.restart_spread.duration(),
-        ..HttpSettings::default()
     })
 }
 
@@ -164,6 +164,13 @@ fn mysql(
         )?,
         proxies: networks(&section.proxy_protocol)?,
         packet_bytes: config.limits.insert.0 + (64 << 10),
+        max_connections: section.connections,
+        log_in_time: section.log_in_time.duration(),
+        wait_time: section.idle_time.duration(),
+        write_time: section.write_time.duration(),
+        stop_time: section.stop_time.duration(),
+        prepared_statements: section.prepared_statements,
+        long_data_bytes: section.long_data.0,
         ..mysql::Settings::default()
     }))
 }

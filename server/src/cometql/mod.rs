@@ -1,5 +1,6 @@
 //! The language: what the MySQL port, `POST /sql` and the console understand. Text in, rows or a count out.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -73,9 +74,17 @@ pub struct Settings {
     pub select_concurrency: usize,
     /// Longest payload of a publication or private message, in bytes.
     pub publication_bytes: usize,
+    /// Tenants with settings of their own.
+    pub tenants: BTreeMap<TenantId, Self>,
 }
 
 impl Settings {
+    /// Those of a tenant.
+    #[must_use]
+    pub fn of(&self, tenant: TenantId) -> &Self {
+        self.tenants.get(&tenant).unwrap_or(self)
+    }
+
     /// A place for each SELECT that may run at once.
     #[must_use]
     pub fn select_places(&self) -> Arc<Semaphore> {
@@ -99,6 +108,7 @@ impl Default for Settings {
             select_ms: 10_000,
             select_concurrency: 0,
             publication_bytes: 1 << 20,
+            tenants: BTreeMap::new(),
         }
     }
 }

@@ -51,7 +51,9 @@ impl Config {
         };
         for (number, section) in &self.tenants {
             let tenant = tenant(number, self.server.tenants)?;
-            keys.tenants.insert(tenant, section.keys.clone());
+            if !section.keys.is_empty() {
+                keys.tenants.insert(tenant, section.keys.clone());
+            }
         }
         let all = [&keys.admin, &keys.default].into_iter();
         if all

@@ -107,6 +107,8 @@ pub struct HttpSection {
     pub files: String,
     /// How often each connection is pinged.
     pub ping: Span,
+    /// How long a closed client may take to read what waits and to close its side.
+    pub close_wait: Span,
 }
 
 /// `[mysql]`.
@@ -124,6 +126,20 @@ pub struct MysqlSection {
     pub proxy_protocol: Vec<String>,
     /// How the literals of `message` and `data` are read.
     pub escaping: Escaping,
+    /// Most connections at once.
+    pub connections: usize,
+    /// How long a log-in may take.
+    pub log_in_time: Span,
+    /// How long a connection may be idle.
+    pub idle_time: Span,
+    /// How long a client may refuse to read an answer.
+    pub write_time: Span,
+    /// How long open connections may take to end when the server stops.
+    pub stop_time: Span,
+    /// Most prepared statements of a connection.
+    pub prepared_statements: usize,
+    /// Most bytes that a connection may send ahead for its prepared statements.
+    pub long_data: Bytes,
 }
 
 /// `escaping`.
@@ -213,8 +229,11 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantSection {
-    /// Any of them opens the tenant.
+    /// Any of them opens the tenant; none = the key of `[auth]` does.
     pub keys: Vec<String>,
+    /// How the literals of `message` and `data` are read, where it differs from `[mysql]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escaping: Option<Escaping>,
 }
 
 impl Default for ServerSection {
@@ -241,6 +260,7 @@ impl Default for HttpSection {
             origins: vec!["*".into()],
             files: String::new(),
             ping: Span::seconds(25),
+            close_wait: Span::seconds(5),
         }
     }
 }
@@ -253,6 +273,13 @@ impl Default for MysqlSection {
             tls_key: String::new(),
             proxy_protocol: Vec::new(),
             escaping: Escaping::Auto,
+            connections: 1_000,
+            log_in_time: Span::seconds(10),
+            idle_time: Span::seconds(8 * 3600),
+            write_time: Span::seconds(60),
+            stop_time: Span::seconds(5),
+            prepared_statements: 1_024,
+            long_data: Bytes(16 << 20),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! From what is configured to what the parts of the server take.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cometql_engine::permission::UserDataRule;
 use cometql_engine::{Limits, Rules};
+use cometql_protocol::TenantId;
 
 use super::{Config, Durability, Escaping, UserData};
 use crate::auth::TokenSettings;
@@ -66,20 +68,40 @@ impl Config {
     #[must_use]
     pub fn language(&self) -> cometql::Settings {
         let limits = &self.limits;
-        cometql::Settings {
+        let common = cometql::Settings {
             insert_bytes: limits.insert.0,
             statement_bytes: limits.statement.0,
             terms: limits.statement_terms,
             insert_rows: limits.insert_rows,
-            escaping: match self.mysql.escaping {
-                Escaping::Auto => cometql::Escaping::Auto,
-                Escaping::Mysql => cometql::Escaping::Mysql,
-                Escaping::Raw => cometql::Escaping::Raw,
-            },
+            escaping: self.mysql.escaping.mode(),
             select_rows: limits.select_rows,
             select_ms: limits.select_time.0,
             select_concurrency: limits.select_concurrency,
             publication_bytes: limits.publication.0,
+            tenants: BTreeMap::new(),
+        };
+        let own = self.tenants.iter().filter_map(|(number, section)| {
+            let escaping = section.escaping?.mode();
+            let tenant = TenantId(number.parse().ok()?);
+            let settings = cometql::Settings {
+                escaping,
+                ..common.clone()
+            };
+            Some((tenant, settings))
+        });
+        cometql::Settings {
+            tenants: own.collect(),
+            ..common.clone()
+        }
+    }
+}
+
+impl Escaping {
+    fn mode(self) -> cometql::Escaping {
+        match self {
+            Self::Auto => cometql::Escaping::Auto,
+            Self::Mysql => cometql::Escaping::Mysql,
+            Self::Raw => cometql::Escaping::Raw,
         }
     }
 }

@@ -47,6 +47,7 @@ fn the_default_file_is_the_default_and_names_every_key() {
 fn the_examples_are_valid_and_name_every_key() {
     let config = parse("examples", &with_examples()).unwrap();
     assert_eq!(config.tenants["7"].keys.len(), 1);
+    assert_eq!(config.tenants["7"].escaping, Some(Escaping::Raw));
     let keys = |table: Table| table.keys().cloned().collect::<Vec<_>>();
     let jwt = Table::try_from(&config.jwt_keys[0]).unwrap();
     assert_eq!(keys(jwt).len(), 12);
@@ -61,7 +62,9 @@ fn the_documentation_names_every_key() {
     for (section, value) in all {
         let keys = match value {
             toml::Value::Array(entries) => entries[0].as_table().unwrap().clone(),
-            toml::Value::Table(_) if section == "tenants" => continue,
+            toml::Value::Table(tenants) if section == "tenants" => {
+                tenants["7"].as_table().unwrap().clone()
+            }
             toml::Value::Table(keys) => keys,
             other => panic!("{other}"),
         };
@@ -248,6 +251,39 @@ fn a_key_is_made_once_and_only_for_its_owner() {
     let keys = configured.keys(&other).unwrap();
     assert!(keys.default.is_empty());
     assert!(!other.exists());
+}
+
+#[test]
+fn tenants_may_differ() {
+    let config = parse(
+        "",
+        "[mysql]\nescaping = \"mysql\"\n[tenants.7]\nescaping = \"raw\"",
+    )
+    .unwrap();
+    let language = config.language();
+    let escaping = |tenant| language.of(cometql_protocol::TenantId(tenant)).escaping;
+    assert_eq!(escaping(7), crate::cometql::Escaping::Raw);
+    assert_eq!(escaping(8), crate::cometql::Escaping::Mysql);
+    // The key of [auth] opens it still.
+    assert!(config.configured_keys().unwrap().tenants.is_empty());
+}
+
+#[test]
+fn the_defaults_are_those_of_the_parts() {
+    let config = Config::default();
+    let (http, mysql) = (
+        crate::http::HttpSettings::default(),
+        crate::mysql::Settings::default(),
+    );
+    assert_eq!(config.http.close_wait.duration(), http.close_wait);
+    assert_eq!(config.http.ping.duration(), http.ping_every);
+    assert_eq!(config.mysql.connections, mysql.max_connections);
+    assert_eq!(config.mysql.log_in_time.duration(), mysql.log_in_time);
+    assert_eq!(config.mysql.idle_time.duration(), mysql.wait_time);
+    assert_eq!(config.mysql.write_time.duration(), mysql.write_time);
+    assert_eq!(config.mysql.stop_time.duration(), mysql.stop_time);
+    assert_eq!(config.mysql.prepared_statements, mysql.prepared_statements);
+    assert_eq!(config.mysql.long_data.0, mysql.long_data_bytes);
 }
 
 #[test]

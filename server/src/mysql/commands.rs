@@ -100,7 +100,7 @@ async fn run(c: &mut Connection<'_>, sql: &str) -> Result<()> {
 }
 
 fn read(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, SqlError> {
-    let statements = cometql::parse(sql, &c.shared.context.settings)?;
+    let statements = cometql::parse(sql, settings(c))?;
     if statements.len() > 1 && !c.multi_statements {
         let message = "Syntax error in query: several statements, but the client did not ask for multi-statements";
         return Err(SqlError::new(3, message));
@@ -113,6 +113,13 @@ fn read(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, Sq
         return Err(SqlError::new(3, message));
     }
     Ok(statements)
+}
+
+/// Those of the tenant.
+fn settings<'a>(c: &'a Connection<'_>) -> &'a cometql::Settings {
+    let common = &c.shared.context.settings;
+    let session = c.session.as_ref();
+    session.map_or(common, |session| common.of(session.tenant))
 }
 
 async fn execute_one(
@@ -171,7 +178,7 @@ fn try_prepare(
     c: &mut Connection<'_>,
     body: &[u8],
 ) -> std::result::Result<(u32, u16, Vec<Column>), SqlError> {
-    let mut statements = cometql::parse(statement_text(body)?, &c.shared.context.settings)?;
+    let mut statements = cometql::parse(statement_text(body)?, settings(c))?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         let message = "Syntax error in query: exactly one statement can be prepared at a time";
         return Err(SqlError::new(3, message));
