@@ -9,6 +9,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Error, Result};
 
+mod encode;
+mod pad;
 mod text;
 
 /// Longest LIKE pattern: matching may take as many steps as text and pattern are long, multiplied.
@@ -47,6 +49,16 @@ const FUNCTIONS: &[(&str, i32, Body)] = &[
     ("my_div", 2, divide),
     ("my_like", 4, like),
     ("my_unquote", 1, unquote),
+    ("my_md5", 1, encode::md5),
+    ("my_sha1", 1, encode::sha1),
+    ("my_sha2", 2, encode::sha2),
+    ("my_hex", 1, encode::hex),
+    ("my_unhex", 1, encode::unhex),
+    ("my_to_base64", 1, encode::to_base64),
+    ("my_from_base64", 1, encode::from_base64),
+    ("my_field", -1, pad::field),
+    ("my_pad", 4, pad::pad),
+    ("my_repeat", 2, pad::repeat),
 ];
 
 /// Makes the functions known to a connection.
@@ -55,6 +67,9 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
     for (name, arguments, body) in FUNCTIONS {
         connection.create_scalar_function(*name, *arguments, flags, *body)?;
     }
+    // A new one for each row.
+    let each = FunctionFlags::SQLITE_UTF8;
+    connection.create_scalar_function("my_uuid", 0, each, encode::uuid)?;
     let last = RefCell::new(None);
     connection.create_scalar_function("my_regexp", 2, flags, move |c| regexp(c, &last))
 }

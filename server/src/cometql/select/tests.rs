@@ -1,5 +1,6 @@
 //! A store with two tenants, made-up live state, and tables of queries with their results.
 
+mod functions;
 mod isolation;
 mod limits;
 mod queries;
