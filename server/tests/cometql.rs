@@ -488,3 +488,108 @@ async fn selects_wait_for_a_place() {
         .await;
     node.stop().await;
 }
+
+#[tokio::test]
+async fn values_are_computed() {
+    let mut node = node().await;
+    node.check(&[
+        (
+            "INSERT INTO users_data (id, data) VALUES (1, CONCAT('a', 'b')), (2, 'as it is'), (1 + 2, UPPER('x'))",
+            "ok 3/3",
+        ),
+        ("SELECT data FROM users_data WHERE id IN (1, 2, 3)", "ab | as it is | X"),
+        ("INSERT INTO users_data SET id = 4, data = CAST(7 AS CHAR)", "ok 1/4"),
+        ("SELECT data FROM users_data WHERE id = 4", "7"),
+        ("INSERT INTO users_data (id, data) VALUES (5, JSON_OBJECT('a', 1, 'b', JSON_ARRAY('x', NULL)))", "ok 1/5"),
+        ("SELECT data FROM users_data WHERE id = 5", r#"{"a":1,"b":["x",null]}"#),
+        ("INSERT INTO users_data (id, data) VALUES (6, (SELECT COUNT(*) FROM users_data))", "ok 1/6"),
+        ("SELECT data FROM users_data WHERE id = 6", "5"),
+        (r#"INSERT INTO users_data (id, data) VALUES (7, '{"a":"\u0441"}'), (8, LOWER('{"a":"\\n"}'))"#, "ok 2/8"),
+        ("SELECT data FROM users_data WHERE id IN (7, 8)", r#"{"a":"\u0441"} | {"a":"\n"}"#),
+        ("INSERT INTO pipes_messages (name, event, message) VALUES ('abc', '', UNIX_TIMESTAMP())", "ok 0/0 Reached: 0"),
+        ("INSERT INTO users_data (id, data) VALUES (1, NO_SUCH(1))", "error 2"),
+        ("INSERT INTO users_data (id, data) VALUES (1, CONCAT(data, 'x'))", "error 14"),
+        ("INSERT INTO users_auth (id, hash) VALUES (9, MD5('a')), (10, CONCAT('a', ' b'))", "error 12"),
+        ("SELECT hash FROM users_auth WHERE id IN (9, 10)", ""),
+    ])
+    .await;
+    let values = [Value::Integer(9), Value::Text(r"a\n".to_owned())];
+    let insert = "INSERT INTO users_data (id, data) VALUES (?, CONCAT(?, '!'))";
+    assert_eq!(node.answer(insert, &values).await, "ok 1/9");
+    node.check(&[("SELECT data FROM users_data WHERE id = 9", r"a\n!")])
+        .await;
+    let many: Vec<_> = (1..=1200)
+        .map(|id| format!("({id}, CONCAT('n', {id}))"))
+        .collect();
+    let insert = format!(
+        "INSERT INTO users_data (id, data) VALUES {}",
+        many.join(",")
+    );
+    assert_eq!(node.answer(&insert, &[]).await, "ok 1200/1200");
+    node.check(&[(
+        "SELECT data FROM users_data WHERE id IN (501, 1200)",
+        "n501 | n1200",
+    )])
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn updates_see_the_old_row() {
+    let mut node = node().await;
+    node.check(&[
+        (
+            "INSERT INTO pipes_settings (name, length) VALUES ('p10', 3), ('p11', 5), ('q10', 1)",
+            "ok 3/0",
+        ),
+        (
+            "UPDATE pipes_settings SET length = length + 1 WHERE name = 'p10'",
+            "ok 1/0 Rows matched: 1  Changed: 1  Warnings: 0",
+        ),
+        (
+            "UPDATE pipes_settings SET length = length * 10 WHERE name LIKE 'p%'",
+            "ok 2/0 Rows matched: 2  Changed: 2  Warnings: 0",
+        ),
+        (
+            "SELECT length FROM pipes_settings WHERE name IN ('p10', 'p11', 'q10')",
+            "40 | 50 | 1",
+        ),
+        (
+            "INSERT INTO users_auth (id, hash) VALUES (1, 'a'), (2, 'b')",
+            "ok 2/2",
+        ),
+        (
+            "UPDATE users_auth SET hash = CONCAT(hash, id, 'x') WHERE id IN (1, 2, 3)",
+            "ok 2/0 Rows matched: 2  Changed: 2  Warnings: 0",
+        ),
+        (
+            "UPDATE users_auth SET hash = hash WHERE id = 1",
+            "ok 1/0 Rows matched: 1  Changed: 1  Warnings: 0",
+        ),
+        (
+            "UPDATE users_auth SET hash = bare WHERE id = 2",
+            "ok 1/0 Rows matched: 1  Changed: 1  Warnings: 0",
+        ),
+        (
+            "SELECT hash FROM users_auth WHERE id IN (1, 2)",
+            "a1x | bare",
+        ),
+        ("UPDATE users_auth SET hash = CONCAT(hash, 'y')", "error 13"),
+        (
+            "UPDATE users_auth SET hash = CONCAT(hash, ' ') WHERE id = 1",
+            "error 12",
+        ),
+        (
+            "UPDATE users_auth SET hash = NO_SUCH(hash) WHERE id = 1",
+            "error 2",
+        ),
+    ])
+    .await;
+    let update = "UPDATE users_auth SET hash = CONCAT(?, hash) WHERE id = ?";
+    let values = [Value::Text("b".to_owned()), Value::Integer(1)];
+    let answer = node.answer(update, &values).await;
+    assert!(answer.starts_with("ok 1/0"), "{answer}");
+    node.check(&[("SELECT hash FROM users_auth WHERE id = 1", "ba1x")])
+        .await;
+    node.stop().await;
+}

@@ -1,13 +1,14 @@
 //! INSERT, REPLACE, UPDATE and DELETE: names resolved, values read, keys found.
 
+use std::sync::Arc;
+
 use sqlparser::ast::{
     self, Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, LimitClause, ObjectName,
-    OnInsert, OrderByKind, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
+    OnInsert, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
 };
-use sqlparser::dialect::MySqlDialect;
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::Parser;
 
+use super::computed::{Rows, is_value, key_query};
 use super::{
     Assigned, Delete, Filter, Insert, Operand, Parsed, Reader, Source, Update, key_columns, tokens,
 };
@@ -126,7 +127,7 @@ impl Reader<'_> {
             let name = argument.trim_matches(['(', ')', ' ', '`']);
             return Ok((index, Assigned::Inserted(column(table, name)?)));
         }
-        let operand = self.value_for(table, index, &assignment.value)?;
+        let operand = self.operand(&assignment.value, is_payload(table, index))?;
         Ok((index, Assigned::Operand(operand)))
     }
 
@@ -151,10 +152,15 @@ impl Reader<'_> {
                     "UPDATE of the key `{name}`"
                 )));
             }
-            set.push((index, self.value_for(table, index, &assignment.value)?));
+            set.push((index, self.new_value(table, index, &assignment.value)?));
         }
         let limit = update.limit.map(limit_clause);
-        let filter = self.filter("Updating", table, update.selection, update.order_by, limit)?;
+        let new = match set.last() {
+            Some((_, Operand::Expression(new))) => Some(&**new),
+            _ => None,
+        };
+        let rows = (update.selection, update.order_by, limit);
+        let filter = self.filter("Updating", table, rows, new)?;
         Ok(Update { table, set, filter })
     }
 
@@ -165,7 +171,8 @@ impl Reader<'_> {
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let table = writable(relation(from)?)?;
         let limit = delete.limit.map(limit_clause);
-        let filter = self.filter("Deleting", table, delete.selection, delete.order_by, limit)?;
+        let rows = (delete.selection, delete.order_by, limit);
+        let filter = self.filter("Deleting", table, rows, None)?;
         Ok(Delete { table, filter })
     }
 
@@ -173,13 +180,13 @@ impl Reader<'_> {
         &self,
         doing: &str,
         table: &'static Table,
-        selection: Option<Expr>,
-        order_by: Vec<ast::OrderByExpr>,
-        limit: Option<LimitClause>,
+        (selection, order_by, limit): (Option<Expr>, Vec<ast::OrderByExpr>, Option<LimitClause>),
+        new: Option<&Expr>,
     ) -> Result<Filter, SqlError> {
         let missing = || errors::key_missing(doing, table.key().name);
         let selection = selection.ok_or_else(missing)?;
-        if let Some(keys) = self.keys(table, &selection)? {
+        let listed = self.keys(table, &selection)?;
+        if let (Some(keys), None) = (listed, new) {
             return Ok(Filter::Keys(keys));
         }
         if !names_key(table, &selection) {
@@ -190,7 +197,12 @@ impl Reader<'_> {
                 "Deleting private messages by anything but id",
             ));
         }
-        key_query(table, selection, order_by, limit).map(|query| Filter::Query(query.into()))
+        let rows = Rows {
+            selection,
+            order_by,
+            limit,
+        };
+        key_query(table, rows, new).map(Filter::Query)
     }
 
     /// `key = v AND other_key IN (…)`; `None` when there is more in it.
@@ -231,10 +243,28 @@ impl Reader<'_> {
         Ok(complete.then_some(keys))
     }
 
+    /// What a row gives a column.
     fn value_for(&self, table: &Table, index: usize, expr: &Expr) -> Result<Operand, SqlError> {
-        let payload = matches!(table.columns[index].name, "message" | "data");
-        self.operand(expr, payload)
+        if is_value(expr) {
+            self.operand(expr, is_payload(table, index))
+        } else {
+            Ok(Operand::Expression(Arc::new(expr.clone())))
+        }
     }
+
+    /// What an UPDATE sets a column to: other columns stand for the old row.
+    fn new_value(&self, table: &Table, index: usize, expr: &Expr) -> Result<Operand, SqlError> {
+        match expr {
+            Expr::Identifier(name) if table.column(&name.value).is_some() => {
+                Ok(Operand::Expression(Arc::new(expr.clone())))
+            }
+            expr => self.value_for(table, index, expr),
+        }
+    }
+}
+
+fn is_payload(table: &Table, index: usize) -> bool {
+    matches!(table.columns[index].name, "message" | "data")
 }
 
 /// `column = value` or `column IN (values)`.
@@ -386,33 +416,4 @@ fn limit_clause(limit: Expr) -> LimitClause {
         offset: None,
         limit_by: Vec::new(),
     }
-}
-
-/// `SELECT key columns FROM table WHERE selection`.
-fn key_query(
-    table: &Table,
-    selection: Expr,
-    order_by: Vec<ast::OrderByExpr>,
-    limit: Option<LimitClause>,
-) -> Result<Box<ast::Query>, SqlError> {
-    let columns: Vec<String> = key_columns(table)
-        .iter()
-        .map(|key| format!("`{key}`"))
-        .collect();
-    let text = format!("SELECT {} FROM `{}`", columns.join(", "), table.name);
-    let mut parser = Parser::new(&MySqlDialect {})
-        .try_with_sql(&text)
-        .map_err(errors::syntax)?;
-    let mut query = parser.parse_query().map_err(errors::syntax)?;
-    if let SetExpr::Select(select) = &mut *query.body {
-        select.selection = Some(selection);
-    }
-    if !order_by.is_empty() {
-        query.order_by = Some(ast::OrderBy {
-            kind: OrderByKind::Expressions(order_by),
-            interpolate: None,
-        });
-    }
-    query.limit_clause = limit;
-    Ok(query)
 }

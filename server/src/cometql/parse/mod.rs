@@ -12,6 +12,7 @@ use sqlparser::tokenizer::Token;
 use super::{Settings, SqlError, errors};
 
 mod change;
+mod computed;
 mod fast_insert;
 mod operand;
 mod select;
@@ -21,6 +22,7 @@ mod statement;
 mod tests;
 mod tokens;
 
+pub(crate) use computed::row_query;
 pub(crate) use operand::placeholder;
 /// The syntax tree of SELECT, so that only this folder names the library.
 pub(crate) use sqlparser::ast;

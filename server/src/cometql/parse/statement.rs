@@ -72,6 +72,8 @@ pub(crate) enum Operand {
     Placeholder(usize),
     /// `DEFAULT`: as if the column was not named.
     Default,
+    /// What the SELECT engine computes before the statement is carried out.
+    Expression(Arc<ast::Expr>),
 }
 
 impl Operand {
@@ -80,7 +82,7 @@ impl Operand {
         match self {
             Self::Value(value) => value,
             Self::Placeholder(n) => values.get(*n).unwrap_or(&Value::Null),
-            Self::Default => &Value::Null,
+            Self::Default | Self::Expression(_) => &Value::Null,
         }
     }
 }
@@ -122,6 +124,7 @@ pub(crate) struct Update {
     pub(crate) table: &'static Table,
     /// Indexes into `table.columns`.
     pub(crate) set: Vec<(usize, Operand)>,
+    /// When the last of `set` is an expression, this is a query whose last column is the new value of each row.
     pub(crate) filter: Filter,
 }
 

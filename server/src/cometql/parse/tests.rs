@@ -34,6 +34,7 @@ fn told(insert: &Insert) -> String {
                 Operand::Value(other) => format!("{other:?}"),
                 Operand::Placeholder(n) => format!("?{n}"),
                 Operand::Default => "DEFAULT".to_owned(),
+                Operand::Expression(expression) => format!("[{expression}]"),
             };
             let row = |row: &Vec<Operand>| row.iter().map(cell).collect::<Vec<_>>().join(", ");
             rows.iter().map(row).collect::<Vec<_>>().join(" | ")
@@ -504,7 +505,7 @@ fn refusals() {
         "conference",
     );
     refused(
-        "INSERT INTO users_auth (id, hash) VALUES (1, NOW())",
+        "INSERT INTO users_auth (id, hash) VALUES (1, 'a') ON DUPLICATE KEY UPDATE hash = NOW()",
         2,
         "NOW",
     );

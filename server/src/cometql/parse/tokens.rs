@@ -151,10 +151,11 @@ fn read_literals(list: Vec<TokenWithSpan>) -> Tokens {
         raw: Vec::new(),
         parameters: 0,
     };
+    let alone = standing_alone(&list);
     let mut after_literal = false;
-    let mut list = list.into_iter().peekable();
-    while let Some(TokenWithSpan { token, span }) = list.next() {
-        if is_introducer(&token) && list.peek().is_some_and(|next| is_literal(&next.token)) {
+    let mut list = list.into_iter().zip(alone).peekable();
+    while let Some((TokenWithSpan { token, span }, alone)) = list.next() {
+        if is_introducer(&token) && list.peek().is_some_and(|(next, _)| is_literal(&next.token)) {
             continue;
         }
         match keyword(&token) {
@@ -168,14 +169,14 @@ fn read_literals(list: Vec<TokenWithSpan>) -> Tokens {
                 name(s, '\'')
             }
             Token::DoubleQuotedString(s) if names => name(s, '"'),
-            Token::SingleQuotedString(s) | Token::NationalStringLiteral(s) if keep_raw => {
+            Token::SingleQuotedString(s) | Token::NationalStringLiteral(s) if keep_raw && alone => {
                 literal = true;
                 match keep(&mut tokens.raw, s, '\'', after_literal) {
                     Some(token) => token,
                     None => continue,
                 }
             }
-            Token::DoubleQuotedString(s) if keep_raw => {
+            Token::DoubleQuotedString(s) if keep_raw && alone => {
                 literal = true;
                 match keep(&mut tokens.raw, s, '"', after_literal) {
                     Some(token) => token,
@@ -202,6 +203,52 @@ fn read_literals(list: Vec<TokenWithSpan>) -> Tokens {
     tokens
 }
 
+/// For each token whether it is (part of) a literal that alone is the value of a column: in a row of VALUES, or behind
+/// `column =`. Within an expression all literals are read as in MySQL.
+fn standing_alone(list: &[TokenWithSpan]) -> Vec<bool> {
+    let mut alone = Vec::with_capacity(list.len());
+    let (mut depth, mut in_rows, mut behind_rows) = (0_usize, false, false);
+    let mut before = &Token::EOF;
+    // Of the literals that stand side by side just now.
+    let mut run = None;
+    for (at, TokenWithSpan { token, .. }) in list.iter().enumerate() {
+        if is_literal(token) || is_introducer(token) {
+            alone.push(*run.get_or_insert_with(|| {
+                let begins = matches!(before, Token::LParen | Token::Comma | Token::Eq);
+                let mut rest = list[at..].iter().map(|next| &next.token);
+                let behind = rest.find(|next| !is_literal(next) && !is_introducer(next));
+                begins && depth == usize::from(in_rows) && ends_value(behind)
+            }));
+            continue;
+        }
+        alone.push(false);
+        run = None;
+        before = token;
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            other if depth == 0 => match keyword(other) {
+                Keyword::VALUES | Keyword::VALUE => in_rows = !behind_rows,
+                Keyword::ON => (in_rows, behind_rows) = (false, true),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    alone
+}
+
+/// Whether a value ends before this token.
+fn ends_value(token: Option<&Token>) -> bool {
+    match token {
+        None | Some(Token::RParen | Token::Comma) => true,
+        Some(other) => matches!(
+            keyword(other),
+            Keyword::ON | Keyword::WHERE | Keyword::ORDER | Keyword::LIMIT
+        ),
+    }
+}
+
 /// A word that is no keyword, or one that is a column here (`name`, `hash` …) and no operator of any grammar.
 fn is_name(token: &Token) -> bool {
     let Token::Word(word) = token else {
@@ -225,7 +272,9 @@ fn is_introducer(token: &Token) -> bool {
 fn is_literal(token: &Token) -> bool {
     matches!(
         token,
-        Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)
+        Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::NationalStringLiteral(_)
     )
 }
 

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use super::catalog::Table;
-use super::parse::{Assigned, Delete, Filter, Insert, Operand, Source, Update, key_columns};
+use super::parse::{
+    Assigned, Delete, Filter, Insert, Operand, Source, Update, key_columns, row_query,
+};
 use super::{Context, Done, Outcome, SqlError, SqlSession, Value, errors, select};
 
 pub(super) mod fields;
@@ -18,6 +20,8 @@ mod users_messages;
 
 /// Most rows that one UPDATE or DELETE may name.
 const KEYS: usize = 100_000;
+/// How many expressions one query computes: SQLite takes 2,000 columns.
+const EXPRESSIONS: usize = 500;
 
 /// Carries out an INSERT or REPLACE.
 pub(super) async fn insert(
@@ -27,7 +31,7 @@ pub(super) async fn insert(
     values: &[Value],
 ) -> Result<Done, SqlError> {
     let cells = match &insert.source {
-        Source::Rows(rows) => Cow::Borrowed(rows),
+        Source::Rows(rows) => computed(context, session, rows, values).await?,
         Source::Query(query) => {
             Cow::Owned(selected(context, session, insert, query, values).await?)
         }
@@ -56,15 +60,11 @@ pub(super) async fn update(
     update: &Update,
     values: &[Value],
 ) -> Result<Done, SqlError> {
-    let keys = keys(context, session, update.table, &update.filter, values).await?;
-    let Some((_, operand)) = update.set.last() else {
-        return Err(errors::syntax("nothing to set"));
-    };
-    let value = operand.bind(values);
+    let changes = changes(context, session, update, values).await?;
     let changed = match update.table.name {
-        "users_auth" => users_auth::update(context, session, keys, value).await?,
-        "users_data" => users_data::update(context, session, keys, value).await?,
-        "pipes_settings" => pipes_settings::update(context, session, keys, value).await?,
+        "users_auth" => users_auth::update(context, session, &changes).await?,
+        "users_data" => users_data::update(context, session, &changes).await?,
+        "pipes_settings" => pipes_settings::update(context, session, &changes).await?,
         name => {
             return Err(errors::not_implemented(format_args!(
                 "UPDATE of table `{name}`"
@@ -176,6 +176,63 @@ impl<'a> Row<'a> {
 
 /// The keys of a row that a statement names, in the order of [`key_columns`]; `None` = that column was not named.
 type KeyRow = Vec<Option<Value>>;
+
+/// A row that an UPDATE changes: its key and the new value.
+type Change<'a> = (Value, Cow<'a, Value>);
+
+async fn changes<'a>(
+    context: &Context,
+    session: &SqlSession,
+    update: &'a Update,
+    values: &'a [Value],
+) -> Result<Vec<Change<'a>>, SqlError> {
+    let Some((_, operand)) = update.set.last() else {
+        return Err(errors::syntax("nothing to set"));
+    };
+    let keys = keys(context, session, update.table, &update.filter, values).await?;
+    let computed = matches!(operand, Operand::Expression(_));
+    let change = |mut row: KeyRow| {
+        let new = if computed {
+            Cow::Owned(row.pop()??)
+        } else {
+            Cow::Borrowed(operand.bind(values))
+        };
+        Some((row.pop()??, new))
+    };
+    // The tables that can be updated have a key of one column.
+    Ok(keys.into_iter().filter_map(change).collect())
+}
+
+/// The rows with what their expressions give.
+async fn computed<'a>(
+    context: &Context,
+    session: &SqlSession,
+    rows: &'a Vec<Vec<Operand>>,
+    values: &[Value],
+) -> Result<Cow<'a, Vec<Vec<Operand>>>, SqlError> {
+    let expression = |operand: &'a Operand| match operand {
+        Operand::Expression(expression) => Some(&**expression),
+        _ => None,
+    };
+    let asked: Vec<_> = rows.iter().flatten().filter_map(expression).collect();
+    if asked.is_empty() {
+        return Ok(Cow::Borrowed(rows));
+    }
+    let mut given = Vec::with_capacity(asked.len());
+    for some in asked.chunks(EXPRESSIONS) {
+        let query = row_query(some)?;
+        let answer = select::run(context, session, &query, values).await?;
+        given.extend(rows_of(answer)?.into_iter().flatten());
+    }
+    let mut given = given.into_iter();
+    let mut rows = rows.clone();
+    for operand in rows.iter_mut().flatten() {
+        if matches!(operand, Operand::Expression(_)) {
+            *operand = Operand::Value(given.next().ok_or_else(errors::internal)?);
+        }
+    }
+    Ok(Cow::Owned(rows))
+}
 
 async fn keys(
     context: &Context,

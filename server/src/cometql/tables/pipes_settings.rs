@@ -1,9 +1,11 @@
 //! `pipes_settings`: how many publications a channel keeps on disk. INSERT replaces; DELETE removes the history too.
 
+use std::collections::BTreeMap;
+
 use cometql_engine::Command;
 use cometql_protocol::ChannelName;
 
-use super::{KeyRow, Rows, fields, pipes_messages};
+use super::{Change, KeyRow, Rows, fields, pipes_messages};
 use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors, lookup};
 
 pub(super) async fn insert(
@@ -39,16 +41,19 @@ pub(super) async fn insert(
 pub(super) async fn update(
     context: &Context,
     session: &SqlSession,
-    keys: Vec<KeyRow>,
-    value: &Value,
+    changes: &[Change<'_>],
 ) -> Result<u64, SqlError> {
-    let length = length(value)?;
     let known = lookup::settings(context, session).await?;
-    let named = channels(&keys);
-    let there = named
-        .into_iter()
-        .filter(|name| known.iter().any(|(channel, _)| channel == name));
-    set(context, session, there.map(|name| (name, length)).collect()).await
+    let mut new = BTreeMap::new();
+    for (key, value) in changes {
+        let length = length(value)?;
+        let name = fields::known_channel(key);
+        let there = |name: &ChannelName| known.iter().any(|(channel, _)| channel == name);
+        if let Some(name) = name.filter(there) {
+            new.insert(name, length);
+        }
+    }
+    set(context, session, new.into_iter().collect()).await
 }
 
 pub(super) async fn delete(

@@ -1,10 +1,12 @@
 //! `users_auth`: the hashes that log users in. INSERT replaces and has no effect on open connections; DELETE also closes
 //! those of the user.
 
+use std::collections::BTreeMap;
+
 use cometql_engine::Disconnect;
 use cometql_protocol::UserId;
 
-use super::{KeyRow, Rows, fields};
+use super::{Change, KeyRow, Rows, fields};
 use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors};
 
 /// Longest hash, in bytes.
@@ -40,14 +42,13 @@ pub(super) async fn insert(
 pub(super) async fn update(
     context: &Context,
     session: &SqlSession,
-    keys: Vec<KeyRow>,
-    value: &Value,
+    changes: &[Change<'_>],
 ) -> Result<u64, SqlError> {
-    let hash = hash(value)?;
     let mut put = Vec::new();
-    for user in users(&keys) {
+    for (user, value) in by_user(changes) {
+        let hash = hash(value)?;
         if context.store.hash(session.tenant, user).await?.is_some() {
-            put.push((user, hash.clone()));
+            put.push((user, hash));
         }
     }
     let changed = put.len() as u64;
@@ -82,6 +83,12 @@ pub(super) fn users(keys: &[KeyRow]) -> Vec<UserId> {
     users.sort_unstable();
     users.dedup();
     users
+}
+
+/// The new values of users, each user once.
+pub(super) fn by_user<'a>(changes: &'a [Change<'_>]) -> BTreeMap<UserId, &'a Value> {
+    let change = |(key, value): &'a Change<'_>| Some((fields::known_user(key)?, &**value));
+    changes.iter().filter_map(change).collect()
 }
 
 fn hash(value: &Value) -> Result<String, SqlError> {

@@ -3,7 +3,7 @@
 use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::UserId;
 
-use super::{KeyRow, Rows, fields, users_auth};
+use super::{Change, KeyRow, Rows, fields, users_auth};
 use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors, lookup};
 
 /// Longest text, in bytes: MySQL's `TEXT`.
@@ -39,14 +39,13 @@ pub(super) async fn insert(
 pub(super) async fn update(
     context: &Context,
     session: &SqlSession,
-    keys: Vec<KeyRow>,
-    value: &Value,
+    changes: &[Change<'_>],
 ) -> Result<u64, SqlError> {
-    let data = data(value)?;
     let mut put = Vec::new();
-    for user in users_auth::users(&keys) {
+    for (user, value) in users_auth::by_user(changes) {
+        let data = data(value)?;
         if is_there(context, session, user).await? {
-            put.push((user, data.clone()));
+            put.push((user, data));
         }
     }
     let changed = put.len() as u64;
