@@ -140,7 +140,7 @@ fn http(config: &Config, certificates: &mut Vec<Arc<Tls>>) -> anyhow::Result<Htt
         forwarded_from: networks(&section.trusted_proxies)?,
         proxy_protocol_from: networks(&section.proxy_protocol)?,
         legacy: config.legacy.enabled,
-        legacy_largest_tenant: config.server.tenants.saturating_sub(1),
+        largest_tenant: config.server.tenants.saturating_sub(1),
         close_wait: section.close_wait.duration(),
         restart_spread: config.server.restart_spread.duration(),
     })

@@ -93,7 +93,10 @@ pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Answer {
         Ok(accept) => accept,
         Err(error) => return refuse(error),
     };
-    let query = match query::parse(request.uri().query().unwrap_or_default()) {
+    let query = match query::parse(
+        request.uri().query().unwrap_or_default(),
+        visit.front.settings.largest_tenant,
+    ) {
         Ok(query) => query,
         Err(error) => return answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
@@ -120,7 +123,7 @@ pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now
     };
     let target = request.uri().path_and_query();
     let target = target.map_or("", |target| target.as_str());
-    let upgrade = match url::parse(target, visit.front.settings.legacy_largest_tenant) {
+    let upgrade = match url::parse(target, visit.front.settings.largest_tenant) {
         Err(error) => Upgrade::Refused(frame::text(&error.frame(now))),
         Ok(url) => {
             let mut info = client::info(request.headers(), visit.address(request.headers()));

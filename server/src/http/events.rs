@@ -33,7 +33,10 @@ const RETRY: &str = "retry: 1000\n";
 /// Answers `GET /sse`.
 pub(super) fn open(visit: &Visit, request: &Request<Incoming>) -> Answer {
     let headers = request.headers();
-    let query = match query::parse(request.uri().query().unwrap_or_default()) {
+    let query = match query::parse(
+        request.uri().query().unwrap_or_default(),
+        visit.front.settings.largest_tenant,
+    ) {
         Ok(query) => query,
         Err(error) => return answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
     };

@@ -19,9 +19,9 @@ pub(super) enum QueryError {
     /// The version is missing or unknown.
     #[error("this server speaks version {known} of the protocol: connect with ?v={known}", known = wire::VERSION)]
     Version,
-    /// The tenant is no number.
-    #[error("tenant must be a number up to 4294967295")]
-    Tenant,
+    /// The tenant is no number, or there is none of it.
+    #[error("there is no such tenant: it must be a number up to {0}")]
+    Tenant(u32),
     /// A secret in a place that gets logged by every proxy.
     #[error(
         "tokens do not belong into URLs: send a connect request, or the header Authorization: Bearer …"
@@ -30,13 +30,16 @@ pub(super) enum QueryError {
 }
 
 /// Reads a query. Unknown names are left to later versions.
-pub(super) fn parse(query: &str) -> Result<Query, QueryError> {
+pub(super) fn parse(query: &str, largest_tenant: u32) -> Result<Query, QueryError> {
     let mut parsed = Query::default();
     let mut version = None;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "v" => version = value.parse::<u32>().ok(),
-            "tenant" => parsed.tenant = TenantId(value.parse().map_err(|_| QueryError::Tenant)?),
+            "tenant" => {
+                let tenant = value.parse().ok().filter(|n| *n <= largest_tenant);
+                parsed.tenant = TenantId(tenant.ok_or(QueryError::Tenant(largest_tenant))?);
+            }
             "channels" => {
                 let names = value.split(',').filter(|name| !name.is_empty());
                 parsed.channels.extend(names.map(str::to_owned));
@@ -58,7 +61,7 @@ mod tests {
 
     #[track_caller]
     fn check(query: &str, expected: Result<(u32, &[&str]), QueryError>) {
-        let seen = parse(query);
+        let seen = parse(query, 99);
         let seen = seen.map(|query| (query.tenant.0, query.channels));
         let expected = expected.map(|(tenant, channels)| {
             let channels: Vec<_> = channels.iter().map(ToString::to_string).collect();
@@ -80,8 +83,9 @@ mod tests {
         check("", Err(QueryError::Version));
         check("v=2", Err(QueryError::Version));
         check("v=one", Err(QueryError::Version));
-        check("v=1&tenant=-1", Err(QueryError::Tenant));
-        check("v=1&tenant=4294967296", Err(QueryError::Tenant));
+        check("v=1&tenant=-1", Err(QueryError::Tenant(99)));
+        check("v=1&tenant=99", Ok((99, &[])));
+        check("v=1&tenant=100", Err(QueryError::Tenant(99)));
         check("v=1&token=x", Err(QueryError::Token));
     }
 }

@@ -34,8 +34,8 @@ pub struct HttpSettings {
     pub node: String,
     /// Whether the original's browser protocol is answered.
     pub legacy: bool,
-    /// The largest tenant that the original's browser protocol may name; others count as tenant 0.
-    pub legacy_largest_tenant: u32,
+    /// The largest tenant that a session may name. On the original's protocol others count as tenant 0.
+    pub largest_tenant: u32,
     /// How often the server pings each connection.
     pub ping_every: Duration,
     /// How long a client may take to read what waits for it and to close, once the server has closed.
@@ -58,7 +58,7 @@ impl Default for HttpSettings {
             files: None,
             node: "n1".into(),
             legacy: true,
-            legacy_largest_tenant: LARGEST_TENANT,
+            largest_tenant: LARGEST_TENANT,
             ping_every: Duration::from_secs(25),
             close_wait: Duration::from_secs(5),
             restart_spread: Duration::from_secs(10),
