@@ -13,6 +13,12 @@ pub struct Limits {
     pub publish_rate: u32,
     /// Publications a session may send at once before the rate counts.
     pub publish_burst: u32,
+    /// What a session's requests may cost per second, on average. Most cost 1; what is read for many at once costs more
+    /// (see `requests::cost`), publications have a rate of their own.
+    pub request_rate: u32,
+    /// What a session's requests may cost at once before the rate counts. A page that comes back subscribes to all its
+    /// channels at once.
+    pub request_burst: u32,
     /// Requests of a session that wait for an answer (a store, another shard).
     pub pending_requests: usize,
     /// Bytes that may wait for one socket, beside one message.
@@ -41,6 +47,8 @@ impl Default for Limits {
             subscriptions: 256,
             publish_rate: 20,
             publish_burst: 40,
+            request_rate: 50,
+            request_burst: 500,
             pending_requests: 1024,
             outbox_bytes: 1 << 20,
             window_publications: 100,

@@ -29,6 +29,7 @@ pub(super) struct Session {
     pub(super) parked: Option<VecDeque<Request>>,
     pub(super) opened_ms: u64,
     pub(super) publish_bucket: Bucket,
+    pub(super) request_bucket: Bucket,
     /// The next subscription's mark; see `Message::Subscribe`.
     pub(super) attempts: u32,
     /// True when private messages are wanted.
@@ -72,6 +73,11 @@ impl Bucket {
 
     /// Takes one token if there is one.
     pub(super) fn take(&mut self, now: Now, rate: u32, burst: u32) -> bool {
+        self.take_many(now, rate, burst, 1)
+    }
+
+    /// Takes so many tokens if there are as many.
+    pub(super) fn take_many(&mut self, now: Now, rate: u32, burst: u32, tokens: u32) -> bool {
         let passed = low(now).wrapping_sub(self.at);
         self.at = low(now);
         let gained = passed.saturating_mul(rate);
@@ -79,11 +85,9 @@ impl Bucket {
             .milli
             .saturating_add(gained)
             .min(burst.saturating_mul(1000));
-        let enough = self.milli >= 1000;
-        if enough {
-            self.milli -= 1000;
-        }
-        enough
+        let left = self.milli.checked_sub(tokens.saturating_mul(1000));
+        self.milli = left.unwrap_or(self.milli);
+        left.is_some()
     }
 }
 
@@ -112,6 +116,7 @@ impl Connections {
             parked: None,
             opened_ms: now.0,
             publish_bucket: Bucket::full(now, limits.publish_burst),
+            request_bucket: Bucket::full(now, limits.request_burst),
             attempts: 0,
             inbox: false,
         });
@@ -208,5 +213,7 @@ mod tests {
         assert!(!bucket.take(Now(50), 10, 2));
         assert!(bucket.take(Now(100), 10, 2));
         assert!(!bucket.take(Now(100), 10, 2));
+        assert!(!bucket.take_many(Now(200), 10, 2, 2));
+        assert!(bucket.take_many(Now(300), 10, 2, 2));
     }
 }

@@ -43,9 +43,18 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let limit = self.limits.pending_requests;
+        let (rate, burst) = (self.limits.request_rate, self.limits.request_burst);
         let Some(session) = self.connections.get_mut(connection) else {
             return;
         };
+        let cost = cost(&request.body).min(burst);
+        if !session.request_bucket.take_many(now, rate, burst, cost) {
+            let message =
+                format!("this session may send {rate} requests a second, {burst} at once");
+            let reject = Reject::new(ErrorCode::RateLimited, message);
+            let channel = channel_of(&request.body);
+            return self.refuse(connection, request.id, &reject, channel, effects);
+        }
         match &mut session.parked {
             None => self.carry_out(now, connection, request, Membership::Unasked, effects),
             Some(parked) if parked.len() < limit => parked.push_back(request),
@@ -410,6 +419,23 @@ fn login_required() -> Reject {
         ErrorCode::LoginRequired,
         "only logged-in users have an inbox",
     )
+}
+
+/// What a request costs the node, in subscriptions: nobody may keep it busy with a frame full of the dearest ones.
+fn cost(body: &RequestBody) -> u32 {
+    match body {
+        // Publications have a rate of their own, and an answer to a ping costs less than reading it.
+        RequestBody::Publish(_) | RequestBody::Ping => 0,
+        RequestBody::Subscribe(_)
+        | RequestBody::Unsubscribe { .. }
+        | RequestBody::PresenceCount { .. }
+        | RequestBody::Ack { .. }
+        | RequestBody::UserData { .. }
+        | RequestBody::UserStatus { .. } => 1,
+        // A check of credentials, which may be a guess; a page from the store; a list from all shards.
+        RequestBody::Connect(_) | RequestBody::Refresh { .. } | RequestBody::History(_) => 5,
+        RequestBody::Presence { .. } => 10,
+    }
 }
 
 fn channel_of(body: &RequestBody) -> Option<&str> {

@@ -25,6 +25,10 @@ pub struct LimitsSection {
     pub publish_rate: u32,
     /// Publications that a session may send at once.
     pub publish_burst: u32,
+    /// Requests that a session may send per second, on average.
+    pub request_rate: u32,
+    /// Requests that a session may send at once.
+    pub request_burst: u32,
     /// Requests of a session that wait for an answer.
     pub pending_requests: usize,
     /// Bytes that may wait for one socket, beside one message.
@@ -72,6 +76,8 @@ impl Default for LimitsSection {
             subscriptions: engine.subscriptions,
             publish_rate: engine.publish_rate,
             publish_burst: engine.publish_burst,
+            request_rate: engine.request_rate,
+            request_burst: engine.request_burst,
             pending_requests: engine.pending_requests,
             outbox: Bytes(engine.outbox_bytes),
             window_publications: engine.window_publications,
@@ -102,6 +108,8 @@ impl LimitsSection {
             subscriptions: self.subscriptions,
             publish_rate: self.publish_rate,
             publish_burst: self.publish_burst,
+            request_rate: self.request_rate,
+            request_burst: self.request_burst,
             pending_requests: self.pending_requests,
             outbox_bytes: self.outbox.0,
             window_publications: self.window_publications,

@@ -66,6 +66,38 @@ fn refusals() {
 }
 
 #[test]
+fn a_frame_full_of_requests_is_answered_up_to_a_rate() {
+    let limits = Limits {
+        request_rate: 10,
+        request_burst: 20,
+        ..Limits::default()
+    };
+    let mut node = Node::with(limits, Rules::default());
+    let (one, other) = (node.open(0), node.open(0));
+    let lists = vec![r#"{"id":1,"presence":{"channel":"track_a"}}"#; 1000].join("\n");
+    let told = node.ask(one, &lists);
+    let answered = told.iter().filter(|text| text.contains("members")).count();
+    let refused = told.iter().filter(|text| text.contains("rate_limited"));
+    assert_eq!((answered, refused.count()), (2, 998));
+    let counts = vec![r#"{"id":1,"presence_count":{"channel":"track_a"}}"#; 30].join("\n");
+    let answered = |told: Vec<String>| {
+        told.iter()
+            .filter(|text| text.contains("count\":0"))
+            .count()
+    };
+    assert_eq!(answered(node.ask(one, &counts)), 0);
+    assert_eq!(
+        answered(node.ask(other, &counts)),
+        20,
+        "others are not disturbed"
+    );
+    node.later(500);
+    assert_eq!(answered(node.ask(one, &counts)), 5);
+    let told = node.ask(one, r#"{"id":1,"ping":{}}"#);
+    assert_eq!(told, [r#"{"id":1,"pong":{}}"#], "the session lives on");
+}
+
+#[test]
 fn requests_behind_a_login_wait_for_it() {
     let mut node = Node::new();
     let one = node.open(0);
