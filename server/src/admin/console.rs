@@ -22,7 +22,7 @@ const SCRIPT: &str = include_str!("console/console.js");
 const COOKIE_NAME: &str = "cometql_console";
 /// Longest body of a log-in.
 const LOG_IN_BYTES: usize = 4 << 10;
-/// Most log-ins at once; the one that began first ends when there are more.
+/// Most log-ins at once. When there are more, the first one of the same user ends, or of all if it has none.
 const MOST_SESSIONS: usize = 1_000;
 /// Most channels that are listed.
 const MOST_CHANNELS: usize = 500;
@@ -53,7 +53,9 @@ impl Sessions {
         let mut open = self.lock();
         open.retain(|_, session| session.ends > now);
         if open.len() >= MOST_SESSIONS {
-            let oldest = open.iter().min_by_key(|(_, session)| session.ends);
+            let oldest = open
+                .iter()
+                .min_by_key(|(_, session)| (session.user != user, session.ends));
             if let Some(id) = oldest.map(|(id, _)| id.clone()) {
                 open.remove(&id);
             }

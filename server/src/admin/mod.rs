@@ -30,6 +30,8 @@ use console::Sessions;
 
 /// How long a request's head may take to come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request's body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most connections at once.
 const MOST_CONNECTIONS: usize = 256;
 /// How long requests may take to end when the server stops.
@@ -211,9 +213,16 @@ async fn metrics(shared: &Shared) -> Reply {
     )
 }
 
-/// A body as text, up to a size.
+/// A body as text, up to a size and within a time.
 async fn text(body: Incoming, most: usize) -> Result<String, Reply> {
-    let body = Limited::new(body, most).collect().await.map_err(|_| {
+    let body = Limited::new(body, most).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, body)
+        .await
+        .map_err(|_| {
+            let message = "the body came too slowly";
+            refusal(StatusCode::REQUEST_TIMEOUT, 408, message)
+        })?;
+    let body = body.map_err(|_| {
         let message = format!("the body is larger than {most} bytes, or broke off");
         refusal(StatusCode::PAYLOAD_TOO_LARGE, 11, &message)
     })?;

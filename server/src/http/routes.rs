@@ -28,6 +28,15 @@ impl Visit {
 
 /// Answers a request.
 pub(super) async fn answer(visit: &Visit, request: Request<Incoming>) -> Answer {
+    if let Some(door) = visit.front.admin.get()
+        && door.has(request.uri().path())
+    {
+        // No sharing with other origins: what administrators ask is nobody else's.
+        let believed = &visit.front.settings.forwarded_from;
+        let peer = client::address(request.headers(), visit.peer, believed);
+        let answered = door.answer(peer, request).await;
+        return answered.map(answer::Content::Whole);
+    }
     let origin = request.headers().get(ORIGIN).cloned();
     let mut answer = route(visit, request).await;
     if let Some(origin) = origin {
@@ -56,13 +65,6 @@ async fn route(visit: &Visit, request: Request<Incoming>) -> Answer {
     let settings = &visit.front.settings;
     let path = request.uri().path();
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
-    if let Some(door) = visit.front.admin.get()
-        && door.has(path)
-    {
-        let peer = client::address(request.headers(), visit.peer, &settings.forwarded_from);
-        let answered = door.answer(peer, request).await;
-        return answered.map(answer::Content::Whole);
-    }
     match (request.method(), path) {
         (&Method::OPTIONS, _) => preflight(),
         (&Method::GET, "/connect") => match may_open(visit, request.headers()) {
