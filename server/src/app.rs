@@ -23,8 +23,8 @@ use backends::{Backends, Sockets};
 
 /// Bytes of a message from a browser beside its payload: names, keys, escapes.
 const MESSAGE_OVERHEAD: usize = 16 << 10;
-/// Files that are not connections: the store, listeners, event queues, logs.
-const OTHER_FILES: u64 = 128;
+/// Files that are not connections: the store, listeners, event queues, logs, clients that are told that there is no room.
+const OTHER_FILES: usize = 256;
 
 /// How often old rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
@@ -122,7 +122,8 @@ impl App {
         };
         let socket = Listener::bind(http.address).map_err(listen)?;
         let http_address = socket.local_addr().map_err(listen)?;
-        let capacity = http.capacity.unwrap_or_else(capacity);
+        let reserved = OTHER_FILES + backends.most_connections();
+        let capacity = http.capacity.unwrap_or_else(|| capacity(reserved));
         let restart_spread = http.restart_spread;
         let metrics = Arc::new(Metrics::default());
         let inbox_ms = limits.inbox_ms;
@@ -260,8 +261,9 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Connections that the open-files limit leaves, after raising the soft limit to the hard one.
-fn capacity() -> usize {
+/// Connections that the open-files limit leaves, after raising the soft limit to the hard one. Backends keep their places
+/// however many browsers come, unless that would take more than half of a small limit.
+fn capacity(reserved: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -272,6 +274,6 @@ fn capacity() -> usize {
         tracing::warn!(%error, "the open-files limit could not be raised");
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let connections = files.saturating_sub(OTHER_FILES).max(1);
-    usize::try_from(connections).unwrap_or(usize::MAX)
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    (files - reserved.min(files / 2)).max(1)
 }

@@ -48,7 +48,7 @@ impl Sessions {
         }
     }
 
-    fn begin(&self, user: String, key: String) -> String {
+    pub(super) fn begin(&self, user: String, key: String) -> String {
         let now = Instant::now();
         let mut open = self.lock();
         open.retain(|_, session| session.ends > now);
@@ -66,7 +66,7 @@ impl Sessions {
         id
     }
 
-    fn find(&self, headers: &HeaderMap) -> Option<(String, String)> {
+    pub(super) fn find(&self, headers: &HeaderMap) -> Option<(String, String)> {
         let open = self.lock();
         let session = open.get(cookie(headers)?)?;
         (session.ends > Instant::now()).then(|| (session.user.clone(), session.key.clone()))
@@ -101,7 +101,7 @@ pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incom
         (Method::POST, "/console/sql") => match proved(shared, request.headers()) {
             Some((login, user, key)) => {
                 let most = shared.context.settings.insert_bytes;
-                match text(request.into_body(), most).await {
+                match text(shared, request.into_body(), most).await {
                     Ok(sql) => sql::run(shared, &login, user, key, &sql).await,
                     Err(reply) => reply,
                 }
@@ -148,7 +148,7 @@ fn browsers(shared: &Shared, headers: &HeaderMap) -> Option<String> {
 }
 
 async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
-    let body = match text(body, LOG_IN_BYTES).await {
+    let body = match text(shared, body, LOG_IN_BYTES).await {
         Ok(body) => body,
         Err(reply) => return reply,
     };

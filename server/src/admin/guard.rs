@@ -13,17 +13,18 @@ use crate::metrics::Door;
 
 /// Whether another site's page sent this. Browsers set both headers and pages can't forge them; programs send neither.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
-    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let site = header("sec-fetch-site");
-    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
-        return true;
-    }
-    let Some(origin) = header(ORIGIN.as_str()) else {
-        return false;
+    // All of them: what a proxy in between added must not hide what the browser said.
+    let all = |name: &str| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| value.to_str().unwrap_or("?"))
     };
-    let host = header(HOST.as_str()).unwrap_or_default();
-    let own = origin.split_once("://").map(|(_, rest)| rest);
-    own.is_none_or(|own| !own.eq_ignore_ascii_case(host))
+    let host = all(HOST.as_str()).next().unwrap_or_default();
+    let is_own = |origin: &str| {
+        let own = origin.split_once("://").map(|(_, rest)| rest);
+        own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+    };
+    let foreign_site = all("sec-fetch-site").any(|site| !matches!(site, "same-origin" | "none"));
+    foreign_site || !all(ORIGIN.as_str()).all(is_own)
 }
 
 /// User name and key of HTTP basic authentication.

@@ -30,10 +30,6 @@ use console::Sessions;
 
 /// How long a request's head may take to come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request's body may take to come.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most connections at once.
-const MOST_CONNECTIONS: usize = 256;
 /// How long requests may take to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,6 +42,10 @@ pub struct Settings {
     pub on_http: bool,
     /// How long a log-in to the console lasts.
     pub session: Duration,
+    /// Most connections of its own port at once.
+    pub connections: usize,
+    /// How long a request's body may take to come.
+    pub body_time: Duration,
     /// Whether browsers use TLS on their port, for the console's live view.
     pub browsers_tls: bool,
 }
@@ -56,6 +56,8 @@ impl Default for Settings {
             address: None,
             on_http: false,
             session: Duration::from_hours(8),
+            connections: 256,
+            body_time: Duration::from_secs(30),
             browsers_tls: false,
         }
     }
@@ -108,7 +110,7 @@ impl Door {
 
 /// Serves the port until `shutdown`; requests that run are ended first.
 pub async fn serve(listener: TcpListener, door: Door, shutdown: impl Future<Output = ()>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(door.0.settings.connections));
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -214,9 +216,9 @@ async fn metrics(shared: &Shared) -> Reply {
 }
 
 /// A body as text, up to a size and within a time.
-async fn text(body: Incoming, most: usize) -> Result<String, Reply> {
+async fn text(shared: &Shared, body: Incoming, most: usize) -> Result<String, Reply> {
     let body = Limited::new(body, most).collect();
-    let body = tokio::time::timeout(BODY_TIMEOUT, body)
+    let body = tokio::time::timeout(shared.settings.body_time, body)
         .await
         .map_err(|_| {
             let message = "the body came too slowly";

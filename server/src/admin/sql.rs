@@ -21,7 +21,8 @@ pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incom
     let Some(login) = guard::log_in(shared, peer, &user, &key).await else {
         return unauthorized("Authentication failure");
     };
-    match text(request.into_body(), shared.context.settings.insert_bytes).await {
+    let most = shared.context.settings.insert_bytes;
+    match text(shared, request.into_body(), most).await {
         Ok(sql) => run(shared, &login, user, key, &sql).await,
         Err(reply) => reply,
     }

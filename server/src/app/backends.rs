@@ -29,6 +29,15 @@ pub struct BackendSettings {
     pub admin: admin::Settings,
 }
 
+impl BackendSettings {
+    /// Most connections that the doors take together.
+    pub(super) fn most_connections(&self) -> usize {
+        let mysql = self.mysql.as_ref().map_or(0, |port| port.max_connections);
+        let admin = self.admin.address.map_or(0, |_| self.admin.connections);
+        mysql + admin
+    }
+}
+
 /// The running doors.
 pub(super) struct Backends {
     pub(super) mysql_address: Option<SocketAddr>,

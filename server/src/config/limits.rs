@@ -15,6 +15,10 @@ pub struct LimitsSection {
     pub request_head: Bytes,
     /// How long a request's head may take to come.
     pub request_head_time: Span,
+    /// How long a request's body may take to come.
+    pub request_body_time: Span,
+    /// Most connections of the admin port.
+    pub admin_connections: usize,
     /// Largest payload from a backend.
     pub publication: Bytes,
     /// Largest payload from a browser.
@@ -71,6 +75,8 @@ impl Default for LimitsSection {
             connections: 0,
             request_head: Bytes(16 << 10),
             request_head_time: Span::seconds(10),
+            request_body_time: Span::seconds(30),
+            admin_connections: 256,
             publication: Bytes(engine.publication_bytes),
             browser_publication: Bytes(engine.browser_publication_bytes),
             subscriptions: engine.subscriptions,

@@ -165,7 +165,7 @@ pub(super) async fn requests(visit: &Visit, request: Request<Incoming>) -> Answe
     let Some((id, secret)) = named else {
         return unknown();
     };
-    let limit = visit.front.settings.head_timeout;
+    let limit = visit.front.settings.body_timeout;
     let body = tokio::time::timeout(limit, body(request, visit.front.message_bytes)).await;
     let text = match body {
         Ok(Ok(text)) => text,

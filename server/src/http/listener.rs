@@ -12,6 +12,9 @@ use crate::shard::{Load, Mail};
 
 /// Connections that the system keeps for us while we are busy.
 const BACKLOG: u32 = 4096;
+/// So many connections over the capacity are told that there is no room; further ones are closed at once, so that they
+/// don't take the files of backends.
+const TOLD: usize = 128;
 /// How long we wait when the system has no file for a new connection.
 const NO_FILES_WAIT: Duration = Duration::from_millis(50);
 
@@ -69,6 +72,9 @@ pub(crate) async fn accept(listener: Listener) {
             continue;
         };
         let open: usize = listener.shards.iter().map(|(_, load)| load.get()).sum();
+        if open >= listener.capacity.saturating_add(TOLD) {
+            continue;
+        }
         let (mailbox, load) = listener
             .shards
             .iter()

@@ -20,6 +20,8 @@ pub struct HttpSettings {
     pub capacity: Option<usize>,
     /// How long a request's head may take to come, and a TLS handshake.
     pub head_timeout: Duration,
+    /// How long a request's body may take to come.
+    pub body_timeout: Duration,
     /// Longest head of a request, in bytes.
     pub head_bytes: usize,
     /// Which pages may connect.
@@ -51,6 +53,7 @@ impl Default for HttpSettings {
             tls: None,
             capacity: None,
             head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             head_bytes: 16 << 10,
             origins: Origins::default(),
             forwarded_from: Vec::new(),
