@@ -122,11 +122,9 @@ impl App {
         };
         let socket = Listener::bind(http.address).map_err(listen)?;
         let http_address = socket.local_addr().map_err(listen)?;
-        let reserved = OTHER_FILES + backends.most_connections();
-        let capacity = http.capacity.unwrap_or_else(|| capacity(reserved));
-        let restart_spread = http.restart_spread;
+        let capacity = capacity(http.capacity, &backends);
+        let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         let metrics = Arc::new(Metrics::default());
-        let inbox_ms = limits.inbox_ms;
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
             limits: Arc::new(limits),
@@ -263,7 +261,7 @@ fn cores() -> usize {
 
 /// Connections that the open-files limit leaves, after raising the soft limit to the hard one. Backends keep their places
 /// however many browsers come, unless that would take more than half of a small limit.
-fn capacity(reserved: usize) -> usize {
+fn capacity(configured: Option<usize>, backends: &BackendSettings) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -275,5 +273,6 @@ fn capacity(reserved: usize) -> usize {
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let files = usize::try_from(files).unwrap_or(usize::MAX);
-    (files - reserved.min(files / 2)).max(1)
+    let reserved = OTHER_FILES + backends.most_connections();
+    configured.unwrap_or_else(|| (files - reserved.min(files / 2)).max(1))
 }

@@ -160,6 +160,57 @@ const TABLES: [&str; 10] = [
     "pipes_members",
 ];
 
+/// What tenant 2 sees instead.
+const READS: &[(&str, &[&str])] = &[
+    ("SELECT hash FROM users_auth WHERE id = 5", &[]),
+    ("SELECT data FROM users_data WHERE id = 5", &[]),
+    ("SELECT message FROM users_messages WHERE id = 6", &[]),
+    (
+        "SELECT message FROM pipes_messages WHERE name = 'web_long'",
+        &[],
+    ),
+    (
+        "SELECT message FROM pipes_messages WHERE name = 'web_room'",
+        &[],
+    ),
+    (
+        "SELECT user_id FROM users_in_pipes WHERE name = 'track_room'",
+        &[],
+    ),
+    (
+        "SELECT token FROM revoked_tokens WHERE token = 'secret'",
+        &[],
+    ),
+    (
+        "SELECT user_id FROM pipes_members WHERE name = 'web_room'",
+        &[],
+    ),
+    (
+        "SELECT time FROM users_time WHERE id = 5",
+        &["[Bytes(\"-1\")]"],
+    ),
+    (
+        "SELECT users FROM pipes WHERE name = 'track_room'",
+        &["[Bytes(\"0\")]"],
+    ),
+    ("SHOW CONNECTIONS", &[]),
+];
+
+/// What tenant 2 does to the same keys.
+const WRITES: &[&str] = &[
+    "DELETE FROM users_auth WHERE id = 5",
+    "DELETE FROM users_data WHERE id = 5",
+    "DELETE FROM users_messages WHERE id = 6",
+    "DELETE FROM pipes_messages WHERE name = 'web_long'",
+    "DELETE FROM pipes_settings WHERE name = 'web_long'",
+    "DELETE FROM revoked_tokens WHERE token = 'secret'",
+    "DELETE FROM pipes_members WHERE name = 'web_room'",
+    "INSERT INTO users_auth (id, hash) VALUES (5, 'theirs')",
+    "INSERT INTO users_data (id, data) VALUES (5, 'theirs')",
+    "INSERT INTO users_messages (id, event, message) VALUES (5, 'e', 'theirs')",
+    "INSERT INTO pipes_messages (name, event, message) VALUES ('track_room', 'e', 'theirs')",
+];
+
 #[tokio::test]
 async fn backends_read_and_write_in_their_tenant_only() {
     let app = start().await;
@@ -182,58 +233,13 @@ async fn backends_read_and_write_in_their_tenant_only() {
         let other = shown(&mut theirs, &sql).await;
         assert!(!other.iter().any(foreign), "{table}: {other:?}");
     }
-    for (sql, expected) in [
-        ("SELECT hash FROM users_auth WHERE id = 5", &[][..]),
-        ("SELECT data FROM users_data WHERE id = 5", &[]),
-        ("SELECT message FROM users_messages WHERE id = 6", &[]),
-        (
-            "SELECT message FROM pipes_messages WHERE name = 'web_long'",
-            &[],
-        ),
-        (
-            "SELECT message FROM pipes_messages WHERE name = 'web_room'",
-            &[],
-        ),
-        (
-            "SELECT user_id FROM users_in_pipes WHERE name = 'track_room'",
-            &[],
-        ),
-        (
-            "SELECT token FROM revoked_tokens WHERE token = 'secret'",
-            &[],
-        ),
-        (
-            "SELECT user_id FROM pipes_members WHERE name = 'web_room'",
-            &[],
-        ),
-        (
-            "SELECT time FROM users_time WHERE id = 5",
-            &["[Bytes(\"-1\")]"],
-        ),
-        (
-            "SELECT users FROM pipes WHERE name = 'track_room'",
-            &["[Bytes(\"0\")]"],
-        ),
-        ("SHOW CONNECTIONS", &[]),
-    ] {
-        assert_eq!(shown(&mut theirs, sql).await, expected, "{sql}");
+    for (sql, expected) in READS {
+        assert_eq!(shown(&mut theirs, sql).await, *expected, "{sql}");
     }
     assert_eq!(shown(&mut theirs, "SHOW PROCESSLIST").await.len(), 1);
     assert_eq!(shown(&mut ours, "SHOW CONNECTIONS").await.len(), 2);
 
-    for sql in [
-        "DELETE FROM users_auth WHERE id = 5",
-        "DELETE FROM users_data WHERE id = 5",
-        "DELETE FROM users_messages WHERE id = 6",
-        "DELETE FROM pipes_messages WHERE name = 'web_long'",
-        "DELETE FROM pipes_settings WHERE name = 'web_long'",
-        "DELETE FROM revoked_tokens WHERE token = 'secret'",
-        "DELETE FROM pipes_members WHERE name = 'web_room'",
-        "INSERT INTO users_auth (id, hash) VALUES (5, 'theirs')",
-        "INSERT INTO users_data (id, data) VALUES (5, 'theirs')",
-        "INSERT INTO users_messages (id, event, message) VALUES (5, 'e', 'theirs')",
-        "INSERT INTO pipes_messages (name, event, message) VALUES ('track_room', 'e', 'theirs')",
-    ] {
+    for sql in WRITES {
         run(&mut theirs, sql).await;
     }
     for table in TABLES {
@@ -375,6 +381,13 @@ async fn credentials_count_in_their_tenant_only() {
             "{answer}"
         );
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_originals_paths_and_unknown_tenants() {
+    let app = start().await;
+    fill(&mut backend_of(&app, OURS).await).await;
     for (devid, secret, authorized) in [
         (1, "secret5", true),
         (2, "secret5", false),

@@ -100,13 +100,13 @@ async fn ask(to: SocketAddr, line: &str, headers: &str, body: &str) -> String {
     answer
 }
 
+// root:key, root:wrong
+const RIGHT: &str = "authorization: Basic cm9vdDprZXk=\r\n";
+const WRONG: &str = "authorization: Basic cm9vdDp3cm9uZw==\r\n";
+const INSERT: &str = "INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', 'x')";
+
 #[tokio::test]
 async fn both_ports_answer_and_refuse_alike() {
-    // root:key, root:wrong
-    const RIGHT: &str = "authorization: Basic cm9vdDprZXk=\r\n";
-    const WRONG: &str = "authorization: Basic cm9vdDp3cm9uZw==\r\n";
-    const INSERT: &str =
-        "INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', 'x')";
     let (app, addresses) = node().await;
     for to in addresses {
         for (line, headers, body, status, part) in [
@@ -171,10 +171,7 @@ async fn both_ports_answer_and_refuse_alike() {
             assert!(answer.starts_with(&expected), "{line} {body}: {answer}");
             assert!(answer.contains(part), "{line} {body}: {answer}");
             // Also on the browser port, which shares its other answers with pages of any origin.
-            assert!(
-                !answer.contains("access-control"),
-                "{line} {body}: {answer}"
-            );
+            assert!(!answer.contains("access-control"), "{line}: {answer}");
             let foreign = format!("{headers}origin: https://evil.example\r\n");
             let answer = ask(to, line, &foreign, body).await;
             assert!(answer.starts_with("HTTP/1.1 403 "), "{line}: {answer}");
