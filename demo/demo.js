@@ -6,6 +6,7 @@ const text = document.querySelector('#text');
 let socket;
 let requests = 0;
 let position;
+let failures = 0;
 
 function say(state, words) {
   status.dataset.state = state;
@@ -29,6 +30,7 @@ function show({ event, data, user, time }) {
 function connect() {
   socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/connect?v=1`);
   socket.onopen = () => {
+    failures = 0;
     say('open', 'connected');
     // With the last position, what was sent meanwhile comes too.
     socket.send(JSON.stringify({ id: ++requests, subscribe: { channel: 'web_demo', ...position } }));
@@ -43,11 +45,42 @@ function connect() {
     if (position && message.offset) position = { ...position, offset: message.offset };
     show(message);
   };
-  socket.onclose = () => {
-    say('closed', 'connection lost, trying again…');
-    setTimeout(connect, 1000);
+  socket.onclose = ({ reason }) => {
+    const wait = delay(reason);
+    say('closed', `connection lost, trying again in ${Math.ceil(wait / 1000)} s`);
+    setTimeout(connect, wait);
   };
 }
+
+/** Milliseconds until the next try: what the server asked for, or twice as long each time, up to half a minute. Random,
+ * so that not all pages come back at once. */
+function delay(reason) {
+  const [, asked] = /retry_after_ms=(\d+)/.exec(reason) ?? [];
+  if (asked) return Number(asked);
+  const longest = Math.min(500 * 2 ** failures++, 30_000);
+  return longest / 2 + Math.random() * longest / 2;
+}
+
+/** The line that `cometql demo` printed: it knows the port and the key. */
+async function showLine() {
+  const response = await fetch('line.txt');
+  if (!response.ok) return;
+  document.querySelector('#line').textContent = (await response.text()).trim();
+  document.querySelector('#try').hidden = false;
+}
+
+document.querySelector('#copy').addEventListener('click', async ({ target }) => {
+  const line = document.querySelector('#line');
+  try {
+    await navigator.clipboard.writeText(line.textContent);
+    target.textContent = 'Copied';
+  } catch {
+    // Not allowed here: then it is at least selected.
+    getSelection().selectAllChildren(line);
+    target.textContent = 'Press Ctrl+C';
+  }
+  setTimeout(() => { target.textContent = 'Copy'; }, 2000);
+});
 
 document.querySelector('#send').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -56,4 +89,5 @@ document.querySelector('#send').addEventListener('submit', (event) => {
   text.value = '';
 });
 
+showLine();
 connect();

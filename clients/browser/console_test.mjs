@@ -1,7 +1,7 @@
 // The console in a real browser: log in, live numbers, channels, a live tail, SQL, nothing shown as markup.
 import assert from 'node:assert/strict';
 import mysql from 'mysql2/promise';
-import { admin, key, login, withBrowser } from './chromium.mjs';
+import { admin, http, key, login, withBrowser } from './chromium.mjs';
 
 const CHANNEL = 'web_console_test';
 const INSERT = 'INSERT INTO pipes_messages (name, event, message) VALUES (?, ?, ?)';
@@ -35,6 +35,9 @@ await withBrowser(async (browser) => {
   await page.locator('#tail input').fill(CHANNEL);
   await page.locator('#tail button').click();
   await page.locator('#tail-status', { hasText: `watching ${CHANNEL}` }).waitFor();
+  // Who watches is no subscriber: the list shows the one that there is.
+  const subscriber = new AbortController();
+  await fetch(`http://${http}/sse?v=1&channels=${CHANNEL}`, { signal: subscriber.signal });
   await page.locator('#channels td', { hasText: CHANNEL }).waitFor();
 
   const backend = await mysql.createConnection(login);
@@ -50,8 +53,29 @@ await withBrowser(async (browser) => {
 
   assert.equal(await sql(page, `SELECT name, users FROM pipes WHERE name = '${CHANNEL}'`), '1 rows');
   assert.deepEqual(await page.locator('#rows td').allTextContents(), [CHANNEL, '1']);
-  assert.match(await sql(page, 'SELECT * FROM no_such_table'), /no_such_table/);
+  assert.match(await sql(page, 'SELECT * FROM no_such_table'), /^Error 15: .*no_such_table/);
+  await page.locator('#sql-status.error').waitFor();
   assert.match(await sql(page, `INSERT INTO users_auth (id, hash) VALUES (7, 'abc')`), /^OK, 1 rows/);
+
+  // Restricted channels too; from the list by keyboard.
+  await page.locator('#tail input').fill('private_console_test');
+  await page.locator('#tail input').press('Enter');
+  await page.locator('#tail-status', { hasText: 'watching private_console_test' }).waitFor();
+  await sql(page, `INSERT INTO pipes_messages (name, event, message) VALUES ('private_console_test', 'e', 'for few')`);
+  await page.locator('#tail-lines li', { hasText: 'for few' }).waitFor();
+  await page.locator('#channels button', { hasText: CHANNEL }).press('Enter');
+  await page.locator('#tail-status', { hasText: `watching ${CHANNEL}` }).waitFor();
+  subscriber.abort();
+
+  await page.setViewportSize({ width: 360, height: 740 });
+  const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= screen, `${wide} pixels wide on a screen of ${screen}`);
+  if (process.env.COMETQL_SCREENSHOTS) {
+    await page.screenshot({ path: `${process.env.COMETQL_SCREENSHOTS}/console-360.png`, fullPage: true });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.setViewportSize({ width: 1200, height: 800 });
+    await page.screenshot({ path: `${process.env.COMETQL_SCREENSHOTS}/console-dark.png`, fullPage: true });
+  }
 
   await page.locator('#logout').click();
   await page.locator('#login').waitFor();

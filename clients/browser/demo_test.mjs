@@ -29,11 +29,20 @@ try {
   const [line] = said.match(/(mysql|mariadb) -h [\s\S]*?"\n/);
   await withBrowser(async (browser) => {
     const [first, second] = [await browser.newPage(), await browser.newPage()];
+    const failed = [];
     for (const page of [first, second]) {
+      page.on('response', (response) => { if (!response.ok()) failed.push(response.url()); });
       await page.goto(url.trim());
       await page.locator('#status[data-state=open]').waitFor();
     }
-    execFileSync('sh', ['-c', line]);
+    // The page shows the same line, and its button copies it.
+    const words = (text) => text.split(/\s+/).filter(Boolean);
+    assert.deepEqual(words(await first.locator('#line').textContent()), words(line));
+    await browser.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: url.trim().replace(/\/$/, '') });
+    await first.bringToFront();
+    await first.locator('#copy').click();
+    await first.locator('#copy', { hasText: 'Copied' }).waitFor();
+    execFileSync('sh', ['-c', await first.evaluate(() => navigator.clipboard.readText())]);
     for (const page of [first, second]) await page.locator('#messages li', { hasText: 'Hello from SQL' }).waitFor();
     await first.locator('#text').fill('<i>from a page</i>');
     await first.locator('#send button').click();
@@ -41,6 +50,7 @@ try {
     execFileSync('sh', ['-c', line.replace('Hello from SQL', '{\n \\"several\\": \\"lines\\"\n}')]);
     for (const page of [first, second]) await page.locator('#messages li', { hasText: '"several"' }).waitFor();
     assert.equal(await second.locator('#messages li').count(), 3);
+    assert.deepEqual(failed, []);
   });
   demo.kill('SIGTERM');
   const [code] = await once(demo, 'exit');

@@ -30,6 +30,10 @@ pub trait Effects {
     fn store(&mut self, ticket: u64, request: StoreRequest);
     /// Answers a command.
     fn answer(&mut self, token: Self::Token, answer: Answer);
+    /// A publication has its place and goes to its subscribers, if there are any: for those who watch from the side.
+    fn published(&mut self, publication: &Arc<Publication>) {
+        _ = publication;
+    }
     /// Counts what happened, for `/metrics` and `SHOW STATUS`.
     fn count(&mut self, event: Counted, times: u64);
     /// A fresh random number: for epochs.

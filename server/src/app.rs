@@ -158,7 +158,6 @@ impl App {
                 store: &store,
                 tokens: &tokens,
                 metrics: &metrics,
-                browsers: http_address,
             },
             &admin_on_http,
         );

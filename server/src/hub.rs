@@ -10,7 +10,7 @@ use cometql_engine::{Answer, Command, Disconnect, Message, Rules, Shard, ShardId
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::shard::{Batch, Mail, Token, unavailable};
+use crate::shard::{Batch, Mail, Tapped, Token, tap, unavailable};
 
 /// Cheap to clone; all clones speak to the same shards.
 #[derive(Clone)]
@@ -145,6 +145,14 @@ impl Hub {
                 channels: sum.channels + part.channels,
                 users_online: sum.users_online + part.users_online,
             })
+    }
+
+    /// Watches a channel from the side, without a subscription: whatever is published from now on.
+    pub(crate) fn tap(&self, tenant: TenantId, channel: ChannelName) -> Tapped {
+        let shard = shard_of_channel(tenant, channel.as_str(), self.0.mailboxes.len());
+        let (tap, tapped) = tap(tenant, channel);
+        self.post(shard, Mail::Tap(tap));
+        tapped
     }
 
     /// What waits for the sockets of browsers.

@@ -155,6 +155,7 @@ impl<T> Shard<T> {
             } => Some((*connection, *request)),
             Origin::Command(_) | Origin::Internal => None,
         };
+        effects.published(publication);
         let mut reached = 0;
         for (shard, count) in &self.sequencer.ready(key).interested {
             reached += u64::from(*count);

@@ -3,17 +3,17 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cometql_engine::shard::inspect::Channels;
 use hyper::body::Incoming;
-use hyper::header::{COOKIE, HOST, HeaderValue, SET_COOKIE};
+use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Reply, Shared, guard, refusal, reply, sql, text};
+use super::{Reply, Shared, guard, refusal, reply, sql, tail, text};
 use crate::auth::Login;
 
 const PAGE: &str = include_str!("console/index.html");
@@ -83,10 +83,14 @@ impl Sessions {
     }
 }
 
-pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Reply {
     let path = request.uri().path().to_owned();
     match (request.method().clone(), path.as_str()) {
-        (Method::GET, "/console" | "/console/") => page(shared, request.headers()),
+        (Method::GET, "/console" | "/console/") => page(),
         (Method::GET, "/console/console.css") => reply(StatusCode::OK, "text/css", STYLE),
         (Method::GET, "/console/console.js") => reply(StatusCode::OK, "text/javascript", SCRIPT),
         (Method::POST, "/console/login") => log_in(shared, peer, request.into_body()).await,
@@ -96,6 +100,14 @@ pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incom
         }
         (Method::GET, "/console/state") => match proved(shared, request.headers()) {
             Some((login, user, _)) => state(shared, &login, &user).await,
+            None => logged_out(),
+        },
+        (Method::GET, "/console/tail") => match proved(shared, request.headers()) {
+            Some((login, _, _)) => {
+                let query = request.uri().query().map(str::to_owned);
+                let (head, _) = request.into_parts();
+                tail::answer(shared, &login, head.headers, query.as_deref())
+            }
             None => logged_out(),
         },
         (Method::POST, "/console/sql") => match proved(shared, request.headers()) {
@@ -112,39 +124,16 @@ pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incom
     }
 }
 
-/// No script or style but ours, no frames, and connections only to this port and to the browser port of this host.
-fn page(shared: &Shared, headers: &HeaderMap) -> Reply {
-    let live = browsers(shared, headers).map_or(String::new(), |url| format!(" {url}"));
-    let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'{live}; base-uri 'none'; \
-         form-action 'self'; frame-ancestors 'none'"
-    );
+/// No script or style but ours, no frames, and connections only to this port.
+fn page() -> Reply {
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+                  base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     let mut page = reply(StatusCode::OK, "text/html; charset=utf-8", PAGE);
-    if let Ok(policy) = HeaderValue::from_str(&policy) {
-        page.headers_mut().insert("content-security-policy", policy);
-    }
+    let policy = HeaderValue::from_static(policy);
+    page.headers_mut().insert("content-security-policy", policy);
     let referrer = HeaderValue::from_static("no-referrer");
     page.headers_mut().insert("referrer-policy", referrer);
     page
-}
-
-/// The browser port under the host name by which the console was reached.
-fn browsers(shared: &Shared, headers: &HeaderMap) -> Option<String> {
-    let host = headers.get(HOST)?.to_str().ok()?;
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
-    if !name.bytes().all(plain) {
-        return None;
-    }
-    let scheme = if shared.settings.browsers_tls {
-        "wss"
-    } else {
-        "ws"
-    };
-    Some(format!("{scheme}://{name}:{}", shared.browsers.port()))
 }
 
 async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
@@ -169,7 +158,7 @@ async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
     with_cookie(super::json(StatusCode::OK, &json!({})), &id, seconds)
 }
 
-fn proved(shared: &Shared, headers: &HeaderMap) -> Option<(Login, String, String)> {
+pub(super) fn proved(shared: &Shared, headers: &HeaderMap) -> Option<(Login, String, String)> {
     let (user, key) = shared.sessions.find(headers)?;
     let login = shared.context.keyring.prove(&user, &key)?;
     Some((login, user, key))
@@ -187,8 +176,6 @@ async fn state(shared: &Shared, login: &Login, user: &str) -> Reply {
     let state = json!({
         "user": user,
         "tenant": login.tenant.0,
-        "browsers_port": shared.browsers.port(),
-        "browsers_tls": shared.settings.browsers_tls,
         "numbers": {
             "Connections": totals.connections,
             "Subscriptions": totals.subscriptions,

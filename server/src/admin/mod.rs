@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -25,6 +26,7 @@ use crate::metrics::Now;
 mod console;
 mod guard;
 mod sql;
+mod tail;
 
 use console::Sessions;
 
@@ -46,8 +48,6 @@ pub struct Settings {
     pub connections: usize,
     /// How long a request's body may take to come.
     pub body_time: Duration,
-    /// Whether browsers use TLS on their port, for the console's live view.
-    pub browsers_tls: bool,
 }
 
 impl Default for Settings {
@@ -58,7 +58,6 @@ impl Default for Settings {
             session: Duration::from_hours(8),
             connections: 256,
             body_time: Duration::from_secs(30),
-            browsers_tls: false,
         }
     }
 }
@@ -70,30 +69,35 @@ pub struct Door(Arc<Shared>);
 /// What all requests share.
 struct Shared {
     settings: Settings,
-    /// Where browsers connect, for the console's live view.
-    browsers: SocketAddr,
     context: Context,
     throttle: Throttle,
     sessions: Sessions,
+    /// Places for tails.
+    tails: Arc<Semaphore>,
+    /// True once the node stops: tails end then.
+    stopping: watch::Receiver<bool>,
 }
 
-type Reply = Response<Full<Bytes>>;
+/// What a reply carries: a whole, or a stream of events.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+type Reply = Response<Body>;
 
 impl Door {
-    /// A door to this node; `browsers` is where browsers connect.
+    /// A door to this node, until `stopping` says true.
     #[must_use]
     pub fn new(
         settings: Settings,
-        browsers: SocketAddr,
         context: Context,
         throttle: Throttle,
+        stopping: watch::Receiver<bool>,
     ) -> Self {
         Self(Arc::new(Shared {
             sessions: Sessions::new(settings.session),
             settings,
-            browsers,
             context,
             throttle,
+            tails: Arc::new(Semaphore::new(tail::MOST)),
+            stopping,
         }))
     }
 
@@ -173,7 +177,7 @@ async fn connection(
     }
 }
 
-async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incoming>) -> Reply {
+async fn answer(shared: &Arc<Shared>, peer: IpAddr, request: Request<Incoming>) -> Reply {
     if guard::is_foreign(request.headers()) {
         return refusal(
             StatusCode::FORBIDDEN,
@@ -233,7 +237,7 @@ async fn text(shared: &Shared, body: Incoming, most: usize) -> Result<String, Re
 }
 
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

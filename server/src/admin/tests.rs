@@ -104,68 +104,70 @@ async fn ask(to: SocketAddr, line: &str, headers: &str, body: &str) -> String {
 const RIGHT: &str = "authorization: Basic cm9vdDprZXk=\r\n";
 const WRONG: &str = "authorization: Basic cm9vdDp3cm9uZw==\r\n";
 const INSERT: &str = "INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', 'x')";
+/// Request, headers, body; status and a part of the answer.
+const REQUESTS: &[(&str, &str, &str, u16, &str)] = &[
+    ("GET /metrics", "", "", 200, "\ncometql_subscriptions 0\n"),
+    (
+        "POST /sql",
+        RIGHT,
+        "SELECT 1 AS one",
+        200,
+        r#"{"columns":["one"],"rows":[["#,
+    ),
+    (
+        "POST /sql",
+        RIGHT,
+        INSERT,
+        200,
+        r#""affected_rows":0,"info":"Reached: 0""#,
+    ),
+    ("POST /sql", RIGHT, "SELEC", 400, r#"{"error":{"code":3,"#),
+    (
+        "POST /sql",
+        RIGHT,
+        "SELECT 1; SELECT 2",
+        400,
+        "one statement",
+    ),
+    (
+        "POST /sql",
+        RIGHT,
+        "SELECT * FROM nowhere",
+        404,
+        r#""code":15"#,
+    ),
+    (
+        "POST /sql",
+        WRONG,
+        "SELECT 1",
+        401,
+        "www-authenticate: Basic",
+    ),
+    ("POST /sql", "", "SELECT 1", 401, r#""code":16"#),
+    ("GET /sql", RIGHT, "", 405, "method"),
+    (
+        "GET /console",
+        "",
+        "",
+        200,
+        "default-src 'none'; script-src 'self'",
+    ),
+    ("GET /console/console.js", "", "", 200, "text/javascript"),
+    ("GET /console/state", "", "", 401, "log in first"),
+    (
+        "POST /console/sql",
+        "cookie: cometql_console=x\r\n",
+        "SELECT 1",
+        401,
+        "log in",
+    ),
+];
 
 #[tokio::test]
 async fn both_ports_answer_and_refuse_alike() {
     let (app, addresses) = node().await;
     for to in addresses {
-        for (line, headers, body, status, part) in [
-            ("GET /metrics", "", "", 200, "\ncometql_subscriptions 0\n"),
-            (
-                "POST /sql",
-                RIGHT,
-                "SELECT 1 AS one",
-                200,
-                r#"{"columns":["one"],"rows":[["#,
-            ),
-            (
-                "POST /sql",
-                RIGHT,
-                INSERT,
-                200,
-                r#""affected_rows":0,"info":"Reached: 0""#,
-            ),
-            ("POST /sql", RIGHT, "SELEC", 400, r#"{"error":{"code":3,"#),
-            (
-                "POST /sql",
-                RIGHT,
-                "SELECT 1; SELECT 2",
-                400,
-                "one statement",
-            ),
-            (
-                "POST /sql",
-                RIGHT,
-                "SELECT * FROM nowhere",
-                404,
-                r#""code":15"#,
-            ),
-            (
-                "POST /sql",
-                WRONG,
-                "SELECT 1",
-                401,
-                "www-authenticate: Basic",
-            ),
-            ("POST /sql", "", "SELECT 1", 401, r#""code":16"#),
-            ("GET /sql", RIGHT, "", 405, "method"),
-            (
-                "GET /console",
-                "",
-                "",
-                200,
-                "default-src 'none'; script-src 'self'",
-            ),
-            ("GET /console/console.js", "", "", 200, "text/javascript"),
-            ("GET /console/state", "", "", 401, "log in first"),
-            (
-                "POST /console/sql",
-                "cookie: cometql_console=x\r\n",
-                "SELECT 1",
-                401,
-                "log in",
-            ),
-        ] {
+        for (line, headers, body, status, part) in REQUESTS {
             let answer = ask(to, line, headers, body).await;
             let expected = format!("HTTP/1.1 {status} ");
             assert!(answer.starts_with(&expected), "{line} {body}: {answer}");
@@ -230,4 +232,62 @@ fn who_logs_in_too_often_ends_only_his_own() {
     }
     let cookie = format!("cometql_console={mine}");
     assert!(sessions.find(&headers(&[("cookie", &cookie)])).is_some());
+}
+
+#[tokio::test]
+async fn the_console_tails_any_channel_of_its_tenant() {
+    let (app, [to, _]) = node().await;
+    let right = ask(
+        to,
+        "POST /console/login",
+        "",
+        r#"{"user":"root","key":"key"}"#,
+    )
+    .await;
+    let (_, cookie) = right.split_once("set-cookie: ").unwrap();
+    let (pair, _) = cookie.split_once(';').unwrap();
+    let header = format!("cookie: {pair}\r\n");
+    let bare = ask(to, "GET /console/tail?channel=private_a", "", "").await;
+    assert!(bare.starts_with("HTTP/1.1 401 "), "{bare}");
+    let unnamed = ask(to, "GET /console/tail?channel=%20", &header, "").await;
+    assert!(unnamed.starts_with("HTTP/1.1 400 "), "{unnamed}");
+
+    let mut tail = tokio::net::TcpStream::connect(to).await.unwrap();
+    let request =
+        format!("GET /console/tail?channel=private_a HTTP/1.1\r\nhost: {to}\r\n{header}\r\n");
+    tail.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    until(&mut tail, &mut seen, ":\n\n").await;
+    assert!(
+        seen.contains("content-type: text/event-stream\r\n"),
+        "{seen}"
+    );
+    let long = "é".repeat(4000);
+    for (name, text) in [
+        ("web_other", "no"),
+        ("private_a", "<b>"),
+        ("private_a", &long),
+    ] {
+        let insert = format!(
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('{name}', 'e', '{text}')"
+        );
+        ask(to, "POST /sql", RIGHT, &insert).await;
+    }
+    until(&mut tail, &mut seen, r#""bytes":8000"#).await;
+    assert!(seen.contains(r#""data":"<b>""#), "{seen}");
+    assert!(!seen.contains(r#""data":"no""#), "{seen}");
+    assert!(!seen.contains(&long), "shown whole");
+    // Does not wait for the tail.
+    app.stop().await;
+    let mut rest = Vec::new();
+    tail.read_to_end(&mut rest).await.unwrap();
+}
+
+/// Reads until `end` was seen.
+async fn until(socket: &mut tokio::net::TcpStream, seen: &mut String, end: &str) {
+    let mut bytes = Vec::new();
+    while !seen.contains(end) {
+        assert_ne!(socket.read_buf(&mut bytes).await.unwrap(), 0, "{seen}");
+        *seen += &String::from_utf8_lossy(&std::mem::take(&mut bytes));
+    }
 }

@@ -52,7 +52,6 @@ pub(super) struct Node<'a> {
     pub(super) store: &'a Store,
     pub(super) tokens: &'a Tokens,
     pub(super) metrics: &'a Arc<Metrics>,
-    pub(super) browsers: SocketAddr,
 }
 
 /// Both sockets, bound before anything else starts, so that a port in use ends the start cleanly.
@@ -88,7 +87,6 @@ impl Backends {
             store,
             tokens,
             metrics,
-            browsers,
         } = node;
         let context = Context {
             hub: hub.clone(),
@@ -116,7 +114,7 @@ impl Backends {
             tasks.push(tokio::spawn(serve));
         }
         let on_http = admin.on_http;
-        let door = admin::Door::new(admin, browsers, context, throttle);
+        let door = admin::Door::new(admin, context, throttle, stopping.clone());
         if let Some(socket) = sockets.admin {
             let serve = admin::serve(socket, door.clone(), stopped(stopping));
             tasks.push(tokio::spawn(serve));

@@ -65,7 +65,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         });
         let store = node.app.store();
         store.set_hashes(TenantId(0), users.collect()).await?;
-        announce(&node);
+        let line = line(&node);
+        // The page shows it too.
+        std::fs::write(files.join("line.txt"), &line)?;
+        announce(&node, &line);
         node.run_until_stopped(move || Ok(config.clone())).await
     })
 }
@@ -92,18 +95,28 @@ fn write_page(directory: &std::path::Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn announce(node: &Node) {
+/// What to type; empty without a MySQL port.
+fn line(node: &Node) -> String {
+    node.app.mysql_address().map_or(String::new(), |mysql| {
+        format!(
+            "mysql -h {} -P {} -u root -p{KEY} CometQL_v1 \\\n  \
+             -e \"INSERT INTO pipes_messages (name, event, message) VALUES ('web_demo', 'hello', 'Hello from SQL')\"\n",
+            mysql.ip(),
+            mysql.port()
+        )
+    })
+}
+
+fn announce(node: &Node, line: &str) {
     let mut text = format!(
         "\nCometQL runs. Open this page, in two windows if you like:\n\n  http://{}/\n",
         node.app.http_address()
     );
-    if let Some(mysql) = node.app.mysql_address() {
-        text += &format!(
-            "\nand send to it with any MySQL client:\n\n  mysql -h {} -P {} -u root -p{KEY} CometQL_v1 \\\n    \
-             -e \"INSERT INTO pipes_messages (name, event, message) VALUES ('web_demo', 'hello', 'Hello from SQL')\"\n",
-            mysql.ip(),
-            mysql.port()
-        );
+    if !line.is_empty() {
+        let line = line.replace('\n', "\n  ");
+        text += "\nand send to it with any MySQL client:\n\n  ";
+        text += line.trim_end();
+        text.push('\n');
     }
     if let Some(admin) = node.app.admin_address() {
         text += &format!("\nConsole: http://{admin}/console  (user root, key {KEY})\n");

@@ -58,7 +58,6 @@ impl Node {
                     session: config.admin.session.duration(),
                     connections: config.limits.admin_connections,
                     body_time: config.limits.request_body_time.duration(),
-                    browsers_tls: !config.http.tls_certificate.is_empty(),
                 },
             },
             ..AppSettings::new(store)

@@ -11,6 +11,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::admin;
+
 /// An answer.
 pub(super) type Answer = Response<Content>;
 
@@ -20,6 +22,8 @@ pub(super) enum Content {
     Whole(Full<Bytes>),
     /// Made while it is sent.
     Stream(LocalBoxStream<'static, io::Result<Bytes>>),
+    /// From the door of administrators.
+    Admin(admin::Body),
 }
 
 impl Body for Content {
@@ -34,6 +38,9 @@ impl Body for Content {
             Self::Whole(full) => Pin::new(full)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
+            Self::Admin(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
             Self::Stream(stream) => stream
                 .as_mut()
                 .poll_next(cx)
@@ -44,6 +51,7 @@ impl Body for Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(full) => full.is_end_stream(),
+            Self::Admin(body) => body.is_end_stream(),
             Self::Stream(_) => false,
         }
     }
@@ -51,6 +59,7 @@ impl Body for Content {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(full) => full.size_hint(),
+            Self::Admin(body) => body.size_hint(),
             Self::Stream(_) => SizeHint::default(),
         }
     }

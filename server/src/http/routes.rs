@@ -35,7 +35,7 @@ pub(super) async fn answer(visit: &Visit, request: Request<Incoming>) -> Answer 
         let believed = &visit.front.settings.forwarded_from;
         let peer = client::address(request.headers(), visit.peer, believed);
         let answered = door.answer(peer, request).await;
-        return answered.map(answer::Content::Whole);
+        return answered.map(answer::Content::Admin);
     }
     let origin = request.headers().get(ORIGIN).cloned();
     let mut answer = route(visit, request).await;

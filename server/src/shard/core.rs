@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::codec::{Codec, Coded};
 use super::link::{Link, Wire};
 use super::outbound::{Check, Outbound};
+use super::taps::Tap;
 use super::{Mail, Shared, Token};
 use crate::auth::Browser;
 use crate::hub::Waiting;
@@ -273,6 +274,11 @@ impl Core {
                 state.out.finish(id, CloseCode::Restart, &reason);
             }
         });
+    }
+
+    /// Somebody watches a channel.
+    pub(super) fn tap(&self, tap: Tap) {
+        self.0.state.borrow_mut().out.taps.add(tap);
     }
 
     /// What waits for the sockets.

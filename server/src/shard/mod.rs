@@ -26,9 +26,12 @@ mod core;
 pub(crate) mod link;
 mod outbound;
 mod run;
+mod taps;
 mod token;
 
 pub(crate) use self::core::Core;
+use taps::Tap;
+pub(crate) use taps::{Tapped, tap};
 pub(crate) use token::{Batch, Token, unavailable};
 
 /// What all shards of a node share.
@@ -72,6 +75,8 @@ pub(crate) enum Mail {
     Rules(Arc<Rules>),
     /// Somebody wants to look.
     Query(Query),
+    /// Somebody watches a channel that this shard sequences.
+    Tap(Tap),
     /// How much waits for the sockets?
     Waiting(oneshot::Sender<Waiting>),
     /// Close connections and say how many.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cometql_engine::effects::Counted;
 use cometql_engine::{
-    Answer, ConnectionId, Credentials, Effects, Limits, Message, Now, Push, Reject, ShardId,
-    StoreRequest,
+    Answer, ConnectionId, Credentials, Effects, Limits, Message, Now, Publication, Push, Reject,
+    ShardId, StoreRequest,
 };
 use cometql_protocol::CloseCode;
 use cometql_protocol::wire::{Reply, Request};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::codec::Coded;
 use super::link::{Buffers, Flushed, Link};
+use super::taps::Taps;
 use super::{Mail, Shared, Token};
 use crate::hub::Waiting;
 use crate::legacy;
@@ -57,6 +58,8 @@ pub(super) struct Outbound {
     pub(super) closing: VecDeque<(u64, ConnectionId)>,
     /// How long a closed connection may take to read what waits for it and to close its side.
     close_ms: u64,
+    /// Who watches channels of this shard.
+    pub(super) taps: Taps,
     /// Connections closed so far.
     pub(super) closed: u64,
     /// The input in hand makes the engine replay what a client asked for.
@@ -82,6 +85,7 @@ impl Outbound {
             requests: VecDeque::new(),
             checks: Vec::new(),
             closing: VecDeque::new(),
+            taps: Taps::default(),
             closed: 0,
             close_ms: u64::try_from(shared.close_wait.as_millis()).unwrap_or(u64::MAX >> 1),
             replaying: false,
@@ -339,6 +343,10 @@ impl Effects for Outbound {
 
     fn answer(&mut self, token: Token, answer: Answer) {
         token.answer(answer);
+    }
+
+    fn published(&mut self, publication: &Arc<Publication>) {
+        self.taps.tell(publication);
     }
 
     fn count(&mut self, event: Counted, times: u64) {

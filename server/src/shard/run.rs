@@ -81,6 +81,7 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
         Mail::Stored { ticket, result } => core.input(Input::Stored { ticket, result }),
         Mail::Rules(rules) => core.input(Input::Rules(rules)),
         Mail::Query(look) => core.look(look),
+        Mail::Tap(tap) => core.tap(tap),
         // Who asked may have gone.
         Mail::Waiting(told) => _ = told.send(core.waiting()),
         // Who asked may have gone.

@@ -8,7 +8,7 @@ async function ask(path, body) {
   const response = await fetch(`/console/${path}`, options);
   const answer = await response.json();
   if (response.status === 401 && path !== 'login') logIn();
-  if (!response.ok) throw new Error(answer.error.message);
+  if (!response.ok) throw Object.assign(new Error(answer.error.message), { code: answer.error.code });
   return answer;
 }
 
@@ -33,7 +33,8 @@ function row(cells, kind = 'td') {
 async function refresh() {
   try {
     state = await ask('state');
-  } catch {
+  } catch (error) {
+    if (state) find('#who').textContent = `no answer: ${error.message}`;
     return;
   }
   find('#login').hidden = true;
@@ -46,31 +47,66 @@ async function refresh() {
     value.textContent = number.toLocaleString();
     return [term, value];
   }));
-  find('#channels tbody').replaceChildren(...state.channels.map((channel) => row([channel.name, channel.subscribers])));
+  showChannels(state.channels);
 }
 
+/** The list is only touched when it changed, so that the keyboard's focus stays where it is. */
+function showChannels(channels) {
+  const text = JSON.stringify(channels);
+  const body = find('#channels tbody');
+  if (body.dataset.shown === text) return;
+  const focused = body.contains(document.activeElement) ? document.activeElement.textContent : undefined;
+  body.dataset.shown = text;
+  body.replaceChildren(...channels.map(({ name, subscribers }) => {
+    const line = row(['', subscribers.toLocaleString()]);
+    const button = document.createElement('button');
+    button.textContent = name;
+    button.title = `Watch ${name}`;
+    line.firstChild.append(button);
+    return line;
+  }));
+  if (channels.length === 0) body.append(row(['nobody is subscribed', '']));
+  [...body.querySelectorAll('button')].find((button) => button.textContent === focused)?.focus();
+}
+
+/** What is published in a channel, from the server's own view: no subscription, so nobody sees that we watch. */
 function watch(channel) {
   live?.close();
   const status = find('#tail-status');
   const lines = find('#tail-lines');
   lines.replaceChildren();
-  const scheme = state.browsers_tls ? 'wss' : 'ws';
-  const socket = new WebSocket(`${scheme}://${location.hostname}:${state.browsers_port}/connect?v=1&tenant=${state.tenant}`);
-  live = socket;
-  status.textContent = 'connecting…';
-  socket.onopen = () => socket.send(JSON.stringify({ id: 1, subscribe: channel }));
-  socket.onclose = () => { if (live === socket) status.textContent = 'closed'; };
-  socket.onmessage = ({ data }) => {
+  const events = new EventSource(`/console/tail?channel=${encodeURIComponent(channel)}`);
+  live = events;
+  tell(status, 'connecting…');
+  events.onopen = () => tell(status, `watching ${channel}`);
+  events.onerror = () => {
+    if (live !== events) return;
+    // The browser comes back by itself, unless the server refused.
+    const over = events.readyState === EventSource.CLOSED;
+    tell(status, over ? 'The server refused: is this the name of a channel?' : 'connection lost, trying again…', over);
+    if (over) refresh();
+  };
+  events.onmessage = ({ data }) => {
     const message = JSON.parse(data);
-    if (message.error) status.textContent = message.error.message;
-    else if (message.id === 1) status.textContent = `watching ${channel}`;
-    if (message.push !== 'publication') return;
     const line = document.createElement('li');
-    const payload = typeof message.data === 'string' ? message.data : JSON.stringify(message.data);
-    line.textContent = `${new Date(message.time).toLocaleTimeString()} ${message.event ?? ''} ${payload}`;
+    const parts = [new Date(message.time).toLocaleTimeString()];
+    if (message.offset) parts.push(`#${message.offset}`);
+    if (message.user) parts.push(`user ${message.user}`);
+    if (message.event) parts.push(message.event);
+    const head = document.createElement('small');
+    head.textContent = parts.join(' · ');
+    // The server cuts long payloads.
+    const cut = new TextEncoder().encode(message.data).length < message.bytes;
+    line.append(head, document.createTextNode(message.data + (cut ? `… (${message.bytes.toLocaleString()} bytes)` : '')));
     lines.prepend(line);
+    if (message.missed) tell(status, `watching ${channel}; too fast, ${message.missed} are not shown`);
     if (lines.children.length > 200) lines.lastChild.remove();
   };
+}
+
+function tell(status, text, isError = false) {
+  status.className = isError ? 'error' : '';
+  status.textContent = text;
 }
 
 async function runStatement() {
@@ -78,20 +114,20 @@ async function runStatement() {
   const table = find('#rows');
   table.tHead.replaceChildren();
   table.tBodies[0].replaceChildren();
-  status.className = '';
-  status.textContent = 'running…';
+  tell(status, 'running…');
   try {
     const answer = await ask('sql', find('#statement').value);
     if (!answer.columns) {
-      status.textContent = `OK, ${answer.affected_rows} rows affected. ${answer.info}`;
+      tell(status, `OK, ${answer.affected_rows} rows affected. ${answer.info}`);
       return;
     }
-    status.textContent = `${answer.rows.length} rows`;
+    const most = 1000;
+    const shown = answer.rows.length > most ? `, the first ${most} are shown` : '';
+    tell(status, [`${answer.rows.length} rows${shown}`, ...(answer.warnings ?? [])].join('\n'));
     table.tHead.append(row(answer.columns, 'th'));
-    table.tBodies[0].append(...answer.rows.slice(0, 1000).map((cells) => row(cells)));
+    table.tBodies[0].append(...answer.rows.slice(0, most).map((cells) => row(cells)));
   } catch (error) {
-    status.className = 'error';
-    status.textContent = error.message;
+    tell(status, error.code ? `Error ${error.code}: ${error.message}` : error.message, true);
   }
 }
 
@@ -114,6 +150,11 @@ find('#logout').addEventListener('click', async () => {
 find('#tail').addEventListener('submit', (event) => {
   event.preventDefault();
   watch(event.target.elements.channel.value);
+});
+find('#channels').addEventListener('click', ({ target }) => {
+  if (target.tagName !== 'BUTTON') return;
+  find('#tail-channel').value = target.textContent;
+  watch(target.textContent);
 });
 find('#sql').addEventListener('submit', (event) => {
   event.preventDefault();
