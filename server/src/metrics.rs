@@ -304,6 +304,28 @@ impl Metrics {
         counts.sum()
     }
 
+    /// Browser connections that were opened, on all shards.
+    #[must_use]
+    pub fn opened_total(&self) -> u64 {
+        let counters = self.shards.iter().filter_map(OnceLock::get);
+        counters
+            .flat_map(|of| &of.opened)
+            .map(IntCounter::get)
+            .sum()
+    }
+
+    /// Statements of all kinds, refused ones included.
+    #[must_use]
+    pub fn statements_total(&self) -> u64 {
+        self.statements.iter().flatten().map(IntCounter::get).sum()
+    }
+
+    /// Log-ins that succeeded at a door.
+    #[must_use]
+    pub fn log_ins_total(&self, door: Door) -> u64 {
+        self.log_ins[door as usize][0].get()
+    }
+
     /// The text for Prometheus.
     #[must_use]
     pub fn render(&self, now: &Now) -> String {

@@ -167,3 +167,53 @@ async fn tenants_do_not_see_each_other() {
     drop(browser);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn status_counts_what_happened() {
+    let mut world = World::start(|_| {}).await;
+    let mut browser = world.browser(5, &["web_x"]).await;
+    world
+        .run(
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('web_x', '', 'a'), ('web_y', '', 'b')",
+        )
+        .await;
+    world
+        .run("INSERT INTO users_messages (id, event, message) VALUES (5, '', 'c')")
+        .await;
+    assert_eq!(browser.json().await["data"], "a");
+    let global = |name: &str| format!("SHOW GLOBAL STATUS LIKE '{name}'");
+    let mine = |name: &str| format!("SHOW SESSION STATUS LIKE '{name}'");
+    // The default key does not open tenant 7, so that it is not told what all tenants do together.
+    for (sql, expected) in [
+        (global("frontend_online"), "frontend_online,1"),
+        (global("publications"), ""),
+        (mine("messages"), ""),
+        (mine("id"), "id,0"),
+        (mine("user_online"), "user_online,1"),
+        (mine("subscriptions"), "subscriptions,1"),
+    ] {
+        world.check(&sql, expected).await;
+    }
+    let mut boss = connect(&world.app, "admin", "boss").await;
+    for (sql, expected) in [
+        (global("publications"), "publications,2"),
+        (global("inbox\\_messages"), "inbox_messages,1"),
+        (global("frontend_messages"), "frontend_messages,1"),
+        (global("messages"), "messages,3"),
+        (global("frontend_add_client"), "frontend_add_client,1"),
+        (global("frontend_delete_client"), "frontend_delete_client,0"),
+        (global("backend_add_client"), "backend_add_client,2"),
+        (global("backend_delete_client"), "backend_delete_client,0"),
+        (mine("messages"), "messages,3"),
+    ] {
+        assert_eq!(rows(&mut boss, &sql, ()).await, expected, "{sql}");
+    }
+    let names = "SHOW FILESYSTEM STATUS WHERE Variable_name IN ('size', 'used', 'available')";
+    let sizes: Vec<(String, u64)> = within(boss.query(names)).await.unwrap();
+    let of = |name: &str| sizes.iter().find(|(of, _)| of == name).unwrap().1;
+    assert!(of("size") >= of("used") + of("available"), "{sizes:?}");
+    assert!(of("size") > 0);
+    within(boss.disconnect()).await.unwrap();
+    drop(browser);
+    world.stop().await;
+}

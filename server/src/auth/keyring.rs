@@ -79,6 +79,15 @@ impl Keyring {
         keys.exists(tenant) && (is_one_of(key, keys.of(tenant)) | is_one_of(key, &keys.admin))
     }
 
+    /// Whether a key opens every tenant, so that what the whole node does is no secret to who has it.
+    #[must_use]
+    pub fn opens_all(&self, key: &str) -> bool {
+        let keys = self.keys.load();
+        let mut own = keys.tenants.values();
+        is_one_of(key, &keys.admin)
+            | (is_one_of(key, &keys.default) && own.all(|own| is_one_of(key, own)))
+    }
+
     /// The log-in that user name and key prove, for HTTP basic auth and the console. Takes as long for an unknown name.
     #[must_use]
     pub fn prove(&self, user: &str, key: &str) -> Option<Login> {
@@ -183,6 +192,14 @@ mod tests {
         assert!(!keyring.opens("new", TenantId(0)));
         assert!(keyring.opens("boss", TenantId(7)));
         assert!(!keyring.opens("boss", TenantId(100)));
+        assert!(keyring.opens_all("boss"));
+        assert!(!keyring.opens_all("everyone") && !keyring.opens_all("new"));
+        let default = vec!["everyone".into()];
+        let single = Keyring::new(Keys {
+            default,
+            ..Keys::default()
+        });
+        assert!(single.opens_all("everyone") && !single.opens_all("other"));
     }
 
     #[test]

@@ -216,6 +216,15 @@ impl Store {
         _ = receiver.await;
     }
 
+    /// The data directory; `None` in memory.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Directory(directory) => Some(directory),
+            Location::Memory(_) => None,
+        }
+    }
+
     /// What the store did so far.
     #[must_use]
     pub fn stats(&self) -> StoreStats {

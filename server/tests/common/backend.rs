@@ -28,10 +28,10 @@ impl World {
     pub(crate) async fn start(change: impl FnOnce(&mut AppSettings)) -> Self {
         let app = node(|settings| {
             settings.backends.keyring = Keyring::new(Keys {
+                admin: vec!["boss".to_owned()],
                 default: vec![KEY.to_owned()],
                 tenants: BTreeMap::from([(TenantId(7), vec![OTHER.to_owned()])]),
                 tenant_limit: 10,
-                ..Keys::default()
             });
             settings.backends.mysql = Some(Settings {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -203,7 +203,7 @@ async fn node_status(
         _ if !session.admin => {
             return Err(errors::access_denied());
         }
-        StatusOf::Filesystem => status::filesystem(),
+        StatusOf::Filesystem => status::filesystem(context),
         StatusOf::Ram => status::memory(),
         StatusOf::Average => status::load(),
         StatusOf::Uptime => status::uptime(),

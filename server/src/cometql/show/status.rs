@@ -1,6 +1,11 @@
 //! SHOW STATUS: the original's rows and ours. The machine's own figures come from `/proc`.
 
+use std::path::Path;
+
+use cometql_engine::effects::Counted;
+
 use crate::cometql::{Context, SqlSession};
+use crate::metrics::Door;
 
 /// Names and values.
 type Pairs = Vec<(String, String)>;
@@ -9,40 +14,32 @@ type Pairs = Vec<(String, String)>;
 pub(super) async fn session(context: &Context, session: &SqlSession) -> Pairs {
     let own = context.hub.totals(Some(session.tenant)).await;
     let online = context.hub.users_online(session.tenant, None).await.len();
-    pairs([
+    let backends = context.processes.list(Some(session.tenant)).len();
+    let mut rows = pairs([
         ("flag", "session".to_owned()),
         ("id", session.tenant.to_string()),
         ("user_online", online.to_string()),
-        (
-            "server_online",
-            context
-                .processes
-                .list(Some(session.tenant))
-                .len()
-                .to_string(),
-        ),
+        ("server_online", backends.to_string()),
         ("connections", own.connections.to_string()),
         ("subscriptions", own.subscriptions.to_string()),
         ("channels", own.channels.to_string()),
-        (
-            "Threads_connected",
-            context
-                .processes
-                .list(Some(session.tenant))
-                .len()
-                .to_string(),
-        ),
+        ("Threads_connected", backends.to_string()),
         ("Uptime", since_start().to_string()),
-    ])
+    ]);
+    if sees_node(context, session) {
+        rows.insert(4, ("messages".to_owned(), messages(context).to_string()));
+    }
+    rows
 }
 
-/// `SHOW GLOBAL STATUS`: of the node for the admin, else of the tenant under the same names.
+/// `SHOW GLOBAL STATUS`: of the node for the admin, else of the tenant under the same names. What is counted for the
+/// whole node only is shown to those who may see the whole node.
 pub(super) async fn global(context: &Context, session: &SqlSession) -> Pairs {
     let tenant = (!session.admin).then_some(session.tenant);
     let totals = context.hub.totals(tenant).await;
     let backends = context.processes.list(tenant).len();
     let uptime = since_start();
-    pairs([
+    let mut rows = pairs([
         ("flag", "global".to_owned()),
         ("uptime", uptime.to_string()),
         ("uptime_in_hours", (uptime / 3600).to_string()),
@@ -51,25 +48,100 @@ pub(super) async fn global(context: &Context, session: &SqlSession) -> Pairs {
         ("backend_name", "cometql".to_owned()),
         ("frontend_online", totals.connections.to_string()),
         ("backend_online", backends.to_string()),
+    ]);
+    if sees_node(context, session) {
+        rows.extend(counted(context).await);
+    }
+    rows.extend(pairs([
         ("subscriptions", totals.subscriptions.to_string()),
         ("channels", totals.channels.to_string()),
         ("users_online", totals.users_online.to_string()),
         ("Threads_connected", backends.to_string()),
         ("Uptime", uptime.to_string()),
+    ]));
+    rows
+}
+
+/// Whether this log-in may know what all tenants together do.
+fn sees_node(context: &Context, session: &SqlSession) -> bool {
+    session.admin || context.keyring.opens_all(&session.key.0)
+}
+
+/// Publications and private messages since the start.
+fn messages(context: &Context) -> u64 {
+    let total = |event| context.metrics.total(event);
+    total(Counted::Publications) + total(Counted::InboxMessages)
+}
+
+/// What is counted for the whole node since its start. Rates are left to whoever asks twice: the original's figures per
+/// second need a sample taken all the time, whether or not anybody looks, and `/metrics` has what a rate is made of.
+async fn counted(context: &Context) -> Pairs {
+    let metrics = &context.metrics;
+    let open = context.hub.totals(None).await.connections;
+    let opened = metrics.opened_total();
+    let logged_in = context.processes.list(None);
+    let logged_in = logged_in.iter().filter(|row| row.tenant.is_some()).count() as u64;
+    let log_ins = metrics.log_ins_total(Door::Mysql);
+    let mut rows = vec![
+        ("frontend_messages", metrics.total(Counted::Deliveries)),
+        ("backend_messages", metrics.statements_total()),
+        ("frontend_add_client", opened),
+        ("backend_add_client", log_ins),
+        ("frontend_delete_client", opened.saturating_sub(open)),
+        ("backend_delete_client", log_ins.saturating_sub(logged_in)),
+        ("messages", messages(context)),
+    ];
+    rows.extend(EVENTS.map(|(name, event)| (name, metrics.total(event))));
+    rows.push(("Connections", log_ins));
+    rows.push(("Questions", metrics.statements_total()));
+    let row = |(name, value): (&str, u64)| (name.to_owned(), value.to_string());
+    rows.into_iter().map(row).collect()
+}
+
+/// Our own counters, named as in `/metrics`.
+const EVENTS: [(&str, Counted); 6] = [
+    ("publications", Counted::Publications),
+    ("deliveries", Counted::Deliveries),
+    ("inbox_messages", Counted::InboxMessages),
+    ("refusals", Counted::Refusals),
+    ("recovered", Counted::Recovered),
+    ("not_recovered", Counted::NotRecovered),
+];
+
+/// `SHOW FILESYSTEM STATUS`: the file system of the data directory (of `/` for a store in memory), in bytes.
+pub(super) fn filesystem(context: &Context) -> Pairs {
+    let at = context.store.directory().unwrap_or_else(|| Path::new("/"));
+    let Ok(system) = rustix::fs::statvfs(at) else {
+        return pairs([("flag", "filesystem".to_owned())]);
+    };
+    let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+    let used = bytes(system.f_blocks.saturating_sub(system.f_bfree));
+    let available = bytes(system.f_bavail);
+    // As df counts: what only root may fill is neither used nor available.
+    let usable = used.saturating_add(available).max(1);
+    let percent = u128::from(used) * 100 / u128::from(usable);
+    pairs([
+        ("flag", "filesystem".to_owned()),
+        ("filesystem", device(at)),
+        ("size", bytes(system.f_blocks).to_string()),
+        ("used", used.to_string()),
+        ("available", available.to_string()),
+        ("use", format!("{percent}%")),
     ])
 }
 
-/// `SHOW FILESYSTEM STATUS`: mounted file systems.
-pub(super) fn filesystem() -> Pairs {
-    let mut pairs = vec![("flag".to_owned(), "filesystem".to_owned())];
-    for line in lines("/proc/mounts") {
-        if let [device, at, kind, ..] = line.split(' ').collect::<Vec<_>>()[..]
-            && device.starts_with('/')
-        {
-            pairs.push((at.to_owned(), format!("{device} {kind}")));
-        }
-    }
-    pairs
+/// The device that is mounted where a path leads, from `/proc/mounts`; empty when it can't be told.
+fn device(path: &Path) -> String {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mounts = lines("/proc/mounts");
+    let mounts = mounts.iter().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (device, at) = (words.next()?, words.next()?);
+        path.starts_with(at).then_some((at.len(), device))
+    });
+    // The later of two mounts at one place hides the other.
+    let nearest = mounts.max_by_key(|(length, _)| *length);
+    nearest.map_or_else(String::new, |(_, device)| device.to_owned())
 }
 
 /// `SHOW RAM STATUS`: `/proc/meminfo`.
