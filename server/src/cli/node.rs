@@ -105,9 +105,12 @@ impl Node {
         let keys = config.keys(&self.data_directory)?;
         let tokens = config.token_settings().map_err(anyhow::Error::msg)?;
         let rules = config.rules().map_err(anyhow::Error::msg)?;
+        let certificates = self.certificates.iter().map(|tls| tls.read_again());
+        let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+        // The last that may fail, and it changes nothing then.
         self.tokens.reload(&tokens)?;
-        for tls in &self.certificates {
-            tls.reload()?;
+        for (tls, certificate) in self.certificates.iter().zip(certificates) {
+            tls.put(certificate);
         }
         self.keyring.reload(keys);
         self.app.hub().set_rules(rules);

@@ -64,14 +64,17 @@ impl Tls {
         })
     }
 
-    /// Reads the files again, for connections to come.
+    /// Reads the files again, for [`Tls::put`].
     ///
     /// # Errors
-    /// If the files can't be used; what was in force stays so.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let config = read(&self.certificates, &self.key, self.protocols.clone())?;
+    /// If the files can't be used.
+    pub fn read_again(&self) -> Result<ServerConfig, TlsError> {
+        read(&self.certificates, &self.key, self.protocols.clone())
+    }
+
+    /// Puts what was read in force, for connections to come.
+    pub fn put(&self, config: ServerConfig) {
         self.current.store(Arc::new(config));
-        Ok(())
     }
 
     /// What makes a TLS stream of the next connection.
@@ -134,10 +137,10 @@ mod tests {
         let first = tls.current.load_full();
         assert_eq!(first.alpn_protocols, [b"http/1.1"]);
         fs::write(&key, "nonsense").unwrap();
-        assert!(matches!(tls.reload(), Err(TlsError::File { .. })));
+        assert!(matches!(tls.read_again(), Err(TlsError::File { .. })));
         assert!(Arc::ptr_eq(&first, &tls.current.load_full()));
         write_pair(folder.path());
-        tls.reload().unwrap();
+        tls.put(tls.read_again().unwrap());
         assert!(!Arc::ptr_eq(&first, &tls.current.load_full()));
     }
 
