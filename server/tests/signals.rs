@@ -1,0 +1,300 @@
+//! What the running binary does on SIGHUP and SIGTERM, and what it never writes into its log.
+
+#![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::{Client, http, within};
+use futures_util::StreamExt;
+use jsonwebtoken::{EncodingKey, Header};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+const KEY: &str = "the-first-key-of-all-tenants";
+const OTHER_KEY: &str = "the-second-key-of-all-tenants";
+const JWT: &str = "the first secret that signs tokens, long enough";
+const OTHER_JWT: &str = "the second secret that signs tokens, long enough";
+/// How long a line of the log may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary, with a folder of its own.
+struct Node {
+    process: Child,
+    folder: tempfile::TempDir,
+    browsers: SocketAddr,
+    mysql: SocketAddr,
+    admin: SocketAddr,
+    log: Receiver<String>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+fn write_pair(folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join("certificate.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+}
+
+fn configuration(folder: &Path, key: &str, jwt: &str, subscribe: &str) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    format!(
+        "[http]\nlisten = '127.0.0.1:0'\n[admin]\nlisten = '127.0.0.1:0'\n[mysql]\nlisten = '127.0.0.1:0'\n\
+         tls_certificate = '{}'\ntls_key = '{}'\n[server]\nshards = 2\ndata_dir = '{}'\nrestart_spread = '3 s'\n\
+         [auth]\nkey = '{key}'\n[[jwt_keys]]\nalgorithm = 'HS256'\nsecret = '{jwt}'\n\
+         [[channels]]\nprefix = 'news:'\nsubscribe = '{subscribe}'\n",
+        file("certificate.pem"),
+        file("key.pem"),
+        file("data"),
+    )
+}
+
+impl Node {
+    fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_pair(folder.path());
+        let file = folder.path().join("cometql.toml");
+        let text = configuration(folder.path(), KEY, JWT, "anyone");
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cometql"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COMETQL_")) {
+            command.env_remove(name);
+        }
+        let mut process = command
+            .args(["serve", "--config"])
+            .arg(&file)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, log) = channel();
+        let errors = BufReader::new(process.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                _ = lines.send(line);
+            }
+        });
+        let said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut addresses = Vec::new();
+        for line in said.map_while(Result::ok) {
+            let (_, rest) = line.split_once(' ').unwrap();
+            let rest = rest.trim().trim_start_matches("http://");
+            addresses.extend(rest.trim_end_matches("/console").parse::<SocketAddr>());
+            if line.starts_with("capacity") {
+                break;
+            }
+        }
+        Self {
+            process,
+            folder,
+            browsers: addresses[0],
+            mysql: addresses[1],
+            admin: addresses[2],
+            log,
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.process.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Puts a configuration in place and says so; returns the log's answer.
+    fn reload(&self, key: &str, jwt: &str, subscribe: &str) -> String {
+        let text = configuration(self.folder.path(), key, jwt, subscribe);
+        std::fs::write(self.file("cometql.toml"), text).unwrap();
+        self.signal(Signal::HUP);
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).unwrap();
+            if line.contains("configuration") && line.contains("reloaded") {
+                return line;
+            }
+        }
+    }
+
+    async fn backend(&self, key: &str) -> Result<Conn, mysql_async::Error> {
+        let options = OptsBuilder::default()
+            .ip_or_hostname(self.mysql.ip().to_string())
+            .tcp_port(self.mysql.port())
+            .user(Some("root"))
+            .pass(Some(key));
+        within(Conn::new(options)).await
+    }
+
+    async fn browser(&self) -> Client {
+        Client::at(self.browsers, "/connect?v=1").await
+    }
+
+    /// Whether a token of this secret logs in.
+    async fn takes(&self, jwt: &str) -> bool {
+        let connect = json!({"id": 1, "connect": {"token": token(jwt)}});
+        let answer = self.browser().await.ask(&connect.to_string()).await;
+        answer["connected"]["user"] == 5
+    }
+
+    async fn may_subscribe(&self) -> bool {
+        let mut browser = self.browser().await;
+        let answer = browser.ask(r#"{"id":1,"subscribe":"news:a"}"#).await;
+        answer["subscribed"].is_object()
+    }
+}
+
+fn token(secret: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let claims = json!({"sub": "5", "exp": now.as_secs() + 600});
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+}
+
+#[tokio::test]
+async fn sighup_puts_all_in_force_or_nothing() {
+    let node = Node::start(&[]);
+    let mut subscriber = node.browser().await;
+    subscriber.ask(r#"{"id":1,"subscribe":"web_a"}"#).await;
+    assert!(node.takes(JWT).await && !node.takes(OTHER_JWT).await && node.may_subscribe().await);
+
+    std::fs::write(node.file("key.pem"), "nonsense").unwrap();
+    let line = node.reload(OTHER_KEY, OTHER_JWT, "nobody");
+    assert!(
+        line.contains("not reloaded") && line.contains("key.pem"),
+        "{line}"
+    );
+    assert!(node.takes(JWT).await && !node.takes(OTHER_JWT).await && node.may_subscribe().await);
+    assert!(node.backend(KEY).await.is_ok() && node.backend(OTHER_KEY).await.is_err());
+
+    write_pair(node.folder.path());
+    let line = node.reload(OTHER_KEY, OTHER_JWT, "what?");
+    assert!(line.contains("not reloaded"), "{line}");
+    assert!(node.takes(JWT).await && node.backend(KEY).await.is_ok());
+
+    let line = node.reload(OTHER_KEY, OTHER_JWT, "nobody");
+    assert!(!line.contains("not reloaded"), "{line}");
+    assert!(!node.takes(JWT).await && node.takes(OTHER_JWT).await && !node.may_subscribe().await);
+    assert!(node.backend(KEY).await.is_err());
+    let mut backend = node.backend(OTHER_KEY).await.unwrap();
+    let insert = "INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', 'x')";
+    within(backend.query_drop(insert)).await.unwrap();
+    assert_eq!(subscriber.json().await["data"], "x", "open sessions stay");
+}
+
+#[tokio::test]
+async fn sigterm_tells_everybody_and_ends_well() {
+    let mut node = Node::start(&[]);
+    let mut browser = node.browser().await;
+    browser.ask(r#"{"id":1,"subscribe":"web_a"}"#).await;
+    let mut backend = node.backend(KEY).await.unwrap();
+    within(backend.query_drop("INSERT INTO users_auth (id, hash) VALUES (5, 'kept')"))
+        .await
+        .unwrap();
+    node.signal(Signal::TERM);
+    let (code, reason) = browser.closed().await;
+    let wait = reason.strip_prefix("restart retry_after_ms=").unwrap();
+    assert_eq!(code, 4000);
+    assert!(wait.parse::<u64>().unwrap() < 3_000, "{reason}");
+    // The client's own close ends the session before the server stops waiting.
+    while let Some(Ok(_)) = within(browser.0.next()).await {}
+    assert!(within(backend.query_drop("SELECT 1")).await.is_err());
+    let status = tokio::task::spawn_blocking(move || node.process.wait().unwrap());
+    assert!(within(status).await.unwrap().success());
+}
+
+/// All that may be asked with a secret is asked, at the level that logs most.
+#[tokio::test]
+async fn no_secret_and_no_payload_is_logged() {
+    let mut node = Node::start(&["--log-level", "trace"]);
+    let (good, bad) = (token(JWT), token(OTHER_JWT));
+    let mut backend = node.backend(KEY).await.unwrap();
+    within(backend.query_drop("INSERT INTO users_auth (id, hash) VALUES (5, 'hushhash')"))
+        .await
+        .unwrap();
+    within(backend.query_drop("SELECT id FROM users_auth WHERE hash LIKE 'hush%' ORDER BY id"))
+        .await
+        .unwrap();
+    assert!(node.backend("hushwrongkey").await.is_err());
+    for connect in [
+        json!({"token": good}),
+        json!({"token": bad}),
+        json!({"user": 5, "hash": "hushhash"}),
+        json!({"user": 5, "hash": "hushwrong"}),
+    ] {
+        let mut browser = node.browser().await;
+        browser
+            .ask(&json!({"id": 1, "connect": connect}).to_string())
+            .await;
+        let publish = r#"{"id":2,"publish":{"channel":"web_a","data":"hushpayload"}}"#;
+        browser.ask(publish).await;
+        browser.ask("hush nonsense").await;
+    }
+    for (session, user) in [
+        ("hushhash", "5"),
+        ("hushwrong", "5"),
+        (&*good, "5"),
+        ("hush%27", "x"),
+    ] {
+        let path = format!("/ws/sesion={session}&myid={user}&devid=0&v=4.08&uuid=0&api=js");
+        Client::at(node.browsers, &path).await;
+    }
+    let basic = |key: &str| STANDARD.encode(format!("root:{key}"));
+    for key in [KEY, "hushwrongkey"] {
+        let head = format!("POST /sql HTTP/1.1\nauthorization: Basic {}", basic(key));
+        let insert = "INSERT INTO users_data (id, data) VALUES (5, 'hushpayload')";
+        http(node.admin, &format!("{head}\n\n{insert}")).await;
+        let body = json!({"user": "root", "key": key});
+        http(
+            node.admin,
+            &format!("POST /console/login HTTP/1.1\n\n{body}"),
+        )
+        .await;
+    }
+    let lines = [
+        "GET /sse?v=1&token=hushtoken HTTP/1.1",
+        "GET /connect?v=1&hash=hushhash HTTP/1.1",
+        "POST /session/4294967296.hushsession HTTP/1.1\n\n{\"id\":1,\"ping\":{}}",
+        "GET /console/state HTTP/1.1\ncookie: cometql_console=hushcookie",
+    ];
+    for line in lines {
+        http(node.browsers, line).await;
+        http(node.admin, line).await;
+    }
+    node.signal(Signal::TERM);
+    let log: Vec<String> = node.log.iter().collect();
+    assert!(node.process.wait().unwrap().success());
+    assert!(
+        log.iter().any(|line| line.contains("DEBUG")),
+        "it was the chatty level"
+    );
+    let secrets = [
+        "hush",
+        KEY,
+        JWT,
+        &good,
+        &bad,
+        &basic(KEY),
+        "cometql_console",
+    ];
+    for line in &log {
+        let found = secrets.iter().find(|secret| line.contains(**secret));
+        assert_eq!(found, None, "{line}");
+    }
+}
