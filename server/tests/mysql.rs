@@ -191,3 +191,39 @@ async fn pipelined_inserts_are_all_carried_out() {
     within(client.disconnect()).await.unwrap();
     within(app.stop()).await;
 }
+
+/// Publications of a pipelining client overlap; whatever stands between them is answered in its place all the same.
+#[tokio::test]
+async fn pipelined_publications_and_others_are_answered_in_order() {
+    let (app, address) = start().await;
+    let publish = |channel: &str| {
+        format!(
+            "\x03INSERT INTO pipes_messages (name, event, message) VALUES ('{channel}', '', 'x')"
+        )
+    };
+    let ok = 0_u8;
+    let error = 0xff;
+    let commands = [
+        (publish("web_a"), ok),
+        (publish("web_b"), ok),
+        (publish("a name that is none"), error),
+        (publish("web_a"), ok),
+        ("\x03INSERT INTO nothing".to_owned(), error),
+        (publish("web_a"), ok),
+        ("\x0e".to_owned(), ok),
+        (publish("web_a"), ok),
+        ("\x03SET NAMES utf8mb4".to_owned(), ok),
+        (publish("web_b"), ok),
+    ];
+    let mut stream = raw(address).await;
+    let packets: Vec<_> = commands
+        .iter()
+        .map(|(text, _)| packet(0, text.as_bytes()))
+        .collect();
+    stream.write_all(&packets.concat()).await.unwrap();
+    for (text, first) in &commands {
+        let (sequence, answer) = read_packet(&mut stream).await;
+        assert_eq!((sequence, answer[0]), (1, *first), "{text}: {answer:?}");
+    }
+    within(app.stop()).await;
+}

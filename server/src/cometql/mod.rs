@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{Keyring, Tokens};
 use crate::hub::Hub;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StatementKind};
 use crate::storage::Store;
 
 pub mod catalog;
@@ -204,4 +204,39 @@ pub async fn execute(
     let kind = statement.parsed.kind();
     context.metrics.statement(kind, outcome.is_ok());
     outcome
+}
+
+/// A statement that was handed in and whose answer nobody has awaited yet.
+pub(crate) struct Started(Result<tables::Started, SqlError>);
+
+/// Hands in a statement that is one publication and nothing else, without waiting for its answer; `None` for every other
+/// statement, which then was not carried out. Publications that were started one after the other keep their order.
+pub(crate) fn start(
+    context: &Context,
+    session: &SqlSession,
+    statement: &Statement,
+) -> Option<Started> {
+    let parse::Parsed::Insert(insert) = &statement.parsed else {
+        return None;
+    };
+    tables::start(context, session, insert).map(Started)
+}
+
+impl Started {
+    /// Waits for the answer.
+    pub(crate) async fn finish(
+        self,
+        context: &Context,
+        session: &mut SqlSession,
+    ) -> Result<Outcome, SqlError> {
+        session.warnings.clear();
+        let outcome = match self.0 {
+            Ok(started) => started.finish(session).await.map(Outcome::Done),
+            Err(error) => Err(error),
+        };
+        context
+            .metrics
+            .statement(StatementKind::Insert, outcome.is_ok());
+        outcome
+    }
 }

@@ -28,12 +28,18 @@ pub(super) enum Flow {
 
 type Result<T> = std::result::Result<T, GateError>;
 
+/// Most publications of a connection that are on their way at once.
+const OVERLAP: usize = 128;
+
 /// Carries out a command and queues its answer.
 pub(super) async fn carry_out(c: &mut Connection<'_>, packet: &[u8]) -> Result<Flow> {
     let (code, body) = match packet.split_first() {
         Some((&code, body)) => (code, body),
         None => (u8::MAX, packet),
     };
+    if code != Command::COM_QUERY as u8 {
+        settle(c).await?;
+    }
     match code {
         code if code == Command::COM_QUIT as u8 => return Ok(Flow::Close),
         code if code == Command::COM_PING as u8 => c.send_ok(&Done::default(), false),
@@ -63,16 +69,58 @@ async fn query(c: &mut Connection<'_>, body: &[u8]) -> Result<()> {
     match statement_text(body) {
         Ok(sql) => run(c, sql).await,
         Err(refusal) => {
+            settle(c).await?;
             c.send_error(&refusal);
             Ok(())
         }
     }
 }
 
+/// Answers the publications of a pipelining client that are on their way, in their order.
+pub(super) async fn settle(c: &mut Connection<'_>) -> Result<()> {
+    let counted = c.gate.counted();
+    while let Some(started) = c.started.pop_front() {
+        let Some(session) = c.session.as_mut() else {
+            return Ok(());
+        };
+        let outcome = started.finish(&c.shared.context, session).await;
+        c.gate.count_from(1);
+        send_outcome(c, outcome, Form::Text, false).await?;
+    }
+    c.gate.count_from(counted);
+    Ok(())
+}
+
+/// Hands in a statement without awaiting its answer, if it is a publication and the client has sent the next command
+/// already: a run of pipelined publications then costs one round through the shards, not one each.
+async fn overlap(c: &mut Connection<'_>, statements: &[Statement]) -> Result<bool> {
+    let ([statement], Some(session)) = (statements, &c.session) else {
+        return Ok(false);
+    };
+    if !c.gate.has_next() && c.started.is_empty() {
+        return Ok(false);
+    }
+    let Some(started) = cometql::start(&c.shared.context, session, statement) else {
+        return Ok(false);
+    };
+    c.started.push_back(started);
+    if !c.gate.has_next() || c.started.len() >= OVERLAP {
+        settle(c).await?;
+    }
+    Ok(true)
+}
+
 /// Carries out a text of one or several statements. The first error ends it.
 async fn run(c: &mut Connection<'_>, sql: &str) -> Result<()> {
     c.process.does("Query", sql);
-    let statements = match read(c, sql) {
+    let statements = read(c, sql);
+    if let Ok(statements) = &statements
+        && overlap(c, statements).await?
+    {
+        return Ok(());
+    }
+    settle(c).await?;
+    let statements = match statements {
         Ok(statements) => statements,
         Err(refusal) => {
             let metrics = &c.shared.context.metrics;

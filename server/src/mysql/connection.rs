@@ -1,5 +1,6 @@
 //! The life of one connection: log-in, then one command after the other until somebody ends it.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -17,7 +18,9 @@ use super::packets::{self, mysql_error};
 use super::prepared::Prepared;
 use super::status::Status;
 use crate::auth::Login;
-use crate::cometql::{Done, LogInKey, ProcessGuard, SqlError, SqlSession, choose_database};
+use crate::cometql::{
+    Done, LogInKey, ProcessGuard, SqlError, SqlSession, Started, choose_database,
+};
 use crate::metrics::Door;
 
 /// What a logged-in connection keeps between commands.
@@ -33,6 +36,8 @@ pub(super) struct Connection<'a> {
     pub(super) status: Status,
     pub(super) multi_statements: bool,
     pub(super) prepared: Prepared,
+    /// Publications that are on their way. Empty whenever we wait for the client.
+    pub(super) started: VecDeque<Started>,
 }
 
 /// Serves one connection to its end.
@@ -76,6 +81,7 @@ impl<'a> Connection<'a> {
             status: Status::default(),
             multi_statements: capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS),
             prepared: Prepared::new(settings.prepared_statements, settings.long_data_bytes),
+            started: VecDeque::new(),
         };
         (connection, visitor.log_in, visitor.verdict)
     }
@@ -138,7 +144,11 @@ impl<'a> Connection<'a> {
             let read = tokio::select! {
                 biased;
                 () = process.killed() => return Some(was_killed()),
-                _ = stopping.wait_for(|&stopping| stopping) => return Some(is_stopping()),
+                () = async { _ = stopping.wait_for(|&stopping| stopping).await } => {
+                    // A client that can't be told has gone.
+                    _ = commands::settle(self).await;
+                    return Some(is_stopping());
+                }
                 read = read => read.ok()?,
             };
             let flow = match read {
@@ -161,6 +171,7 @@ impl<'a> Connection<'a> {
 
     /// A statement that is too long is refused without ending the connection.
     async fn skip(&mut self) -> Result<Flow, GateError> {
+        commands::settle(self).await?;
         self.gate.skip().await?;
         self.send_error(&SqlError::new(11, "Data is too long"));
         Ok(Flow::Next)

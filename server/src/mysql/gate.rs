@@ -115,6 +115,26 @@ impl Gate {
         Ok(packet)
     }
 
+    /// Whether the next packet, whole and in one piece, is here already: the client did not wait for its answer.
+    pub(super) fn has_next(&self) -> bool {
+        let Some((head, rest)) = self.input.split_first_chunk::<HEAD>() else {
+            return false;
+        };
+        let [low, middle, high, _] = head.map(usize::from);
+        let length = low | middle << 8 | high << 16;
+        length < MAX_PAYLOAD_LEN && length <= rest.len()
+    }
+
+    /// The number of the next packet of the conversation in hand.
+    pub(super) fn counted(&self) -> u8 {
+        self.sequence
+    }
+
+    /// Goes on counting from here: to answer an earlier command, from 1, and then to come back to the one in hand.
+    pub(super) fn count_from(&mut self, sequence: u8) {
+        self.sequence = sequence;
+    }
+
     /// Throws away the packet that was too large, up to its end, without keeping any of it.
     pub(super) async fn skip(&mut self) -> Result<(), GateError> {
         self.packet = Vec::new();

@@ -18,6 +18,8 @@ mod users_auth;
 pub(super) mod users_data;
 mod users_messages;
 
+pub(super) use pipes_messages::Started;
+
 /// Most rows that one UPDATE or DELETE may name.
 const KEYS: usize = 100_000;
 /// How many expressions one query computes: SQLite takes 2,000 columns.
@@ -51,6 +53,30 @@ pub(super) async fn insert(
         "revoked_tokens" => revoked_tokens::insert(context, session, &rows).await,
         name => Err(errors::read_only(name)),
     }
+}
+
+/// Hands in an INSERT that is one publication, without waiting for its answer; `None` for every other INSERT.
+pub(super) fn start(
+    context: &Context,
+    session: &SqlSession,
+    insert: &Insert,
+) -> Option<Result<Started, SqlError>> {
+    let Source::Rows(rows) = &insert.source else {
+        return None;
+    };
+    let [cells] = &rows[..] else { return None };
+    let plain = cells
+        .iter()
+        .all(|cell| matches!(cell, Operand::Value(_) | Operand::Default));
+    if insert.table.name != "pipes_messages" || !plain {
+        return None;
+    }
+    let row = Row {
+        insert,
+        cells,
+        values: &[],
+    };
+    Some(pipes_messages::start(context, session, row))
 }
 
 /// Carries out an UPDATE.

@@ -6,36 +6,76 @@ use cometql_engine::{Answer, Command, MessageId};
 
 use super::{KeyRow, Row, Rows, fields};
 use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors};
+use crate::hub::Pending;
 
 pub(super) async fn insert(
     context: &Context,
     session: &mut SqlSession,
     rows: &Rows<'_>,
 ) -> Result<Done, SqlError> {
-    let tenant = session.tenant;
-    let publish = |row: Row<'_>| {
-        let channel = fields::channel(context, session, &row)?;
-        let draft = fields::draft(context, &row)?;
-        Ok((
-            draft.id,
-            Command::Publish {
-                tenant,
-                channel,
-                draft,
-            },
-        ))
-    };
     let commands = rows
         .iter()
-        .map(publish)
+        .map(|row| publish(context, session, row))
         .collect::<Result<Vec<_>, SqlError>>()?;
     let reached = submit(context, session, commands).await?;
-    // The original tells neither affected rows nor an id here.
-    Ok(Done {
+    Ok(told(reached))
+}
+
+/// A publication that was handed in and whose answer nobody has awaited yet.
+pub(crate) struct Started {
+    id: MessageId,
+    pending: Pending,
+}
+
+/// Hands in the publication of an INSERT of one row without waiting for it.
+pub(super) fn start(
+    context: &Context,
+    session: &SqlSession,
+    row: Row<'_>,
+) -> Result<Started, SqlError> {
+    let (id, command) = publish(context, session, row)?;
+    let pending = context.hub.start(command);
+    Ok(Started { id, pending })
+}
+
+impl Started {
+    /// Waits for the answer.
+    pub(crate) async fn finish(self, session: &mut SqlSession) -> Result<Done, SqlError> {
+        match self.pending.answer().await {
+            Answer::Published { reached, .. } => {
+                session.last_message_id = Some(self.id);
+                Ok(told(reached))
+            }
+            Answer::Rejected(reject) => Err(reject.into()),
+            Answer::Sent { .. } | Answer::Done { .. } => Err(errors::internal()),
+        }
+    }
+}
+
+fn publish(
+    context: &Context,
+    session: &SqlSession,
+    row: Row<'_>,
+) -> Result<(MessageId, Command), SqlError> {
+    let channel = fields::channel(context, session, &row)?;
+    let draft = fields::draft(context, &row)?;
+    let id = draft.id;
+    let tenant = session.tenant;
+    let command = Command::Publish {
+        tenant,
+        channel,
+        draft,
+    };
+    Ok((id, command))
+}
+
+/// The original tells neither affected rows nor an id here.
+fn told(reached: u64) -> Done {
+    Done {
         affected_rows: 0,
         last_insert_id: 0,
         info: format!("Reached: {reached}"),
-    })
+    }
 }
 
 /// Carries out publications or private messages; to how many connections they were sent.
