@@ -1,13 +1,13 @@
 //! Where commands, messages and the store's answers go.
 
-use cometql_protocol::CloseCode;
 use cometql_protocol::wire::Reply;
+use cometql_protocol::{CloseCode, ErrorCode};
 
 use super::connections::Session;
 use super::homes::{Device, Inbox};
 use super::tickets::Origin;
 use super::{ChannelKey, Input, Shard, history};
-use crate::{Command, ConnectionId, Disconnect, Effects, Message, Now, Push};
+use crate::{Answer, Command, ConnectionId, Disconnect, Effects, Message, Now, Push, Reject};
 
 impl<T> Shard<T> {
     pub(super) fn on_command(
@@ -17,6 +17,14 @@ impl<T> Shard<T> {
         token: T,
         effects: &mut impl Effects<Token = T>,
     ) {
+        if let Command::Publish { draft, .. } | Command::Send { draft, .. } = &command
+            && draft.data.len() > self.limits.publication_bytes
+        {
+            let (length, limit) = (draft.data.len(), self.limits.publication_bytes);
+            let message = format!("the payload is too long: {length} bytes; {limit} are allowed");
+            let reject = Reject::new(ErrorCode::TooLarge, message);
+            return effects.answer(token, Answer::Rejected(reject));
+        }
         if let Some(key) = sequenced_by_command(&command)
             && !self.ready(now, &key, effects)
         {

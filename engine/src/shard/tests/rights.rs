@@ -233,3 +233,20 @@ fn subscriptions_end_with_their_right() {
     node.rules(rules(Who::Nobody));
     assert!(node.told(one)[0].contains(r#""code":"permission_denied""#));
 }
+
+#[test]
+fn a_backends_payload_has_a_limit_too() {
+    let limits = Limits {
+        publication_bytes: 3,
+        ..Limits::default()
+    };
+    let mut node = Node::with(limits, Rules::default());
+    for answer in [node.publish("web_a", "four"), node.send(7, "four")] {
+        let crate::Answer::Rejected(reject) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(reject.code, cometql_protocol::ErrorCode::TooLarge);
+    }
+    let published = node.publish("web_a", "one");
+    assert!(matches!(published, crate::Answer::Published { .. }));
+}
