@@ -136,7 +136,8 @@ pub(super) fn look(path: &Path) -> Result<Connection, OpenError> {
     if size.len() <= CHECKED_WHOLE_BYTES {
         let verdict: String = pragma(&connection, "quick_check(1)")?;
         if verdict != "ok" {
-            return Err(unreadable(&verdict));
+            // Some verdicts have several lines; people get one.
+            return Err(unreadable(&verdict.replace('\n', ": ")));
         }
     }
     Ok(connection)
