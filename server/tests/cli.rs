@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "these are the tests' own helpers")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -63,6 +64,29 @@ impl Node {
         command.args(["-e", statement]).output().unwrap()
     }
 
+    /// Types into `cometql sql` at a terminal, which `script` (bsdutils, on every Debian) makes.
+    fn prompt(&self, key_file: &Path, home: &Path, typed: &str) -> String {
+        let line = format!(
+            "{} sql --mysql {} --password-file {}",
+            env!("CARGO_BIN_EXE_cometql"),
+            self.mysql,
+            key_file.display()
+        );
+        let mut script = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .env("HOME", home)
+            .env("TERM", "dumb")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = script.stdin.take().unwrap();
+        input.write_all(typed.as_bytes()).unwrap();
+        let output = script.wait_with_output().unwrap();
+        drop(input);
+        text(&output)
+    }
+
     /// Stops the node as systemd does.
     fn stop(mut self) {
         let id = i32::try_from(self.process.id()).unwrap();
@@ -105,5 +129,64 @@ fn a_backup_of_a_running_node_is_a_data_directory() {
     let node = Node::start(&copy, &["--password-file", key.to_str().unwrap()]);
     let found = text(&node.sql(&key, "SELECT hash FROM users_auth WHERE id = 7"));
     assert!(found.contains("hashOfSeven"), "{found}");
+    node.stop();
+}
+
+#[test]
+fn a_person_at_the_prompt() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let node = Node::start(&data, &[]);
+    let typed = "help\nSELECT 'a;b'\nAS one;\nSELEC;\n\\q\n";
+    let shown = node.prompt(&data.join("key"), home.path(), typed);
+    for part in ["SHOW TABLES;", "a;b", "1 rows", "error 3: Syntax error"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let history = home.path().join(".cometql_history");
+    let mode = std::fs::metadata(&history).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let history = std::fs::read_to_string(&history).unwrap();
+    assert!(history.contains("AS one"), "{history}");
+    node.stop();
+}
+
+#[test]
+fn the_shell_checks_the_certificate_as_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(path("c.pem"), made.cert.pem()).unwrap();
+    std::fs::write(path("k.pem"), made.signing_key.serialize_pem()).unwrap();
+    let config = format!(
+        "[mysql]\ntls_certificate = {:?}\ntls_key = {:?}\n",
+        path("c.pem"),
+        path("k.pem")
+    );
+    std::fs::write(path("c.toml"), config).unwrap();
+    let node = Node::start(
+        &path("data"),
+        &["--config", path("c.toml").to_str().unwrap()],
+    );
+    let authority = path("c.pem");
+    let (_, port) = node.mysql.rsplit_once(':').unwrap();
+    let ask = |host: &str, flags: &[&str]| {
+        let mut command = cometql();
+        command.args([
+            "sql",
+            "--mysql",
+            &format!("{host}:{port}"),
+            "-e",
+            "SELECT 'here'",
+        ]);
+        command.arg("--password-file").arg(path("data").join("key"));
+        let output = command.args(flags).output().unwrap();
+        output.status.success()
+    };
+    let authority = authority.to_str().unwrap();
+    assert!(ask("127.0.0.1", &["--ssl-mode", "required"]));
+    assert!(ask("localhost", &["--ssl-ca", authority]));
+    assert!(!ask("127.0.0.1", &["--ssl-ca", authority]));
+    // Nobody whom browsers trust has signed it.
+    assert!(!ask("localhost", &["--ssl-mode", "verify-identity"]));
     node.stop();
 }

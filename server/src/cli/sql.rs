@@ -1,13 +1,14 @@
 //! `cometql sql`: statements from a prompt or from standard input, over the MySQL protocol like any client's.
 
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
+use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -38,6 +39,17 @@ pub(super) struct Options {
         conflicts_with = "password"
     )]
     password_file: Option<PathBuf>,
+    /// How the connection is encrypted and the server's certificate checked.
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "disabled",
+        default_value_if("ssl_ca", clap::builder::ArgPredicate::IsPresent, "verify-identity")
+    )]
+    ssl_mode: SslMode,
+    /// PEM file with the authority that signed the server's certificate; without it, those that browsers trust count.
+    #[arg(long, value_name = "FILE")]
+    ssl_ca: Option<PathBuf>,
     /// Where a key is looked for when none is given.
     #[arg(long, value_name = "DIR", default_value = "cometql-data")]
     data_dir: PathBuf,
@@ -45,6 +57,30 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "SQL")]
     execute: Option<String>,
 }
+
+/// What the `mysql` client calls so too; its `VERIFY_CA` is not here, since the library's way to skip the name alone does not
+/// work with the errors of rustls 0.23.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SslMode {
+    /// No TLS.
+    Disabled,
+    /// TLS with whoever answers.
+    Required,
+    /// TLS with a certificate that a known authority signed for the host of --mysql.
+    VerifyIdentity,
+}
+
+/// What `help` says at the prompt.
+const HELP: &str = "\
+Statements end with ; and may go over several lines. Ctrl-C forgets what was typed; Ctrl-D, \\q, quit and exit end.
+
+  SHOW TABLES;                          what there is
+  DESCRIBE pipes_messages;              the columns of a table
+  SELECT name, users FROM pipes;        channels with subscribers
+  INSERT INTO pipes_messages (name, event, message) VALUES ('web_news', 'e', 'Hello');
+  SHOW STATUS; SHOW CONNECTIONS; SHOW PROCESSLIST;
+  EXPLAIN SUBSCRIBE 'channel' FOR USER 1;
+";
 
 /// Runs statements; fails when one of a script failed.
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -89,11 +125,23 @@ fn login(options: &Options) -> anyhow::Result<Opts> {
         .user(Some(&options.user))
         .pass(Some(key))
         .db_name(Some(crate::cometql::DATABASE))
+        .ssl_opts(ssl(options))
         .prefer_socket(false);
     Ok(builder.into())
 }
 
-fn key_of(file: &std::path::Path) -> anyhow::Result<String> {
+fn ssl(options: &Options) -> Option<SslOpts> {
+    let mode = options.ssl_mode;
+    let authority = options.ssl_ca.iter().cloned().map(Into::into).collect();
+    (mode != SslMode::Disabled).then(|| {
+        SslOpts::default()
+            .with_root_certs(authority)
+            .with_disable_built_in_roots(options.ssl_ca.is_some())
+            .with_danger_accept_invalid_certs(mode == SslMode::Required)
+    })
+}
+
+fn key_of(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("can't read the key from {}", file.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
@@ -112,6 +160,7 @@ async fn run_script(connection: &mut Conn, script: &str) -> ExitCode {
 
 async fn prompt(connection: &mut Conn) -> anyhow::Result<ExitCode> {
     let mut editor = DefaultEditor::new()?;
+    say("help says what can be typed.\n");
     let history = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cometql_history"));
     if let Some(file) = &history {
         // The first time there is none.
@@ -133,8 +182,15 @@ async fn prompt(connection: &mut Conn) -> anyhow::Result<ExitCode> {
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         };
-        if text.is_empty() && matches!(line.trim(), "exit" | "quit" | "\\q") {
-            break;
+        if text.is_empty() {
+            match line.trim().trim_end_matches(';') {
+                "exit" | "quit" | "\\q" => break,
+                "help" | "\\h" | "?" => {
+                    say(HELP);
+                    continue;
+                }
+                _ => {}
+            }
         }
         text.push_str(&line);
         text.push('\n');
@@ -153,9 +209,17 @@ async fn prompt(connection: &mut Conn) -> anyhow::Result<ExitCode> {
         text.clear();
     }
     if let Some(file) = &history {
+        only_for_owner(file)?;
         editor.save_history(file)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Statements hold messages and hashes of users: nobody else may read the history.
+fn only_for_owner(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.create(true).append(true).mode(0o600).open(file)?;
+    opened.set_permissions(std::fs::Permissions::from_mode(0o600))
 }
 
 async fn run_statement(connection: &mut Conn, statement: &str) -> Result<(), mysql_async::Error> {
