@@ -103,7 +103,11 @@ fn status(code: u16) -> StatusCode {
         2 => StatusCode::NOT_IMPLEMENTED,
         15 => StatusCode::NOT_FOUND,
         16 | 403 => StatusCode::FORBIDDEN,
+        11 => StatusCode::PAYLOAD_TOO_LARGE,
+        429 => StatusCode::TOO_MANY_REQUESTS,
         500 => StatusCode::INTERNAL_SERVER_ERROR,
+        503 => StatusCode::SERVICE_UNAVAILABLE,
+        507 => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::BAD_REQUEST,
     }
 }
