@@ -17,6 +17,8 @@ use crate::shard::{Shards, Shared};
 use crate::storage::Store;
 
 mod backends;
+#[cfg(test)]
+mod tests;
 
 pub use backends::BackendSettings;
 use backends::{Backends, Sockets};

@@ -280,8 +280,9 @@ impl Store {
         copy(&connection, target)
     }
 
+    /// A disk that is full once the file has so many pages.
     #[cfg(test)]
-    fn limit_pages(&self, pages: u32) {
+    pub(crate) fn limit_pages(&self, pages: u32) {
         self.jobs.send(Job::MaxPages(pages)).unwrap();
     }
 }
