@@ -14,7 +14,7 @@ const LEEWAY_MAX: Span = Span::seconds(60);
 const REFRESH: Span = Span::seconds(300);
 
 /// One entry: exactly one of `secret`, `secret_file`, `public_key_file`, `jwks_file` and `jwks_url`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JwtEntry {
     /// The key id (`kid`) that tokens must have.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod channels;
 mod check;
+mod debug;
 mod environment;
 mod file;
 mod jwt;
@@ -155,7 +156,7 @@ pub enum Escaping {
 }
 
 /// `[admin]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
     /// Where it listens; port 0 takes a free one.
@@ -170,7 +171,7 @@ pub struct AdminSection {
 }
 
 /// `[auth]`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSection {
     /// The key of every tenant that has none of its own.
@@ -226,7 +227,7 @@ pub enum LogFormat {
 }
 
 /// `[tenants.N]`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantSection {
     /// Any of them opens the tenant; none = the key of `[auth]` does.
