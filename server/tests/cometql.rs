@@ -300,6 +300,7 @@ async fn commands() {
     node.check(&[
         ("SHOW DATABASES", "CometQL_v1 | information_schema"),
         ("SHOW TABLES LIKE 'users\\_a%'", "users_auth"),
+        ("SHOW TABLES WHERE tables_in_CometQL_v1 = 'pipes'", "pipes"),
         (
             "DESCRIBE users_auth",
             "id,int(11),NO,PRI,NULL, | hash,varchar(32),NO,,NULL,",

@@ -132,7 +132,13 @@ impl Row<'_> {
     fn text(&self, expr: &Expr) -> Result<String, SqlError> {
         match expr {
             Expr::Identifier(name) => {
-                let named = |column: &Column| column.name.eq_ignore_ascii_case(&name.value);
+                // MySQL calls the column of SHOW TABLES `Tables_in_<database>`; here it has the original's name.
+                let in_database = name.value.get(..10);
+                let known = match in_database.filter(|s| s.eq_ignore_ascii_case("Tables_in_")) {
+                    Some(_) => "Tables",
+                    None => &name.value,
+                };
+                let named = |column: &Column| column.name.eq_ignore_ascii_case(known);
                 let at = self.columns.iter().position(named);
                 let at = at
                     .ok_or_else(|| SqlError::new(14, format!("Not a specific column: `{name}`")))?;
