@@ -1,5 +1,6 @@
 """HAProxy's `option mysql-check` in its usual forms, and statements through the balancer."""
 
+import os
 import pathlib
 import socket
 import subprocess
@@ -56,6 +57,11 @@ def wait_until_checked(folder, child):
         time.sleep(0.05)
     sys.exit("HAProxy did not check all backends in time")
 
+
+# The configuration that the operator's page shows is one that HAProxy takes.
+page = pathlib.Path(os.environ["COMETQL_README"]).parent / "docs-site/operating/running.md"
+shown = page.read_text(encoding="utf-8").split("```haproxy\n")[1].split("```")[0]
+subprocess.run(["haproxy", "-c", "-q", "-f", "/dev/stdin"], input=shown.encode(), check=True)
 
 with tempfile.TemporaryDirectory() as folder:
     port = free_port()
