@@ -1,5 +1,7 @@
 //! Browsers that send what nobody should, or too much of it: which code they get, while others go on.
 
+#![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
+
 mod common;
 
 use std::time::Duration;

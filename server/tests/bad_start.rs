@@ -1,5 +1,7 @@
 //! Starts that must fail, with the real binary: one line that says why, and the data directory as it was.
 
+#![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;

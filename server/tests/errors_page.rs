@@ -1,6 +1,8 @@
 //! The page of all error codes says what the code says, no more and no less. (The table of CometQL's codes is compared
 //! beside them, in `cometql/errors.rs`.)
 
+#![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@ use cometql_engine::permission::{Pattern, Retention, Rule, UserDataRule};
 use cometql_engine::{Answer, Command, Draft, MessageId, Rules};
 use cometql_protocol::{ChannelName, ErrorCode, EventName, TenantId, UserId};
 use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, Result};
 
 use super::{App, AppSettings};
 use crate::cometql::SqlError;
@@ -46,6 +46,23 @@ fn rules() -> Arc<Rules> {
     };
     let rules = vec![rule("log_", durable), rule("live_", Retention::Ephemeral)];
     Arc::new(Rules::new(rules, UserDataRule::Anyone))
+}
+
+/// Payloads and `previous` of the next publications.
+async fn listen(
+    browser: &mut (impl StreamExt<Item = Result<Message>> + Unpin),
+    count: usize,
+) -> Vec<(String, Option<u64>)> {
+    let mut heard = Vec::new();
+    while heard.len() < count {
+        let told = browser.next().await.unwrap().unwrap();
+        let told: serde_json::Value = serde_json::from_str(told.to_text().unwrap()).unwrap();
+        heard.push((
+            told["data"].as_str().unwrap().to_owned(),
+            told["previous"].as_u64(),
+        ));
+    }
+    heard
 }
 
 #[tokio::test]
@@ -102,15 +119,7 @@ async fn a_full_disk_refuses_what_must_last_and_nothing_else() {
         publish(&app, "log_a", "after").await,
         Answer::Published { .. }
     ));
-    let mut heard = Vec::new();
-    while heard.len() < 4 {
-        let told = browser.next().await.unwrap().unwrap();
-        let told: serde_json::Value = serde_json::from_str(told.to_text().unwrap()).unwrap();
-        heard.push((
-            told["data"].as_str().unwrap().to_owned(),
-            told["previous"].as_u64(),
-        ));
-    }
+    let mut heard = listen(&mut browser, 4).await;
     heard.sort();
     let expected = [
         ("after", Some(1)),
