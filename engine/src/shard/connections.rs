@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use cometql_protocol::UserId;
 use cometql_protocol::wire::{Member, Request};
+use cometql_protocol::{TenantId, UserId};
 use slab::Slab;
 
 use crate::{ClientInfo, ConnectionId, Identity, Limits, Now, SessionSettings, ShardId};
@@ -34,6 +34,15 @@ pub(super) struct Session {
     pub(super) attempts: u32,
     /// True when private messages are wanted.
     pub(super) inbox: bool,
+    /// The server has closed it: for everybody else it is gone, only its slot is taken until the socket is.
+    ended: bool,
+}
+
+/// What is left of a session that ended.
+pub(super) struct Ended {
+    pub(super) tenant: TenantId,
+    pub(super) member: Member,
+    pub(super) subscriptions: Vec<Subscription>,
 }
 
 /// Interest of a session in a channel.
@@ -119,31 +128,53 @@ impl Connections {
             request_bucket: Bucket::full(now, limits.request_burst),
             attempts: 0,
             inbox: false,
+            ended: false,
         });
         id
     }
 
+    /// The session, unless it is over.
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Session> {
-        self.slots.get(id.slot()).filter(|session| session.id == id)
+        let session = self.slots.get(id.slot())?;
+        (session.id == id && !session.ended).then_some(session)
     }
 
+    /// The session, unless it is over.
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
-        self.slots
-            .get_mut(id.slot())
-            .filter(|session| session.id == id)
+        let session = self.slots.get_mut(id.slot())?;
+        (session.id == id && !session.ended).then_some(session)
     }
 
-    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Session> {
-        self.get(id)?;
-        let session = self.slots.remove(id.slot());
-        if let Some(expires) = session.identity().expires {
+    /// Ends a session, which keeps its slot; returns who it was and what it was subscribed to.
+    pub(super) fn end(&mut self, id: ConnectionId) -> Option<Ended> {
+        let session = self.get_mut(id)?;
+        session.ended = true;
+        session.parked = None;
+        let ended = Ended {
+            tenant: session.settings.tenant,
+            member: session.member(),
+            subscriptions: std::mem::take(&mut session.subscriptions),
+        };
+        if let Some(expires) = session.identity.take().and_then(|who| who.expires) {
             self.expiries.remove(&(expires, id));
         }
-        Some(session)
+        Some(ended)
+    }
+
+    /// The socket is gone: the slot is free.
+    pub(super) fn remove(&mut self, id: ConnectionId) {
+        if self
+            .slots
+            .get(id.slot())
+            .is_some_and(|session| session.id == id)
+        {
+            self.slots.remove(id.slot());
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.slots.iter().map(|(_, session)| session)
+        let sessions = self.slots.iter().map(|(_, session)| session);
+        sessions.filter(|session| !session.ended)
     }
 
     /// Puts a proved identity in force, and the end that it has (where the session obeys it).

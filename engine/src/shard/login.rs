@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use cometql_protocol::ErrorCode;
 use cometql_protocol::wire::{Connect, Reply};
+use cometql_protocol::{CloseCode, ErrorCode};
 
 use super::Shard;
 use crate::{ConnectionId, Credentials, Effects, Identity, Message, Now, Reject};
@@ -150,28 +150,43 @@ impl<T> Shard<T> {
         }
     }
 
+    /// The socket is gone.
     pub(super) fn on_closed(
         &mut self,
         connection: ConnectionId,
         effects: &mut impl Effects<Token = T>,
     ) {
-        let Some(session) = self.connections.remove(connection) else {
+        self.end_session(connection, effects);
+        self.connections.remove(connection);
+    }
+
+    /// Closes a connection, which others see as gone from now on, however long its socket takes.
+    pub(super) fn close(
+        &mut self,
+        connection: ConnectionId,
+        code: CloseCode,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        effects.close(connection, code);
+        self.end_session(connection, effects);
+    }
+
+    fn end_session(&mut self, connection: ConnectionId, effects: &mut impl Effects<Token = T>) {
+        let Some(ended) = self.connections.end(connection) else {
             return;
         };
-        let tenant = session.settings.tenant;
+        let tenant = ended.tenant;
         // The user is offline before it leaves its channels: the order of the original.
-        if let Some(user) = session.user() {
-            effects.send(
-                self.home_of((tenant, user)),
-                Message::UserOffline {
-                    connection,
-                    tenant,
-                    user,
-                },
-            );
+        if let Some(user) = ended.member.user {
+            let offline = Message::UserOffline {
+                connection,
+                tenant,
+                user,
+            };
+            effects.send(self.home_of((tenant, user)), offline);
         }
-        for subscription in &session.subscriptions {
-            self.end_subscription(connection, *subscription, session.member(), effects);
+        for subscription in ended.subscriptions {
+            self.end_subscription(connection, subscription, ended.member.clone(), effects);
         }
     }
 }

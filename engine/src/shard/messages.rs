@@ -369,12 +369,13 @@ impl<T> Shard<T> {
             Disconnect::User { .. } | Disconnect::Token { .. } => CloseCode::Revoked,
             Disconnect::Connection { .. } => CloseCode::Killed,
         };
-        for session in self
+        let meant = self
             .connections
             .iter()
-            .filter(|session| session.is_meant(which))
-        {
-            effects.close(session.id, code);
+            .filter(|session| session.is_meant(which));
+        let meant: Vec<_> = meant.map(|session| session.id).collect();
+        for connection in meant {
+            self.close(connection, code, effects);
         }
     }
 
@@ -384,8 +385,7 @@ impl<T> Shard<T> {
             if expires > now.seconds() {
                 return;
             }
-            self.connections.expiries.remove(&(expires, connection));
-            effects.close(connection, CloseCode::TokenExpired);
+            self.close(connection, CloseCode::TokenExpired, effects);
         }
     }
 

@@ -203,14 +203,17 @@ impl Node {
         self.run();
     }
 
-    pub(super) fn disconnect(&mut self, which: &Disconnect) {
+    /// Tells all shards to close connections; the sockets stay.
+    pub(super) fn tell_disconnect(&mut self, which: &Disconnect) {
         for shard in 0..3 {
-            self.put(
-                ShardId(shard),
-                Input::Message(Message::Disconnect(which.clone())),
-            );
+            let message = Message::Disconnect(which.clone());
+            self.put(ShardId(shard), Input::Message(message));
         }
         self.run();
+    }
+
+    pub(super) fn disconnect(&mut self, which: &Disconnect) {
+        self.tell_disconnect(which);
         for (connection, _) in self.world.closed.clone() {
             self.close(connection);
         }

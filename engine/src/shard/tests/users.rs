@@ -178,6 +178,39 @@ fn revocation_and_kill_close_only_whom_they_mean() {
 }
 
 #[test]
+fn who_is_closed_is_gone_at_once_whatever_its_socket_does() {
+    let mut node = Node::new();
+    let (one, watcher) = (node.user(0, 7), node.open(1));
+    node.ask(one, r#"{"id":1,"subscribe":"track_a"}"#);
+    node.ask(
+        watcher,
+        r#"{"id":1,"subscribe":["track_a","user_status_7"]}"#,
+    );
+    node.told(one);
+    let user = UserId::new(7).unwrap();
+    node.tell_disconnect(&Disconnect::User {
+        tenant: TENANT,
+        user,
+    });
+    assert_eq!(node.world.closed, [(one, CloseCode::Revoked)]);
+    let told = node.told(watcher).join("\n");
+    assert!(told.contains("offline") && told.contains("leave"), "{told}");
+    assert_eq!(
+        node.publish("track_a", "x"),
+        Answer::Published {
+            offset: Some(1),
+            reached: 1
+        }
+    );
+    assert_eq!(node.ask(one, r#"{"id":9,"ping":{}}"#), Vec::<String>::new());
+    // The socket still has its slot: a newcomer does not get it.
+    let newcomer = node.open(0);
+    assert_ne!(newcomer.slot(), one.slot());
+    node.close(one);
+    assert_eq!(node.told(watcher).len(), 1, "only the publication");
+}
+
+#[test]
 fn tokens_end_sessions_unless_refreshed() {
     let mut node = Node::new();
     let one = node.open(0);
