@@ -8,7 +8,11 @@ const THIRD_PARTIES: &[(&str, &[&str])] = &[
     ("sqlparser", &["server/src/cometql/"]),
     (
         "rusqlite",
-        &["server/src/storage/", "server/src/cometql/select"],
+        &[
+            "server/src/storage/",
+            "server/src/cometql/select",
+            "server/tests/",
+        ],
     ),
     ("mysql_common", &["server/src/mysql/"]),
     ("mysql_async", &["server/src/cli/", "server/tests/"]),
