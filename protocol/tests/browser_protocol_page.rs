@@ -1,5 +1,7 @@
 //! `docs-site/reference/browser-protocol.md` shows every message, exactly as it is on the wire.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use cometql_protocol::wire::{
     Epoch, Kept, Member, Position, PublicationView, Reply, RequestBody, decode_requests,
     encode_error, encode_inbox_message, encode_presence_event, encode_publication, encode_reply,
@@ -52,6 +54,7 @@ fn every_request_is_shown_and_understood() {
     assert_eq!(shown, [true; 12], "requests in the order of `kind_of`");
 }
 
+#[expect(clippy::too_many_lines, reason = "one example of each reply")]
 fn replies() -> Vec<(u32, Reply)> {
     let user = UserId::new(2).unwrap();
     let position = |offset| {

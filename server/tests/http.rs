@@ -1,5 +1,7 @@
 //! The browser port beside WebSocket: health, files, limits, server-sent events, TLS, and the original's protocol.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::io::Write as _;
@@ -307,10 +309,10 @@ async fn tls_carries_everything() {
     let stream = TcpStream::connect(app.http_address()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = within(connector.connect(name, stream)).await.unwrap();
-    let (mut socket, _) = within(tokio_tungstenite::client_async(
+    let (mut socket, _) = within(Box::pin(tokio_tungstenite::client_async(
         "wss://localhost/connect?v=1",
         stream,
-    ))
+    )))
     .await
     .unwrap();
     let subscribe = Message::text(r#"{"id":1,"subscribe":"web_a"}"#);

@@ -1,5 +1,7 @@
 //! Statements through real MySQL clients (mysql_async, sqlx), and pipelined as no such client does it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;
