@@ -156,7 +156,7 @@ fn try_client(
         command.env("COMETQL_CA", &server.authority);
     }
     let printed = run_limited(&mut command, server.folder())?;
-    if client.runtime == Runtime::Browser {
+    if client.browser {
         return Ok(());
     }
     let ways: Vec<&str> = printed

@@ -26,6 +26,8 @@ pub(super) struct Client {
     /// The way to log in, for clients that can be told.
     pub(super) auth: &'static str,
     pub(super) tls: bool,
+    /// It is no MySQL client: it checks all that it is for by itself.
+    pub(super) browser: bool,
     /// A program or file, and the Debian packages that bring it.
     pub(super) needs: &'static [(&'static str, &'static str)],
 }
@@ -72,6 +74,7 @@ const fn client(
         script,
         auth: NATIVE,
         tls: false,
+        browser: matches!(runtime, Runtime::Browser),
         needs,
     }
 }
@@ -86,6 +89,13 @@ impl Client {
 
     const fn tls(self) -> Self {
         Self { tls: true, ..self }
+    }
+
+    const fn browser(self) -> Self {
+        Self {
+            browser: true,
+            ..self
+        }
     }
 }
 
@@ -163,6 +173,14 @@ pub(super) const CLIENTS: &[Client] = &[
         JAVA,
     )
     .tls(),
+    client("websocket-ws", Runtime::Node, "ws_test.mjs", NODE).browser(),
+    client(
+        "websocket-websockets",
+        Runtime::Python,
+        "websockets_test.py",
+        PYTHON,
+    )
+    .browser(),
     client("haproxy", Runtime::Python, "haproxy_test.py", BALANCER),
     client(
         "browser-readme",
