@@ -17,7 +17,7 @@ mod connection;
 mod frames;
 mod generator;
 mod measures;
-mod mysql;
+pub(crate) mod mysql;
 mod publisher;
 mod report;
 mod subjects;

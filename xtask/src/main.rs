@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod browser;
 mod ci;
 mod clients;
+mod crash;
 mod demo;
 mod load;
 mod process;
+mod random;
 mod tidy;
 
 #[derive(Parser)]
@@ -31,6 +34,8 @@ enum Command {
     Tidy,
     /// Runs the tests through real MySQL clients.
     Clients(clients::Options),
+    /// Kills the server again and again under load, and checks that nothing is lost or doubled.
+    Crash(crash::Options),
     /// Measures what the server costs per connection, delivery and INSERT.
     Load(load::Options),
     /// Serves the least that a server can do: the load generator's yardstick.
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         Command::Ci(options) => ci::run(&options),
         Command::Tidy => tidy::run(),
         Command::Clients(options) => clients::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Bare(options) => load::run_bare(&options),
     };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Ending, Tally, tests_run};
 use crate::clients;
+use crate::crash;
 use crate::process::{cargo, find_program, output, python_tool, root, run};
 use crate::tidy;
 
@@ -62,6 +63,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "tests",
         run: tests_run::run_all,
+    },
+    Step {
+        name: "crash",
+        run: |_| passed(crash::step()),
     },
     Step {
         name: "clients",

@@ -11,7 +11,7 @@ const CAPABILITIES: u32 = 0x0000_0200 | 0x8 | 0x8000 | 0x0008_0000 | 0x1 | 0x200
 const NATIVE: &[u8] = b"mysql_native_password\0";
 
 /// Logs in as `root` with `mysql_native_password`.
-pub(super) fn log_in(server: SocketAddr, key: &str) -> anyhow::Result<TcpStream> {
+pub(crate) fn log_in(server: SocketAddr, key: &str) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     let (number, greeting) = read_packet(&mut stream)?;
@@ -41,7 +41,7 @@ pub(super) fn log_in(server: SocketAddr, key: &str) -> anyhow::Result<TcpStream>
 }
 
 /// A statement as a packet.
-pub(super) fn query(sql: &str) -> Vec<u8> {
+pub(crate) fn query(sql: &str) -> Vec<u8> {
     let mut payload = Vec::with_capacity(sql.len() + 1);
     payload.push(3);
     payload.extend(sql.as_bytes());
@@ -61,7 +61,7 @@ pub(super) fn check_ok(payload: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Takes whole packets off the front and checks that each is OK; returns how many.
-pub(super) fn take_answers(held: &mut Vec<u8>) -> anyhow::Result<usize> {
+pub(crate) fn take_answers(held: &mut Vec<u8>) -> anyhow::Result<usize> {
     let mut answers = 0;
     let mut at = 0;
     while let Some(header) = held.get(at..at + 4) {
@@ -79,7 +79,7 @@ pub(super) fn take_answers(held: &mut Vec<u8>) -> anyhow::Result<usize> {
 }
 
 /// Sends `statements` so that at most `ahead` are unanswered.
-pub(super) fn insert_all(
+pub(crate) fn insert_all(
     stream: &mut TcpStream,
     statements: &[String],
     ahead: usize,

@@ -1,0 +1,71 @@
+//! A browser of the tests: our protocol over a blocking socket, one message at a time.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tungstenite::{Message, WebSocket};
+
+/// How long a server that is there may take for a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// An open connection.
+pub(crate) struct Browser {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Browser {
+    /// Connects. A read returns after `tick` at the latest.
+    pub(crate) fn open(server: SocketAddr, tick: Duration) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(HANDSHAKE))?;
+        stream.set_write_timeout(Some(HANDSHAKE))?;
+        let (socket, _) = tungstenite::client(format!("ws://{server}/connect?v=1"), stream)
+            .ok()
+            .context("the handshake failed")?;
+        socket.get_ref().set_read_timeout(Some(tick))?;
+        Ok(Self { socket })
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&mut self, request: &Value) -> anyhow::Result<()> {
+        Ok(self.socket.send(Message::text(request.to_string()))?)
+    }
+
+    /// The next message; `None` when none came for a tick.
+    pub(crate) fn read(&mut self) -> anyhow::Result<Option<Value>> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => {
+                    let message = serde_json::from_str(&text);
+                    return message
+                        .map(Some)
+                        .with_context(|| format!("no JSON: {text}"));
+                }
+                Ok(Message::Close(why)) => bail!("closed: {why:?}"),
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error)) if is_no_news(&error) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The reply to a request; what else comes before it is passed over.
+    pub(crate) fn ask(&mut self, request: &Value) -> anyhow::Result<Value> {
+        self.send(request)?;
+        for _ in 0..1000 {
+            match self.read()? {
+                Some(message) if message["id"] == request["id"] => return Ok(message),
+                _ => {}
+            }
+        }
+        bail!("no reply to {request}")
+    }
+}
+
+fn is_no_news(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

@@ -1,0 +1,143 @@
+//! A backend that writes rows over MySQL, one connection after the other, and notes which were answered.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+
+use super::Shared;
+use super::ledger::{Fate, Written, text};
+use super::node::KEY;
+use crate::load::mysql;
+use crate::random::Random;
+
+/// Between two attempts to connect.
+const AGAIN: Duration = Duration::from_millis(10);
+/// Between two batches: the load is steady, not all that the machine has.
+const PACE: Duration = Duration::from_millis(4);
+/// An answer that takes longer never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where rows go.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Channel(String),
+    User(u64),
+}
+
+impl Target {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Channel(name) => name.clone(),
+            Self::User(user) => user.to_string(),
+        }
+    }
+
+    /// One INSERT of these texts.
+    pub(super) fn insert(&self, texts: &[String]) -> String {
+        let (table, key, value) = match self {
+            Self::Channel(name) => ("pipes_messages", "name", format!("'{name}'")),
+            Self::User(user) => ("users_messages", "id", user.to_string()),
+        };
+        let rows: Vec<String> = texts
+            .iter()
+            .map(|text| format!("({value},'e','{text}')"))
+            .collect();
+        format!(
+            "INSERT INTO {table} ({key},event,message) VALUES {}",
+            rows.join(",")
+        )
+    }
+}
+
+/// Carries out statements on a connection of their own, and waits for the answers.
+pub(super) fn execute(server: SocketAddr, statements: &[String]) -> anyhow::Result<()> {
+    let mut stream = log_in(server)?;
+    mysql::insert_all(&mut stream, statements, 1)
+}
+
+fn log_in(server: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = mysql::log_in(server, KEY)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Writes until told to stop; an error packet is an error of the test.
+pub(super) fn run(
+    writer: usize,
+    target: &Target,
+    shared: &Shared,
+    mut random: Random,
+) -> anyhow::Result<Written> {
+    let mut written = Written {
+        target: target.name(),
+        writer,
+        rows: Vec::new(),
+    };
+    while !shared.writers_stop() {
+        let Ok(mut stream) = log_in(shared.mysql) else {
+            std::thread::sleep(AGAIN);
+            continue;
+        };
+        while !shared.writers_stop() {
+            let batch = batch(target, writer, written.rows.len(), &mut random);
+            if !send(&mut stream, &batch, &mut written.rows)? {
+                break;
+            }
+            std::thread::sleep(PACE);
+        }
+    }
+    Ok(written)
+}
+
+/// Statements, each with its number of rows.
+type Batch = Vec<(String, usize)>;
+
+/// One row, some rows in one statement, or some statements at once.
+fn batch(target: &Target, writer: usize, first: usize, random: &mut Random) -> Batch {
+    let texts = |from: usize, count: usize| -> Vec<String> {
+        (from..from + count).map(|row| text(writer, row)).collect()
+    };
+    match random.below(4) {
+        0 => vec![(target.insert(&texts(first, 5)), 5)],
+        1 => (first..first + 8)
+            .map(|row| (target.insert(&texts(row, 1)), 1))
+            .collect(),
+        _ => vec![(target.insert(&texts(first, 1)), 1)],
+    }
+}
+
+/// Sends a batch and notes each row's fate. False = the connection broke.
+fn send(stream: &mut TcpStream, batch: &Batch, fates: &mut Vec<Fate>) -> anyhow::Result<bool> {
+    let packets: Vec<u8> = batch
+        .iter()
+        .flat_map(|(sql, _)| mysql::query(sql))
+        .collect();
+    let sent = stream.write_all(&packets).is_ok();
+    let mut held = Vec::new();
+    let mut scratch = [0; 4096];
+    let mut answered = 0;
+    while sent && answered < batch.len() {
+        let count = match stream.read(&mut scratch) {
+            Ok(count @ 1..) => count,
+            Ok(_) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                bail!("a statement was not answered within {PATIENCE:?}")
+            }
+            Err(_) => break,
+        };
+        held.extend(&scratch[..count]);
+        answered += mysql::take_answers(&mut held)?;
+    }
+    ensure!(answered <= batch.len(), "more answers than statements");
+    for (at, (_, rows)) in batch.iter().enumerate() {
+        let fate = if at < answered {
+            Fate::Answered
+        } else {
+            Fate::Unknown
+        };
+        fates.extend(std::iter::repeat_n(fate, *rows));
+    }
+    Ok(answered == batch.len())
+}
