@@ -43,6 +43,28 @@ async fn subscribe_publish_unsubscribe() {
     app.stop().await;
 }
 
+/// More connections than a shard writes to at once, and publications that come faster than it writes.
+#[tokio::test]
+async fn a_crowd_gets_everything_in_order() {
+    const TEXTS: usize = 40;
+    let app = node(|_| {}).await;
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::connect(&app).await;
+        client.ask(r#"{"id":1,"subscribe":"web_a"}"#).await;
+        clients.push(client);
+    }
+    let texts: Vec<String> = (0..TEXTS).map(|text| text.to_string()).collect();
+    let publishing = texts.iter().map(|text| publish(&app, "web_a", text));
+    futures_util::future::join_all(publishing).await;
+    for mut client in clients {
+        for text in &texts {
+            assert_eq!(client.json().await["data"], **text);
+        }
+    }
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn clients_on_all_shards_get_each_publication_once() {
     let app = node(|_| {}).await;

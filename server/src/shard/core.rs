@@ -122,15 +122,16 @@ impl Core {
         self.0.flush.notified().await;
     }
 
-    /// Writes all that waits.
-    pub(super) fn flush(&self) {
+    /// Writes what waits for some connections. True when others still wait.
+    pub(super) fn flush(&self) -> bool {
         let mut state = self.0.state.borrow_mut();
-        state.out.flush();
+        let unflushed = state.out.flush();
         let stuck = std::mem::take(&mut state.out.stuck);
         drop(state);
         for id in stuck {
             tokio::task::spawn_local(self.clone().unblock(id));
         }
+        unflushed
     }
 
     /// Waits until a socket that was full takes bytes again, and writes what waits, until nothing does.

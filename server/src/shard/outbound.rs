@@ -25,6 +25,10 @@ use crate::metrics::Metrics;
 use crate::storage::Store;
 use crate::websocket::frame;
 
+/// Connections that are written to before the shard looks at its mailbox again. What came meanwhile joins what still
+/// waits, so that under load one write takes several publications; the time of so many writes is what it may wait.
+const SLICE: usize = 64;
+
 /// A log-in check that the shard starts once the engine has returned.
 pub(super) struct Check {
     pub(super) connection: ConnectionId,
@@ -43,8 +47,8 @@ pub(super) struct Outbound {
     /// By the slots of their ids.
     pub(super) links: Vec<Option<Link>>,
     pub(super) buffers: Buffers,
-    /// Links with something to flush.
-    pub(super) dirty: Vec<ConnectionId>,
+    /// Links with something to flush, in the order in which it came.
+    pub(super) dirty: VecDeque<ConnectionId>,
     /// Links whose sockets filled up: each needs a task that waits.
     pub(super) stuck: Vec<ConnectionId>,
     /// What the shard sent to itself.
@@ -79,7 +83,7 @@ impl Outbound {
             shards,
             links: Vec::new(),
             buffers: Buffers::default(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             stuck: Vec::new(),
             local: VecDeque::new(),
             requests: VecDeque::new(),
@@ -245,19 +249,21 @@ impl Outbound {
         tracing::debug!(%connection, code = code.code(), "connection closed by the server");
     }
 
-    /// Writes everything that waits, and posts what was sent to other shards.
-    pub(super) fn flush(&mut self) {
+    /// Posts what was sent to other shards, and writes what waits for the next [`SLICE`] connections. True when more wait.
+    pub(super) fn flush(&mut self) -> bool {
         for (messages, mailbox) in self.sent.iter_mut().zip(&self.shards) {
             if !messages.is_empty() {
                 // A shard that has stopped takes no mail; its connections are gone too.
                 _ = mailbox.send(Mail::Messages(std::mem::take(messages)));
             }
         }
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for id in dirty.drain(..) {
+        for _ in 0..SLICE {
+            let Some(id) = self.dirty.pop_front() else {
+                return false;
+            };
             self.flush_one(id);
         }
-        self.dirty = dirty;
+        !self.dirty.is_empty()
     }
 
     /// Writes what waits for one connection.
@@ -290,9 +296,9 @@ fn open_link(links: &mut [Option<Link>], id: ConnectionId) -> Option<&mut Link> 
         .filter(|link| link.id == id && !link.closing)
 }
 
-fn mark(dirty: &mut Vec<ConnectionId>, link: &mut Link) {
+fn mark(dirty: &mut VecDeque<ConnectionId>, link: &mut Link) {
     if !std::mem::replace(&mut link.dirty, true) {
-        dirty.push(link.id);
+        dirty.push_back(link.id);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The loop of a shard's thread: drain the mailbox, let the engine handle all of it, flush every socket once.
+//! The loop of a shard's thread: drain the mailbox, let the engine handle all of it, flush some sockets, look again.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::core::TICK_MS;
 use super::{Core, Mail, Shared};
 use crate::http;
 
-/// Most mails that are handled before the sockets are flushed.
+/// Most mails that are handled before every socket is flushed.
 const BATCH: usize = 256;
 
 /// The runtime of one shard.
@@ -43,9 +43,13 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stopping: Option<Instant> = None;
+    let mut room = BATCH;
+    let mut unflushed = false;
     loop {
         tokio::select! {
-            _ = mails.recv_many(&mut batch, BATCH) => {
+            biased;
+            count = mails.recv_many(&mut batch, room), if room > 0 => {
+                room -= count;
                 for mail in batch.drain(..) {
                     if let Mail::Stop { spread_ms } = mail {
                         stopping = Some(Instant::now() + shared.close_wait);
@@ -55,10 +59,14 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
                     }
                 }
             }
-            () = core.flush_wanted() => {}
             _ = ticks.tick() => core.tick(),
+            () = core.flush_wanted() => {}
+            () = tokio::task::yield_now(), if unflushed => {}
         }
-        core.flush();
+        unflushed = core.flush();
+        if !unflushed {
+            room = BATCH;
+        }
         if stopping.is_some_and(|end| core.connections() == 0 || Instant::now() > end) {
             return;
         }
