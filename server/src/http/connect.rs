@@ -64,7 +64,7 @@ impl Upgrade {
                 binary: settings.legacy,
             },
             answers_close: !settings.legacy,
-            loaded,
+            _loaded: loaded,
         };
         match stream {
             Stream::Plain(stream) => {

@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use cometql_engine::ConnectionId;
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -70,6 +72,38 @@ impl Wire {
         match &self.carrier {
             Carrier::Tcp(stream) => Some(stream),
             Carrier::Task { .. } => None,
+        }
+    }
+
+    /// Resolves to true when there may be something to read; to false when there never will.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
+        match &self.carrier {
+            Carrier::Tcp(stream) => stream.poll_read_ready(context).map(|ready| ready.is_ok()),
+            Carrier::Task { .. } => Poll::Ready(false),
+        }
+    }
+
+    /// Reads once from a readable socket. Less than the buffer takes is all there was: that saves the read which would
+    /// only learn that nothing is left.
+    ///
+    /// # Errors
+    /// As reading from a socket; `WouldBlock` when nothing came.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Carrier::Tcp(stream) = &self.carrier else {
+            return Ok(0);
+        };
+        let mut read = 0;
+        let tried = stream.try_io(Interest::READABLE, || {
+            read = rustix::io::read(stream, &mut *buffer)?;
+            if (1..buffer.len()).contains(&read) {
+                // Tells tokio to wait for the next bytes.
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        match tried {
+            Err(error) if read == 0 => Err(error),
+            _ => Ok(read),
         }
     }
 

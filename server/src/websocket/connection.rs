@@ -1,9 +1,11 @@
 //! The reading half of a WebSocket connection: one small task that owns no buffer while nothing is incomplete.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,8 +42,8 @@ pub(crate) struct Opened {
     pub(crate) accepts: Accepts,
     /// The client's close is answered (the original's protocol: TCP is dropped instead).
     pub(crate) answers_close: bool,
-    /// Its place in the shard's load.
-    pub(crate) loaded: Loaded,
+    /// Its place in the shard's load, for as long as it lives.
+    pub(crate) _loaded: Loaded,
 }
 
 /// What a client's bytes led to.
@@ -54,22 +56,16 @@ enum State {
 }
 
 struct Reader {
-    core: Core,
-    id: ConnectionId,
-    accepts: Accepts,
-    answers_close: bool,
+    opened: Opened,
     assembler: Assembler,
     bad: usize,
     state: State,
 }
 
 impl Reader {
-    fn new(opened: &Opened) -> Self {
+    fn new(opened: Opened) -> Self {
         Self {
-            core: opened.core.clone(),
-            id: opened.id,
-            accepts: opened.accepts,
-            answers_close: opened.answers_close,
+            opened,
             assembler: Assembler::default(),
             bad: 0,
             state: State::Open,
@@ -82,10 +78,14 @@ impl Reader {
             return ControlFlow::Continue(());
         }
         let Self {
-            core,
-            id,
-            accepts,
-            answers_close,
+            opened:
+                Opened {
+                    core,
+                    id,
+                    accepts,
+                    answers_close,
+                    ..
+                },
             assembler,
             bad,
             state,
@@ -124,76 +124,87 @@ impl Reader {
         }
         over
     }
-}
 
-/// Reads a plain TCP connection to its end. `early` came with the handshake.
-pub(crate) async fn run_tcp(opened: Opened, early: Bytes) {
-    let mut reader = Reader::new(&opened);
-    let wire = Rc::clone(&opened.wire);
-    let mut flow = reader.feed(&mut Vec::from(early));
-    while flow.is_continue() {
-        let Some(stream) = wire.stream() else {
-            break;
-        };
-        if stream.readable().await.is_err() {
-            break;
-        }
-        flow = SCRATCH_BYTES.with_borrow_mut(|scratch| match stream.try_read(scratch) {
+    /// Reads once. Break = the connection is over.
+    fn read(&mut self) -> ControlFlow<()> {
+        SCRATCH_BYTES.with_borrow_mut(|scratch| match self.opened.wire.read(scratch) {
             Ok(0) => ControlFlow::Break(()),
             Ok(read) => {
-                wire.heard();
-                reader.feed(&mut scratch[..read])
+                self.opened.wire.heard();
+                self.feed(&mut scratch[..read])
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
-        });
+        })
     }
-    finish(opened);
+
+    /// The socket has come to its end.
+    fn finish(&mut self) {
+        self.opened.core.gone(self.opened.id);
+    }
+}
+
+/// Reads a plain TCP connection to its end. `early` came with the handshake.
+pub(crate) fn run_tcp(opened: Opened, early: Bytes) -> impl Future<Output = ()> {
+    // A task costs as much memory as its largest moment: this one keeps nothing but a pointer to its reader.
+    let mut reader = Box::new(Reader::new(opened));
+    let mut over = reader.feed(&mut Vec::from(early)).is_break();
+    poll_fn(move |context| {
+        while !over {
+            match reader.opened.wire.poll_readable(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(readable) => over = !readable || reader.read().is_break(),
+            }
+        }
+        reader.finish();
+        Poll::Ready(())
+    })
 }
 
 /// Reads and writes a TLS connection to its end.
 pub(crate) async fn run_tls(opened: Opened, early: Bytes, io: impl AsyncRead + AsyncWrite + Unpin) {
-    let mut reader = Reader::new(&opened);
+    let (core, id, wire) = (opened.core.clone(), opened.id, Rc::clone(&opened.wire));
+    let mut reader = Reader::new(opened);
     let (read, mut write) = tokio::io::split(io);
     if reader.feed(&mut Vec::from(early)).is_continue() {
         tokio::select! {
-            () = read_tls(read, &mut reader, &opened.wire) => {}
-            () = write_tls(&mut write, &opened) => {}
-            () = opened.wire.killed() => {}
+            () = read_tls(read, &mut reader) => {}
+            () = write_tls(&mut write, &core, id, &wire) => {}
+            () = wire.killed() => {}
         }
     }
     // The last frames, the echo of a close among them. A client that does not take them is not waited for.
-    let last = opened.core.take(opened.id).unwrap_or_default().0.concat();
+    let last = core.take(id).unwrap_or_default().0.concat();
     let goodbye = async {
         write.write_all(&last).await?;
         write.shutdown().await
     };
     _ = tokio::time::timeout(GOODBYE, goodbye).await;
-    finish(opened);
+    reader.finish();
 }
 
-async fn read_tls(mut read: impl AsyncRead + Unpin, reader: &mut Reader, wire: &Wire) {
+async fn read_tls(mut read: impl AsyncRead + Unpin, reader: &mut Reader) {
     let mut buffer = vec![0; 4 << 10];
     while let Ok(count @ 1..) = read.read(&mut buffer).await {
-        wire.heard();
+        reader.opened.wire.heard();
         if reader.feed(&mut buffer[..count]).is_break() {
             return;
         }
     }
 }
 
-async fn write_tls(write: &mut (impl AsyncWrite + Unpin), opened: &Opened) {
-    while opened.wire.woken().await {
-        let Some((frames, _)) = opened.core.take(opened.id) else {
+async fn write_tls(
+    write: &mut (impl AsyncWrite + Unpin),
+    core: &Core,
+    id: ConnectionId,
+    wire: &Wire,
+) {
+    while wire.woken().await {
+        let Some((frames, _)) = core.take(id) else {
             return;
         };
         if write.write_all(&frames.concat()).await.is_err() || write.flush().await.is_err() {
             return;
         }
     }
-}
-
-fn finish(opened: Opened) {
-    opened.core.gone(opened.id);
-    drop(opened.loaded);
 }
