@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use cometql_protocol::wire::{Member, Request};
 use cometql_protocol::{TenantId, UserId};
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::{ClientInfo, ConnectionId, Identity, Limits, Now, SessionSettings, ShardId};
 
@@ -24,7 +25,7 @@ pub(super) struct Session {
     pub(super) info: Box<ClientInfo>,
     /// `None` = anonymous, which costs nothing.
     identity: Option<Box<Identity>>,
-    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) subscriptions: Subscriptions,
     /// Requests that wait behind an open question (authentication, membership); `None` = nothing is open.
     pub(super) parked: Option<VecDeque<Request>>,
     pub(super) opened_ms: u64,
@@ -42,8 +43,11 @@ pub(super) struct Session {
 pub(super) struct Ended {
     pub(super) tenant: TenantId,
     pub(super) member: Member,
-    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) subscriptions: Subscriptions,
 }
+
+/// The subscriptions of one session: most have one, which costs no allocation.
+pub(super) type Subscriptions = SmallVec<[Subscription; 1]>;
 
 /// Interest of a session in a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +125,7 @@ impl Connections {
             settings,
             info: Box::new(info),
             identity: None,
-            subscriptions: Vec::new(),
+            subscriptions: Subscriptions::new(),
             parked: None,
             opened_ms: now.0,
             publish_bucket: Bucket::full(now, limits.publish_burst),
