@@ -40,6 +40,8 @@ impl Listener {
         };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
+        // What is accepted inherits it. Frames are whole when they are written: waiting for more would only delay them.
+        socket.set_nodelay(true)?;
         socket.listen(BACKLOG)
     }
 

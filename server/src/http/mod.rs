@@ -38,7 +38,7 @@ pub use settings::HttpSettings;
 
 /// A socket on its way to the shard that will own it.
 pub(crate) struct Arrival {
-    /// The socket.
+    /// The socket, non-blocking.
     pub(crate) stream: std::net::TcpStream,
     /// Its peer.
     pub(crate) peer: SocketAddr,
@@ -112,9 +112,6 @@ async fn begin(
     stream: std::net::TcpStream,
     peer: SocketAddr,
 ) -> io::Result<(Stream, IpAddr)> {
-    stream.set_nonblocking(true)?;
-    // Frames are whole when they are written: waiting for more would only delay them.
-    stream.set_nodelay(true)?;
     let mut stream = TcpStream::from_std(stream)?;
     let client = proxy::client_address(&mut stream, peer, &settings.proxy_protocol_from).await?;
     let stream = match &settings.tls {
