@@ -22,6 +22,7 @@ mod publisher;
 mod report;
 mod subjects;
 
+use measures::Measure;
 use report::Report;
 use subjects::{Kind, Target};
 pub(crate) use subjects::{free_port, wait_for};
@@ -35,6 +36,13 @@ pub(crate) struct Options {
     /// Leaves our own server out.
     #[arg(long)]
     only_versus: bool,
+    /// Only these measurements.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "thousand,ten-thousand,inserts"
+    )]
+    measure: Vec<Measure>,
     /// Short runs, to see that everything works; the figures mean little.
     #[arg(long)]
     quick: bool,
@@ -88,7 +96,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let ours = (!options.only_versus).then_some(Kind::Cometql);
     for kind in ours.into_iter().chain(options.versus.iter().copied()) {
         println!("\n{kind:?}");
-        measures::all(kind, options.quick, &mut report).with_context(|| format!("{kind:?}"))?;
+        for measure in &options.measure {
+            measure
+                .run(kind, options.quick, &mut report)
+                .with_context(|| format!("{kind:?}"))?;
+        }
     }
     if options.headline {
         println!("\n64,000 connections");

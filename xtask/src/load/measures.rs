@@ -12,14 +12,27 @@ use super::{frames, mysql};
 /// Bytes of a publication's payload.
 const PAYLOAD: usize = 128;
 
-/// All measurements that make sense for this kind of server.
-pub(super) fn all(kind: Kind, quick: bool, report: &mut Report) -> anyhow::Result<()> {
-    thousand(kind, quick, report)?;
-    ten_thousand(kind, quick, report)?;
-    if kind == Kind::Cometql {
-        inserts(quick, report)?;
+/// What is measured together, on one server that was started for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Measure {
+    /// Deliveries to 1,000 subscribers.
+    Thousand,
+    /// 10,000 connections: memory, connecting, deliveries.
+    TenThousand,
+    /// INSERTs when nobody is subscribed.
+    Inserts,
+}
+
+impl Measure {
+    /// Measures a server of this kind.
+    pub(super) fn run(self, kind: Kind, quick: bool, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Self::Thousand => thousand(kind, quick, report),
+            Self::TenThousand => ten_thousand(kind, quick, report),
+            Self::Inserts if kind == Kind::Cometql => inserts(quick, report),
+            Self::Inserts => Ok(()),
+        }
     }
-    Ok(())
 }
 
 /// Processor time per delivery with 1,000 subscribers: slowly and as fast as it goes.
