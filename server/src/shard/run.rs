@@ -43,13 +43,13 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stopping: Option<Instant> = None;
-    let mut room = BATCH;
+    let mut allowed = BATCH;
     let mut unflushed = false;
     loop {
         tokio::select! {
             biased;
-            count = mails.recv_many(&mut batch, room), if room > 0 => {
-                room -= count;
+            count = mails.recv_many(&mut batch, allowed), if allowed > 0 => {
+                allowed -= count;
                 for mail in batch.drain(..) {
                     if let Mail::Stop { spread_ms } = mail {
                         stopping = Some(Instant::now() + shared.close_wait);
@@ -65,7 +65,7 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
         }
         unflushed = core.flush();
         if !unflushed {
-            room = BATCH;
+            allowed = BATCH;
         }
         if stopping.is_some_and(|end| core.connections() == 0 || Instant::now() > end) {
             return;
