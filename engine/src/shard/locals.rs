@@ -51,6 +51,11 @@ impl Locals {
         index
     }
 
+    /// Counts one more subscription that waits, of a channel that exists.
+    pub(super) fn wait(&mut self, index: u32) {
+        self.channels[index as usize].pending += 1;
+    }
+
     pub(super) fn find(&self, key: &ChannelKey) -> Option<u32> {
         self.index.get(key).copied()
     }

@@ -36,9 +36,8 @@ impl<T> Shard<T> {
             .locals
             .find(&key)
             .and_then(|local| session.subscription(local));
-        if known.is_some() {
-            let message = "this session is subscribed to that channel already";
-            return Err(Reject::new(ErrorCode::AlreadySubscribed, message));
+        if let Some(at) = known {
+            return self.resume((connection, request), &key, at, subscribe.since, effects);
         }
         if session.subscriptions.len() >= self.limits.subscriptions {
             let message = format!(
@@ -75,6 +74,60 @@ impl<T> Shard<T> {
             since,
             may_read_history,
             joins,
+        };
+        effects.send(to, ask);
+        Ok(())
+    }
+
+    /// A client that misses something asks again with its position: the subscription begins anew from there, and nobody
+    /// is told that somebody left or joined.
+    fn resume(
+        &mut self,
+        (connection, request): (ConnectionId, u32),
+        key: &ChannelKey,
+        at: usize,
+        since: Option<Position>,
+        effects: &mut impl Effects<Token = T>,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.connections.get_mut(connection) else {
+            return Ok(());
+        };
+        let before = session.subscriptions[at];
+        if since.is_none() || before.state == State::Pending {
+            let message = "this session is subscribed to that channel already";
+            return Err(Reject::new(ErrorCode::AlreadySubscribed, message));
+        }
+        let attempt = session.attempts;
+        session.attempts = session.attempts.wrapping_add(1);
+        session.subscriptions[at] = Subscription {
+            attempt,
+            state: State::Pending,
+            ..before
+        };
+        let (tenant, channel) = key.clone();
+        let who = session.identity();
+        let history = self
+            .rules
+            .decide(tenant, who, channel.as_str(), Action::History);
+        self.locals.wait(before.local);
+        self.drop_local(before);
+        let to = self.sequencer_of(tenant, &channel);
+        let leave = Message::Unsubscribe {
+            connection,
+            tenant,
+            channel: channel.clone(),
+            leaves: None,
+        };
+        effects.send(to, leave);
+        let ask = Message::Subscribe {
+            connection,
+            request,
+            tenant,
+            channel,
+            attempt,
+            since,
+            may_read_history: history != Decision::Deny,
+            joins: None,
         };
         effects.send(to, ask);
         Ok(())

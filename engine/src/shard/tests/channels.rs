@@ -225,6 +225,40 @@ fn joins_and_leaves_are_told_to_the_others() {
 }
 
 #[test]
+fn who_missed_something_asks_again_without_leaving() {
+    let mut node = Node::new();
+    let (one, other) = (node.open(0), node.open(1));
+    let told = node.ask(one, r#"{"id":1,"subscribe":"track_a"}"#);
+    let since = position(&told[0]);
+    node.ask(other, r#"{"id":1,"subscribe":"track_a"}"#);
+    node.publish("track_a", "1");
+    node.publish("track_a", "2");
+    node.told(one);
+    node.told(other);
+    let again = format!(r#"{{"id":2,"subscribe":{{"channel":"track_a",{since}}}}}"#);
+    let told = node.ask(one, &again);
+    assert!(
+        told[0].contains(r#""recovered":true,"replayed":2"#),
+        "{told:?}"
+    );
+    assert_eq!(data(&told), ["1", "2"]);
+    let answer = node.publish("track_a", "3");
+    assert_eq!(
+        answer,
+        Answer::Published {
+            offset: Some(3),
+            reached: 2
+        }
+    );
+    assert_eq!(data(&node.told(one)), ["3"]);
+    let told = node.told(other);
+    assert_eq!(told.len(), 1, "no join or leave: {told:?}");
+    // Without a position it is a mistake.
+    let told = node.ask(one, r#"{"id":3,"subscribe":"track_a"}"#);
+    assert!(told[0].contains("already_subscribed"), "{told:?}");
+}
+
+#[test]
 fn views_tell_what_is_live() {
     let mut node = Node::new();
     let one = node.user(0, 7);

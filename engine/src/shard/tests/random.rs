@@ -404,7 +404,6 @@ impl Browser {
         let name = answer["channel"].as_str().unwrap().to_owned();
         let replayed = answer["replayed"].as_u64().unwrap();
         let offset = answer["offset"].as_u64();
-        assert!(!self.subscribed.contains_key(&name), "{answer}: twice");
         if let Some(offset) = offset {
             let epoch = answer["epoch"].as_str().unwrap().to_owned();
             let told = positions.entry(name.clone()).or_default();

@@ -1,0 +1,249 @@
+//! Private messages: given to every tab that handles them, acknowledged when one tab has, in order.
+//!
+//! An acknowledgement covers all messages before it, so it goes as far as every one of them was handled, and no further.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::requests::{Asked, Requests};
+use super::{Delivery, Effects, Now, Settings, TabId};
+
+/// The user's inbox as this session has it.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    /// Tabs with a handler.
+    handlers: BTreeSet<TabId>,
+    /// Messages without a confirmed acknowledgement. Bounded by what the server lets wait for a user.
+    waiting: BTreeMap<u64, Waiting>,
+    /// The acknowledgement on its way.
+    acknowledging: Option<u64>,
+    /// After a refusal: not before.
+    not_before: Now,
+    /// This connection was opened with the inbox on.
+    on: bool,
+    /// A message came when no tab had a handler. It comes again with the next connection, and what follows it, too.
+    missed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    text: String,
+    handled: bool,
+}
+
+impl Inbox {
+    /// A tab handles private messages from now on. What no tab has handled yet is for it, too. True when a new
+    /// connection is needed to get what was missed.
+    pub(super) fn add_handler(&mut self, tab: TabId, effects: &mut impl Effects) -> bool {
+        self.handlers.insert(tab);
+        for (offset, waiting) in self.waiting.iter().filter(|(_, waiting)| !waiting.handled) {
+            let (offset, text) = (*offset, &*waiting.text);
+            effects.deliver(tab, Delivery::Message { offset, text });
+        }
+        !self.on || self.missed
+    }
+
+    /// A tab no longer does.
+    pub(super) fn remove_handler(&mut self, tab: TabId) {
+        self.handlers.remove(&tab);
+    }
+
+    /// Whether the next connection asks for private messages.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.handlers.is_empty()
+    }
+
+    /// A connection is ready; `on` says whether it asked for private messages.
+    pub(super) fn ready(&mut self, on: bool) {
+        self.on = on;
+        self.missed = false;
+        self.not_before = Now(0);
+    }
+
+    /// The connection is gone.
+    pub(super) fn lost(&mut self) {
+        self.on = false;
+        self.acknowledging = None;
+    }
+
+    /// A message came, perhaps again.
+    pub(super) fn on_message(&mut self, offset: u64, text: &str, effects: &mut impl Effects) {
+        if self.missed || self.handlers.is_empty() {
+            self.missed = true;
+            return;
+        }
+        if self.waiting.contains_key(&offset) && cfg!(not(planted_bug = "client-repeats-messages"))
+        {
+            return;
+        }
+        let waiting = Waiting {
+            text: text.to_owned(),
+            handled: cfg!(planted_bug = "client-acknowledges-unhandled"),
+        };
+        self.waiting.insert(offset, waiting);
+        for tab in &self.handlers {
+            effects.deliver(*tab, Delivery::Message { offset, text });
+        }
+    }
+
+    /// A tab has handled a message.
+    pub(super) fn handled(&mut self, offset: u64) {
+        if let Some(waiting) = self.waiting.get_mut(&offset) {
+            waiting.handled = true;
+        }
+    }
+
+    /// Sends the acknowledgement that is due, one at a time. The connection is ready.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Now,
+        requests: &mut Requests,
+        effects: &mut impl Effects,
+    ) {
+        if self.acknowledging.is_some() || now < self.not_before {
+            return;
+        }
+        let Some(up_to) = self.handled_up_to() else {
+            return;
+        };
+        let body = format!(r#""ack":{{"offset":{up_to}}}"#);
+        requests.ask(Asked::Acknowledge { up_to }, &body, effects);
+        self.acknowledging = Some(up_to);
+    }
+
+    /// When an acknowledgement is to be tried again.
+    pub(super) fn due(&self) -> Option<Now> {
+        let waits = self.acknowledging.is_none() && self.handled_up_to().is_some();
+        waits.then_some(self.not_before)
+    }
+
+    /// The server has forgotten these messages, and so may we.
+    pub(super) fn acknowledged(&mut self, up_to: u64) {
+        self.acknowledging = None;
+        self.waiting.retain(|offset, _| *offset > up_to);
+    }
+
+    /// The server could not acknowledge.
+    pub(super) fn refused(&mut self, now: Now, settings: &Settings) {
+        self.acknowledging = None;
+        self.not_before = now.after(settings.backoff_ms);
+    }
+
+    /// The last message of those that were handled without one before them that was not.
+    fn handled_up_to(&self) -> Option<u64> {
+        let handled = self
+            .waiting
+            .iter()
+            .take_while(|(_, waiting)| waiting.handled);
+        handled.last().map(|(offset, _)| *offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Record;
+    use super::*;
+
+    const A: TabId = TabId(1);
+    const B: TabId = TabId(2);
+
+    #[derive(Default)]
+    struct World {
+        inbox: Inbox,
+        requests: Requests,
+        effects: Record,
+    }
+
+    impl World {
+        fn ready(handlers: &[TabId]) -> Self {
+            let mut world = Self::default();
+            for tab in handlers {
+                world.inbox.add_handler(*tab, &mut world.effects);
+            }
+            world.inbox.ready(true);
+            world
+        }
+
+        fn message(&mut self, offset: u64) {
+            let text = format!("m{offset}");
+            self.inbox.on_message(offset, &text, &mut self.effects);
+        }
+
+        /// What is acknowledged now.
+        fn sent(&mut self) -> Vec<String> {
+            self.inbox
+                .acknowledge(Now(9), &mut self.requests, &mut self.effects);
+            self.requests.flush(&mut self.effects);
+            self.effects.take_sent()
+        }
+    }
+
+    #[test]
+    fn acknowledged_in_order_when_handled() {
+        let mut world = World::ready(&[A]);
+        (1..=3).for_each(|offset| world.message(offset));
+        assert_eq!(
+            world.effects.take_told(),
+            ["1: message 1 m1", "1: message 2 m2", "1: message 3 m3"]
+        );
+        world.inbox.handled(2);
+        assert_eq!(world.sent(), [""; 0]);
+        world.inbox.handled(1);
+        assert_eq!(world.sent(), [r#"{"id":1,"ack":{"offset":2}}"#]);
+        world.inbox.handled(3);
+        assert_eq!(world.sent(), [""; 0], "one at a time");
+        world.inbox.acknowledged(2);
+        assert_eq!(world.sent(), [r#"{"id":2,"ack":{"offset":3}}"#]);
+    }
+
+    #[test]
+    fn what_comes_again_is_told_once() {
+        let mut world = World::ready(&[A]);
+        world.message(1);
+        world.message(2);
+        world.inbox.handled(1);
+        assert_eq!(world.sent().len(), 1);
+        world.effects.take_told();
+        world.inbox.lost();
+        world.inbox.ready(true);
+        assert_eq!(world.sent(), [r#"{"id":2,"ack":{"offset":1}}"#]);
+        (1..=2).for_each(|offset| world.message(offset));
+        assert_eq!(world.effects.take_told(), [""; 0]);
+        // Another tab comes: it gets what no tab has handled.
+        assert!(!world.inbox.add_handler(B, &mut world.effects));
+        assert_eq!(world.effects.take_told(), ["2: message 2 m2"]);
+    }
+
+    #[test]
+    fn without_handler_nothing_is_acknowledged_or_lost() {
+        let mut world = World::ready(&[A]);
+        world.inbox.remove_handler(A);
+        assert!(!world.inbox.is_wanted());
+        world.message(1);
+        assert!(world.inbox.add_handler(B, &mut world.effects));
+        // Would acknowledge the first one, too.
+        world.message(2);
+        world.inbox.handled(2);
+        assert_eq!(world.sent(), [""; 0]);
+        world.inbox.lost();
+        world.inbox.ready(true);
+        (1..=2).for_each(|offset| world.message(offset));
+        assert_eq!(
+            world.effects.take_told(),
+            ["2: message 1 m1", "2: message 2 m2"]
+        );
+    }
+
+    #[test]
+    fn a_refused_acknowledgement_is_tried_again() {
+        let mut world = World::ready(&[A]);
+        world.message(1);
+        world.inbox.handled(1);
+        assert_eq!(world.inbox.due(), Some(Now(0)));
+        assert_eq!(world.sent().len(), 1);
+        assert_eq!(world.inbox.due(), None);
+        world.inbox.refused(Now(9), &Settings::DEFAULT);
+        assert_eq!(world.sent(), [""; 0]);
+        let due = Now(9 + Settings::DEFAULT.backoff_ms);
+        assert_eq!(world.inbox.due(), Some(due));
+    }
+}
