@@ -6,7 +6,7 @@ use cometql_protocol::wire::{Member, Position, Reply};
 use cometql_protocol::{ChannelName, CloseCode, ErrorCode, TenantId, UserId};
 
 use crate::publication::{Content, InboxMessage, Publication};
-use crate::{Answer, ConnectionId, Credentials, Reject, ShardId, StoreRequest};
+use crate::{Answer, ConnectionId, Credentials, Departure, Reject, ShardId, StoreRequest};
 
 /// What a shard may cause. The server implements it over sockets, mailboxes and the store; the simulator over queues.
 pub trait Effects {
@@ -105,6 +105,8 @@ pub enum Message {
         channel: ChannelName,
         /// Who leaves, where the channel tells others.
         leaves: Option<Member>,
+        /// Whether others are told at once.
+        departure: Departure,
     },
     /// Local → sequencer: a browser publishes.
     Publish {
@@ -209,6 +211,8 @@ pub enum Message {
         member: Member,
         /// Not told to this one.
         except: ConnectionId,
+        /// Told only to subscriptions that began then or later, unix milliseconds.
+        since_ms: u64,
     },
     /// Local → all shards: who is in this channel?
     PresenceAsk {
@@ -255,6 +259,8 @@ pub enum Message {
         tenant: TenantId,
         /// The user.
         user: UserId,
+        /// Whether others are told at once.
+        departure: Departure,
     },
     /// Home → local: private messages for one connection.
     Inbox {

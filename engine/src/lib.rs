@@ -21,6 +21,6 @@ pub use limits::Limits;
 pub use permission::Rules;
 pub use publication::{InboxMessage, Publication};
 pub use reject::Reject;
-pub use session::{ClientInfo, Credentials, Identity, SessionSettings};
+pub use session::{ClientInfo, Credentials, Departure, Ending, Identity, SessionSettings};
 pub use shard::{Input, Shard};
 pub use store::{StoreAnswer, StoreFailure, StoreRequest};

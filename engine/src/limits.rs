@@ -37,6 +37,11 @@ pub struct Limits {
     pub inbox_messages: u64,
     /// How long a private message waits, in milliseconds.
     pub inbox_ms: u64,
+    /// How long others are not told that a member or user has gone who may return, in milliseconds; 0 = they are told
+    /// at once.
+    pub grace_ms: u64,
+    /// Members and users whose return a shard awaits, of each so many; of further ones others are told at once.
+    pub awaited: usize,
 }
 
 impl Default for Limits {
@@ -58,6 +63,8 @@ impl Default for Limits {
             history_page: 1_000,
             inbox_messages: 1_000,
             inbox_ms: 30 * 24 * 3_600_000,
+            grace_ms: 5_000,
+            awaited: 50_000,
         }
     }
 }

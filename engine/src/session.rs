@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cometql_protocol::wire::Connect;
-use cometql_protocol::{TenantId, UserId};
+use cometql_protocol::{CloseCode, TenantId, UserId};
 
 /// Facts about a connection that only `users_in_pipes` and `SHOW CONNECTIONS` show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,63 @@ pub struct SessionSettings {
     /// The name shown in `SHOW CONNECTIONS`: `websocket`, `sse` or `legacy`.
     pub kind: &'static str,
     /// True for the original's protocol: writing a private message to the socket acknowledges it, messages begin with
-    /// authentication (no `inbox` flag), and the token's `exp` does not end the session.
+    /// authentication (no `inbox` flag), the token's `exp` does not end the session, and whoever goes is gone at once.
     pub legacy: bool,
+}
+
+/// Whether somebody who goes is expected back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// No: others are told at once.
+    ForGood,
+    /// Perhaps, as after a reload of the page: others are told after [`Limits::grace_ms`](crate::Limits::grace_ms), if
+    /// it is not back by then.
+    MayReturn,
+}
+
+/// How a connection ended, as the edge saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The server closed it.
+    Closed(CloseCode),
+    /// The client closed it, with this code if it gave one.
+    Left(Option<u16>),
+    /// Its socket is gone without a word.
+    Broke,
+}
+
+impl Ending {
+    /// Whether the client may return. A socket's `close()` sends no code or 1000, and that is a farewell. Whatever else a
+    /// client says is none: browsers send 1001 when a page is left or loaded anew. Of those that the server closed, those
+    /// may return that it tells to connect again, and those that only need a newer token.
+    #[must_use]
+    pub fn departure(self) -> Departure {
+        match self {
+            Self::Left(None | Some(1000)) => Departure::ForGood,
+            Self::Left(Some(_)) | Self::Broke => Departure::MayReturn,
+            Self::Closed(code) => after(code),
+        }
+    }
+}
+
+fn after(code: CloseCode) -> Departure {
+    match code {
+        CloseCode::GoingAway
+        | CloseCode::InternalError
+        | CloseCode::Restart
+        | CloseCode::SlowConsumer
+        | CloseCode::NoPong
+        | CloseCode::Overloaded
+        | CloseCode::TokenExpired => Departure::MayReturn,
+        CloseCode::Normal
+        | CloseCode::ProtocolError
+        | CloseCode::UnsupportedData
+        | CloseCode::InvalidPayload
+        | CloseCode::MessageTooBig
+        | CloseCode::BadProtocol
+        | CloseCode::Revoked
+        | CloseCode::Killed => Departure::ForGood,
+    }
 }
 
 /// What a session offers to prove who it is.

@@ -10,10 +10,11 @@ use cometql_protocol::{ChannelName, TenantId, UserId};
 
 use crate::ids::{shard_of_channel, shard_of_user};
 use crate::{
-    Answer, ClientInfo, Command, ConnectionId, Effects, Identity, Limits, Message, Now, Reject,
-    Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
+    Answer, ClientInfo, Command, ConnectionId, Effects, Ending, Identity, Limits, Message, Now,
+    Reject, Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
 };
 
+mod checks;
 mod connections;
 mod deliver;
 mod gather;
@@ -21,6 +22,7 @@ mod history;
 mod homes;
 mod inbox;
 pub mod inspect;
+mod leaves;
 mod locals;
 mod login;
 mod messages;
@@ -35,9 +37,11 @@ mod subscribe;
 mod tests;
 mod tickets;
 
+use checks::Checks;
 use connections::Connections;
 use gather::Gathers;
 use homes::Homes;
+use leaves::Leaves;
 use locals::Locals;
 use sequencer::Sequencer;
 use tickets::Tickets;
@@ -62,7 +66,7 @@ pub enum Input<T> {
         result: Result<Identity, Reject>,
     },
     /// The socket is gone, whoever closed it.
-    Closed(ConnectionId),
+    Closed(ConnectionId, Ending),
     /// A backend changes something.
     Command(Command, T),
     /// From a shard of this node, or from the edge.
@@ -88,7 +92,9 @@ pub struct Shard<T> {
     rules: Arc<Rules>,
     connections: Connections,
     locals: Locals,
+    checks: Checks,
     sequencer: Sequencer<T>,
+    leaves: Leaves,
     homes: Homes,
     gathers: Gathers,
     tickets: Tickets<T>,
@@ -105,7 +111,9 @@ impl<T> Shard<T> {
             rules,
             connections: Connections::default(),
             locals: Locals::default(),
+            checks: Checks::default(),
             sequencer: Sequencer::default(),
+            leaves: Leaves::default(),
             homes: Homes::default(),
             gathers: Gathers::default(),
             tickets: Tickets::default(),
@@ -138,7 +146,7 @@ impl<T> Shard<T> {
             } => {
                 self.on_authenticated(now, connection, request, result, effects);
             }
-            Input::Closed(connection) => self.on_closed(connection, effects),
+            Input::Closed(connection, ending) => self.on_closed(connection, ending, effects),
             Input::Command(command, token) => self.on_command(now, command, token, effects),
             Input::Message(message) => self.on_message(now, message, effects),
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, effects),
@@ -152,6 +160,8 @@ impl<T> Shard<T> {
         self.forget_old_publications(now);
         self.forget_idle_channels(now);
         self.continue_inboxes(effects);
+        self.give_members_up(now, effects);
+        self.give_users_up(now, effects);
     }
 
     fn sequencer_of(&self, tenant: TenantId, channel: &ChannelName) -> ShardId {

@@ -43,6 +43,7 @@ pub(super) struct Session {
 pub(super) struct Ended {
     pub(super) tenant: TenantId,
     pub(super) member: Member,
+    pub(super) legacy: bool,
     pub(super) subscriptions: Subscriptions,
 }
 
@@ -157,6 +158,7 @@ impl Connections {
         let ended = Ended {
             tenant: session.settings.tenant,
             member: session.member(),
+            legacy: session.settings.legacy,
             subscriptions: std::mem::take(&mut session.subscriptions),
         };
         if let Some(expires) = session.identity.take().and_then(|who| who.expires) {

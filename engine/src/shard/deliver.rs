@@ -38,13 +38,14 @@ impl<T> Shard<T> {
         joined: bool,
         member: &Member,
         except: ConnectionId,
+        since_ms: u64,
         effects: &mut impl Effects<Token = T>,
     ) {
         let Some(local) = self.locals.find(key) else {
             return;
         };
         for subscriber in &self.locals.get(local).subscribers {
-            if subscriber.connection != except {
+            if subscriber.connection != except && subscriber.since_ms >= since_ms {
                 effects.push(
                     subscriber.connection,
                     Push::Presence(&key.1, joined, member),

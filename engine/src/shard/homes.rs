@@ -1,6 +1,6 @@
 //! The users whose home is this shard: on which connections they are, wherever those live.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use cometql_protocol::UserId;
 use foldhash::fast::FixedState;
@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::tickets::Then;
 use super::{Shard, UserKey};
-use crate::{ConnectionId, Effects, Message, Now, StoreRequest};
+use crate::{ConnectionId, Departure, Effects, Message, Now, StoreRequest};
 
 /// All users of this home that are online.
 #[derive(Default)]
@@ -16,12 +16,18 @@ pub(super) struct Homes {
     users: HashMap<UserKey, Home, FixedState>,
     /// Inboxes of which a page more is due at the next tick.
     pub(super) more: Vec<(UserKey, ConnectionId)>,
+    /// Users of whom a device may return, and until when that is awaited, soonest first.
+    awaited: VecDeque<(u64, UserKey)>,
 }
 
-/// One user that is online.
+/// One user that is online, or whose return is awaited: then it counts as online, but has no devices.
 #[derive(Default)]
 pub(super) struct Home {
     pub(super) devices: SmallVec<[Device; 1]>,
+    /// When the last device went, unix milliseconds.
+    left_ms: u64,
+    /// Until when the return of a device is awaited, unix milliseconds.
+    awaited_ms: u64,
 }
 
 /// One connection of a user.
@@ -57,8 +63,10 @@ impl Homes {
             .find(|device| device.connection == connection)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &UserKey> {
-        self.users.keys()
+    /// Those that are online, and whether they have a connection.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&UserKey, bool)> {
+        let with_devices = |(key, home): (_, &Home)| (key, !home.devices.is_empty());
+        self.users.iter().map(with_devices)
     }
 }
 
@@ -71,9 +79,13 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let (connection, inbox) = (device.connection, device.inbox);
+        let is_new = !self.homes.users.contains_key(&key);
         let home = self.homes.users.entry(key).or_default();
         home.devices.push(device);
-        if home.devices.len() == 1 {
+        // Which device it is can't be told: it counts as the awaited one.
+        home.awaited_ms = 0;
+        if is_new {
+            self.store_last_seen(key, None, effects);
             self.publish_status(now, key.0, &status_channel(key.1), "online", effects);
         }
         if inbox == Inbox::Reading {
@@ -86,6 +98,7 @@ impl<T> Shard<T> {
         now: Now,
         key: UserKey,
         connection: ConnectionId,
+        departure: Departure,
         effects: &mut impl Effects<Token = T>,
     ) {
         let Some(home) = self.homes.users.get_mut(&key) else {
@@ -93,15 +106,61 @@ impl<T> Shard<T> {
         };
         home.devices
             .retain(|device| device.connection != connection);
-        if !home.devices.is_empty() {
+        home.left_ms = now.0;
+        let awaited = &mut self.homes.awaited;
+        if departure == Departure::MayReturn && awaited.len() < self.limits.awaited {
+            home.awaited_ms = now.0 + self.limits.grace_ms;
+            awaited.push_back((home.awaited_ms, key));
+        }
+        self.give_up(now, key, effects);
+    }
+
+    /// Users whose return was awaited long enough are offline.
+    pub(super) fn give_users_up(&mut self, now: Now, effects: &mut impl Effects<Token = T>) {
+        let awaited = |homes: &Homes| homes.awaited.front().is_some_and(|(at, _)| *at <= now.0);
+        while awaited(&self.homes) {
+            if let Some((_, key)) = self.homes.awaited.pop_front() {
+                self.give_up(now, key, effects);
+            }
+        }
+    }
+
+    /// A user is offline at once who has no connection.
+    pub(super) fn await_no_more(
+        &mut self,
+        now: Now,
+        key: UserKey,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        self.leave_at_once(key, effects);
+        if let Some(home) = self.homes.users.get_mut(&key) {
+            home.awaited_ms = 0;
+            self.give_up(now, key, effects);
+        }
+    }
+
+    /// The user is offline, unless it has a connection or is awaited.
+    fn give_up(&mut self, now: Now, key: UserKey, effects: &mut impl Effects<Token = T>) {
+        let Some(home) = self.homes.users.get(&key) else {
+            return;
+        };
+        if !home.devices.is_empty() || home.awaited_ms > now.0 {
             return;
         }
+        let left = Now(home.left_ms);
         self.homes.users.remove(&key);
-        let (tenant, user) = key;
+        self.store_last_seen(key, Some(left.seconds()), effects);
+        self.publish_status(now, key.0, &status_channel(key.1), "offline", effects);
+    }
+
+    fn store_last_seen(
+        &mut self,
+        (tenant, user): UserKey,
+        time: Option<u64>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
         let ticket = self.tickets.open(Then::Nothing);
-        let time = Some(now.seconds());
         effects.store(ticket, StoreRequest::SetLastSeen { tenant, user, time });
-        self.publish_status(now, tenant, &status_channel(user), "offline", effects);
     }
 
     pub(super) fn on_status_ask(

@@ -82,7 +82,7 @@ pub struct Totals {
     pub subscriptions: u64,
     /// Channels with subscribers on this shard.
     pub channels: u64,
-    /// Logged-in users with this shard as their home that are online.
+    /// Logged-in users with this shard as their home that have a connection.
     pub users_online: u64,
 }
 
@@ -116,7 +116,8 @@ impl<T> Shard<T> {
         self.sessions_of(tenant).map(connection_row).collect()
     }
 
-    /// Which users with this shard as their home are online: those asked for, or (`None`) all of the tenant.
+    /// Which users with this shard as their home are online: those asked for, or (`None`) all of the tenant. Those whose
+    /// return is awaited are among them.
     #[must_use]
     pub fn users_online(&self, tenant: TenantId, users: Option<&[UserId]>) -> Vec<UserId> {
         match users {
@@ -125,8 +126,8 @@ impl<T> Shard<T> {
                 users.iter().copied().filter(online).collect()
             }
             None => {
-                let own = self.homes.keys().filter(|(of, _)| *of == tenant);
-                own.map(|(_, user)| *user).collect()
+                let own = self.homes.iter().filter(|((of, _), _)| *of == tenant);
+                own.map(|((_, user), _)| *user).collect()
             }
         }
     }
@@ -141,11 +142,12 @@ impl<T> Shard<T> {
             subscriptions += local.subscribers.len() as u64;
             channels += 1;
         }
+        let users = self.homes.iter().filter(|((of, _), _)| own(*of));
         Totals {
             connections: self.sessions_of(tenant).count() as u64,
             subscriptions,
             channels,
-            users_online: self.homes.keys().filter(|(of, _)| own(*of)).count() as u64,
+            users_online: users.filter(|(_, connected)| *connected).count() as u64,
         }
     }
 

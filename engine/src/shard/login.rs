@@ -6,7 +6,10 @@ use cometql_protocol::wire::{Connect, Reply};
 use cometql_protocol::{CloseCode, ErrorCode};
 
 use super::Shard;
-use crate::{ConnectionId, Credentials, Effects, Identity, Message, Now, Reject};
+use super::checks::Verdict;
+use crate::{
+    ConnectionId, Credentials, Departure, Effects, Ending, Identity, Message, Now, Reject,
+};
 
 impl<T> Shard<T> {
     pub(super) fn connect(
@@ -53,7 +56,7 @@ impl<T> Shard<T> {
             legacy: session.settings.legacy,
             refresh: false,
         };
-        effects.authenticate(connection, request, credentials);
+        self.check(connection, request, credentials, effects);
         Ok(())
     }
 
@@ -81,8 +84,19 @@ impl<T> Shard<T> {
             legacy: session.settings.legacy,
             refresh: true,
         };
-        effects.authenticate(connection, request, credentials);
+        self.check(connection, request, credentials, effects);
         Ok(())
+    }
+
+    fn check(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        credentials: Credentials,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        self.checks.begin(connection);
+        effects.authenticate(connection, request, credentials);
     }
 
     pub(super) fn on_authenticated(
@@ -93,11 +107,40 @@ impl<T> Shard<T> {
         result: Result<Identity, Reject>,
         effects: &mut impl Effects<Token = T>,
     ) {
+        let verdict = self.checks.end(connection);
         match result {
-            Ok(identity) => self.identified(connection, request, identity, effects),
+            Ok(identity) => self.checked(connection, request, identity, &verdict, effects),
             Err(reject) => self.refuse(connection, request, &reject, None, effects),
         }
         self.unpark(now, connection, effects);
+    }
+
+    /// The credentials were good when they were looked up, which may be before a revocation that is over by now.
+    fn checked(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        identity: Identity,
+        verdict: &Verdict,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.get(connection) else {
+            return;
+        };
+        match verdict {
+            Verdict::Since(revoked) => {
+                let meant = |which| session.would_be_meant(which, &identity);
+                if revoked.iter().any(meant) {
+                    return self.close(connection, CloseCode::Revoked, effects);
+                }
+                self.identified(connection, request, identity, effects);
+            }
+            Verdict::Unknown => {
+                let message = "too much was revoked while this was checked; try again";
+                let reject = Reject::new(ErrorCode::Unavailable, message);
+                self.refuse(connection, request, &reject, None, effects);
+            }
+        }
     }
 
     fn identified(
@@ -154,9 +197,10 @@ impl<T> Shard<T> {
     pub(super) fn on_closed(
         &mut self,
         connection: ConnectionId,
+        ending: Ending,
         effects: &mut impl Effects<Token = T>,
     ) {
-        self.end_session(connection, effects);
+        self.end_session(connection, ending, effects);
         self.connections.remove(connection);
     }
 
@@ -168,25 +212,37 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         effects.close(connection, code);
-        self.end_session(connection, effects);
+        self.end_session(connection, Ending::Closed(code), effects);
     }
 
-    fn end_session(&mut self, connection: ConnectionId, effects: &mut impl Effects<Token = T>) {
+    fn end_session(
+        &mut self,
+        connection: ConnectionId,
+        ending: Ending,
+        effects: &mut impl Effects<Token = T>,
+    ) {
         let Some(ended) = self.connections.end(connection) else {
             return;
         };
         let tenant = ended.tenant;
+        let departure = if ended.legacy {
+            Departure::ForGood
+        } else {
+            ending.departure()
+        };
         // The user is offline before it leaves its channels: the order of the original.
         if let Some(user) = ended.member.user {
             let offline = Message::UserOffline {
                 connection,
                 tenant,
                 user,
+                departure,
             };
             effects.send(self.home_of((tenant, user)), offline);
         }
         for subscription in ended.subscriptions {
-            self.end_subscription(connection, subscription, ended.member.clone(), effects);
+            let member = ended.member.clone();
+            self.end_subscription(connection, subscription, member, departure, effects);
         }
     }
 }

@@ -7,7 +7,9 @@ use super::connections::Session;
 use super::homes::{Device, Inbox};
 use super::tickets::Origin;
 use super::{ChannelKey, Input, Shard, history};
-use crate::{Answer, Command, ConnectionId, Disconnect, Effects, Message, Now, Push, Reject};
+use crate::{
+    Answer, Command, ConnectionId, Disconnect, Effects, Identity, Message, Now, Push, Reject,
+};
 
 impl<T> Shard<T> {
     pub(super) fn on_command(
@@ -86,7 +88,7 @@ impl<T> Shard<T> {
             if !leaves && !self.ready(now, &key, effects) {
                 return self.defer(&key, Input::Message(message));
             }
-            return self.on_sequencer_message(key, message, effects);
+            return self.on_sequencer_message(now, key, message, effects);
         }
         match message {
             Message::UserOnline { .. }
@@ -100,6 +102,7 @@ impl<T> Shard<T> {
     /// To the sequencer of a channel that is ready.
     fn on_sequencer_message(
         &mut self,
+        now: Now,
         key: ChannelKey,
         message: Message,
         effects: &mut impl Effects<Token = T>,
@@ -124,9 +127,12 @@ impl<T> Shard<T> {
                 effects,
             ),
             Message::Unsubscribe {
-                connection, leaves, ..
+                connection,
+                leaves,
+                departure,
+                ..
             } => {
-                self.on_unsubscribe(&key, connection, leaves, effects);
+                self.on_unsubscribe(now, &key, connection, leaves, departure, effects);
             }
             Message::Publish {
                 connection,
@@ -185,8 +191,9 @@ impl<T> Shard<T> {
                 connection,
                 tenant,
                 user,
+                departure,
             } => {
-                self.on_user_offline(now, (tenant, user), connection, effects);
+                self.on_user_offline(now, (tenant, user), connection, departure, effects);
             }
             Message::InboxAck {
                 connection,
@@ -227,8 +234,10 @@ impl<T> Shard<T> {
                 joined,
                 member,
                 except,
+                since_ms,
             } => {
-                self.deliver_presence(&(tenant, channel), joined, &member, except, effects);
+                let key = (tenant, channel);
+                self.deliver_presence(&key, joined, &member, except, since_ms, effects);
             }
             Message::PresenceAsk {
                 connection,
@@ -249,7 +258,7 @@ impl<T> Shard<T> {
                     }
                 }
             }
-            Message::Disconnect(which) => self.disconnect(&which, effects),
+            Message::Disconnect(which) => self.disconnect(now, &which, effects),
             Message::MembersRemoved {
                 tenant,
                 channel,
@@ -364,7 +373,8 @@ impl<T> Shard<T> {
         }
     }
 
-    fn disconnect(&mut self, which: &Disconnect, effects: &mut impl Effects<Token = T>) {
+    fn disconnect(&mut self, now: Now, which: &Disconnect, effects: &mut impl Effects<Token = T>) {
+        self.checks.revoke(which);
         let code = match which {
             Disconnect::User { .. } | Disconnect::Token { .. } => CloseCode::Revoked,
             Disconnect::Connection { .. } => CloseCode::Killed,
@@ -376,6 +386,10 @@ impl<T> Shard<T> {
         let meant: Vec<_> = meant.map(|session| session.id).collect();
         for connection in meant {
             self.close(connection, code, effects);
+        }
+        // Whose return was awaited has no connection that could be closed.
+        if let Disconnect::User { tenant, user } = which {
+            self.await_no_more(now, (*tenant, *user), effects);
         }
     }
 
@@ -401,11 +415,16 @@ impl<T> Shard<T> {
 impl Session {
     /// Whether this is one of the sessions to close.
     pub(super) fn is_meant(&self, which: &Disconnect) -> bool {
+        self.would_be_meant(which, self.identity())
+    }
+
+    /// Whether it would be one of them, if this were its identity.
+    pub(super) fn would_be_meant(&self, which: &Disconnect, identity: &Identity) -> bool {
         let own = self.settings.tenant;
         match which {
-            Disconnect::User { tenant, user } => own == *tenant && self.user() == Some(*user),
+            Disconnect::User { tenant, user } => own == *tenant && identity.user == Some(*user),
             Disconnect::Token { tenant, digest } => {
-                own == *tenant && self.identity().token_digest.as_ref() == Some(digest)
+                own == *tenant && identity.token_digest.as_ref() == Some(digest)
             }
             Disconnect::Connection { tenant, connection } => {
                 tenant.is_none_or(|tenant| own == tenant) && self.id == *connection

@@ -11,7 +11,8 @@ use super::tickets::Then;
 use super::{ChannelKey, Input, Shard, unavailable};
 use crate::permission::Retention;
 use crate::{
-    Answer, Effects, Limits, Message, Now, Publication, Reject, ShardId, StoreFailure, StoreRequest,
+    Answer, ConnectionId, Effects, Limits, Message, Now, Publication, Reject, ShardId,
+    StoreFailure, StoreRequest,
 };
 
 /// All channels that this shard sequences and that are in use.
@@ -42,6 +43,8 @@ pub(super) struct Sequence<T> {
     pub(super) appending: u32,
     /// Subscriptions per shard, those that wait for their answer included.
     pub(super) interested: SmallVec<[(ShardId, u32); 2]>,
+    /// Subscriptions that were refused and have not left yet: others were not told that they joined.
+    refused: Vec<ConnectionId>,
     used_ms: u64,
 }
 
@@ -177,6 +180,15 @@ impl<T> Sequence<T> {
         if self.interested[at].1 == 0 {
             self.interested.swap_remove(at);
         }
+    }
+
+    /// Whether the connection's subscription was refused. It has left now: its next one is another.
+    pub(super) fn forget_refused(&mut self, connection: ConnectionId) -> bool {
+        let at = self
+            .refused
+            .iter()
+            .position(|refused| *refused == connection);
+        at.map(|at| self.refused.swap_remove(at)).is_some()
     }
 
     /// Forgets what the window holds: it begins anew behind the last delivered publication.
@@ -353,6 +365,7 @@ impl<T> Shard<T> {
             window: VecDeque::new(),
             appending: 0,
             interested: SmallVec::new(),
+            refused: Vec::new(),
             used_ms: now.0,
         };
         self.sequencer.channels.insert(key.clone(), sequence);
@@ -421,7 +434,9 @@ impl<T> Shard<T> {
                 ..
             }) => {
                 // It counts until its session leaves, as every subscription: the refusal may cross an unsubscribe.
-                self.sequencer.ready(key).join(connection.shard());
+                let sequence = self.sequencer.ready(key);
+                sequence.join(connection.shard());
+                sequence.refused.push(connection);
                 let attempt = Some(attempt);
                 let refused = Message::Refused {
                     connection,
@@ -433,8 +448,11 @@ impl<T> Shard<T> {
                 effects.send(connection.shard(), refused);
             }
             Input::Message(Message::Unsubscribe {
-                connection, leaves, ..
-            }) => self.on_unsubscribe(key, connection, leaves, effects),
+                connection,
+                leaves,
+                departure,
+                ..
+            }) => self.on_unsubscribe(now, key, connection, leaves, departure, effects),
             Input::Message(
                 Message::Publish {
                     connection,

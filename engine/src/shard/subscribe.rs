@@ -13,7 +13,7 @@ use crate::effects::Counted;
 use crate::permission::{Action, Decision, Retention};
 use crate::publication::{Content, Place};
 use crate::{
-    ConnectionId, Effects, Message, Now, Publication, Push, Reject, ShardId, StoreFailure,
+    ConnectionId, Departure, Effects, Message, Now, Publication, Push, Reject, StoreFailure,
     StoreRequest,
 };
 
@@ -152,7 +152,8 @@ impl<T> Shard<T> {
         };
         let subscription = session.subscriptions.swap_remove(at);
         let member = session.member();
-        self.end_subscription(connection, subscription, member, effects);
+        let departure = Departure::ForGood;
+        self.end_subscription(connection, subscription, member, departure, effects);
         true
     }
 
@@ -162,6 +163,7 @@ impl<T> Shard<T> {
         connection: ConnectionId,
         subscription: Subscription,
         member: Member,
+        departure: Departure,
         effects: &mut impl Effects<Token = T>,
     ) {
         let channel = self.locals.get(subscription.local);
@@ -176,6 +178,7 @@ impl<T> Shard<T> {
                 tenant,
                 channel: name,
                 leaves,
+                departure,
             },
         );
     }
@@ -195,6 +198,7 @@ impl<T> Shard<T> {
             tenant,
             channel: channel.clone(),
             leaves: None,
+            departure: Departure::ForGood,
         };
         effects.send(self.sequencer_of(tenant, channel), leave);
     }
@@ -234,14 +238,8 @@ impl<T> Shard<T> {
         let sequence = self.sequencer.ready(&key);
         sequence.join(connection.shard());
         if let Some(member) = joins {
-            tell_presence(
-                &sequence.interested,
-                &key,
-                true,
-                &member,
-                connection,
-                effects,
-            );
+            self.leaves
+                .join(&sequence.interested, &key, member, connection, effects);
         }
         let replay = |publications| (true, publications);
         let (recovered, publications) = match since {
@@ -347,22 +345,25 @@ impl<T> Shard<T> {
 
     pub(super) fn on_unsubscribe(
         &mut self,
+        now: Now,
         key: &ChannelKey,
         connection: ConnectionId,
         leaves: Option<Member>,
+        departure: Departure,
         effects: &mut impl Effects<Token = T>,
     ) {
         let sequence = self.sequencer.ready(key);
         sequence.leave(connection.shard());
-        if let Some(member) = leaves {
-            tell_presence(
-                &sequence.interested,
-                key,
-                false,
-                &member,
-                connection,
-                effects,
-            );
+        // Who was refused has not joined.
+        let joined = !sequence.forget_refused(connection);
+        if let Some(member) = leaves.filter(|_| joined) {
+            let grace = match departure {
+                Departure::ForGood => None,
+                Departure::MayReturn => Some(&*self.limits),
+            };
+            let told = &sequence.interested;
+            self.leaves
+                .leave(now, told, key, member, connection, grace, effects);
         }
     }
 
@@ -490,30 +491,6 @@ pub(super) fn chain(
         Arc::new(Publication::new(key.0, key.1.clone(), content, Some(place)))
     };
     rows.into_iter().map(place).collect()
-}
-
-fn tell_presence<T>(
-    interested: &[(ShardId, u32)],
-    key: &ChannelKey,
-    joined: bool,
-    member: &Member,
-    except: ConnectionId,
-    effects: &mut impl Effects<Token = T>,
-) {
-    for (shard, _) in interested {
-        let (tenant, channel) = key.clone();
-        let member = member.clone();
-        effects.send(
-            *shard,
-            Message::Presence {
-                tenant,
-                channel,
-                joined,
-                member,
-                except,
-            },
-        );
-    }
 }
 
 fn count_recovery<T>(recovered: bool, effects: &mut impl Effects<Token = T>) {

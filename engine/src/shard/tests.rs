@@ -4,6 +4,7 @@ mod channels;
 mod crossings;
 mod durable;
 mod harness;
+mod presence;
 mod random;
 mod rights;
 mod store;

@@ -9,7 +9,7 @@ use super::{Kept, Position, Reply};
 use crate::{ChannelName, ErrorCode, UserId};
 
 /// One connection in a presence list or a join/leave event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Member {
     /// `None` = anonymous.
     pub user: Option<UserId>,

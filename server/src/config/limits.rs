@@ -51,6 +51,10 @@ pub struct LimitsSection {
     pub inbox_messages: u64,
     /// How long they wait.
     pub inbox_age: Span,
+    /// How long others are not told that somebody has gone who may return.
+    pub presence_grace: Span,
+    /// Members and users whose return a shard awaits, of each so many.
+    pub presence_awaited: usize,
     /// Longest INSERT or REPLACE.
     pub insert: Bytes,
     /// Most rows of an INSERT.
@@ -93,6 +97,8 @@ impl Default for LimitsSection {
             history_page: engine.history_page,
             inbox_messages: engine.inbox_messages,
             inbox_age: Span(engine.inbox_ms),
+            presence_grace: Span(engine.grace_ms),
+            presence_awaited: engine.awaited,
             insert: Bytes(language.insert_bytes),
             insert_rows: language.insert_rows,
             statement: Bytes(language.statement_bytes),
@@ -125,6 +131,8 @@ impl LimitsSection {
             history_page: self.history_page,
             inbox_messages: self.inbox_messages,
             inbox_ms: self.inbox_age.0,
+            grace_ms: self.presence_grace.0,
+            awaited: self.presence_awaited,
         }
     }
 }

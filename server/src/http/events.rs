@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use cometql_engine::{ConnectionId, Input, SessionSettings};
+use cometql_engine::{ConnectionId, Ending, Input, SessionSettings};
 use cometql_protocol::wire::{Connect, Request as Asked, RequestBody, Subscribe};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, LocalBoxStream};
@@ -77,7 +77,8 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.core.gone(self.id);
+        // A stream has no way to say goodbye.
+        self.core.gone(self.id, Ending::Broke);
     }
 }
 

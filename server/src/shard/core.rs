@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cometql_engine::{
-    ClientInfo, ConnectionId, Disconnect, Identity, Input, Limits, Message, Now, Reject, Rules,
-    SessionSettings, Shard, ShardId,
+    ClientInfo, ConnectionId, Disconnect, Ending, Identity, Input, Limits, Message, Now, Reject,
+    Rules, SessionSettings, Shard, ShardId,
 };
 use cometql_protocol::{CloseCode, ErrorCode, wire};
 use tokio::sync::mpsc::UnboundedSender;
@@ -185,10 +185,13 @@ impl Core {
         })
     }
 
-    /// The connection is gone: to be called once, when its reading half ends.
-    pub(crate) fn gone(&self, id: ConnectionId) {
+    /// The connection is gone: to be called once, when its reading half ends. What the server closed it with counts more
+    /// than how its client left.
+    pub(crate) fn gone(&self, id: ConnectionId, ending: Ending) {
         self.change(|state| {
-            state.handle(Input::Closed(id));
+            let closed = state.out.link(id).and_then(|link| link.closed);
+            let ending = closed.map_or(ending, Ending::Closed);
+            state.handle(Input::Closed(id, ending));
             state.out.remove(id);
         });
     }

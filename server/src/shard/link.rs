@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use cometql_engine::ConnectionId;
+use cometql_protocol::CloseCode;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -204,6 +205,8 @@ pub(super) struct Link {
     pub(super) blocked: bool,
     /// A close frame is the last that was put into the outbox.
     pub(super) closing: bool,
+    /// What the server closed it with.
+    pub(super) closed: Option<CloseCode>,
     /// A ping was sent and nothing came since.
     pub(super) pinged: bool,
 }
@@ -221,6 +224,7 @@ impl Link {
             dirty: false,
             blocked: false,
             closing: false,
+            closed: None,
             pinged: false,
         }
     }

@@ -229,6 +229,7 @@ impl Outbound {
         self.closed += 1;
         self.metrics.closed(code);
         link.closing = true;
+        link.closed = Some(code);
         self.closing
             .push_back((self.now + self.close_ms, connection));
         if code == CloseCode::SlowConsumer {

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cometql_engine::ConnectionId;
+use cometql_engine::{ConnectionId, Ending};
 use cometql_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -60,6 +60,8 @@ struct Reader {
     assembler: Assembler,
     bad: usize,
     state: State,
+    /// How the client left, as far as it is known.
+    ending: Ending,
 }
 
 impl Reader {
@@ -69,6 +71,7 @@ impl Reader {
             assembler: Assembler::default(),
             bad: 0,
             state: State::Open,
+            ending: Ending::Broke,
         }
     }
 
@@ -89,6 +92,7 @@ impl Reader {
             assembler,
             bad,
             state,
+            ending,
         } = self;
         let mut over = ControlFlow::Continue(());
         _ = assembler.feed(input, *accepts, |incoming| match incoming {
@@ -106,6 +110,7 @@ impl Reader {
                 ControlFlow::Continue(())
             }
             Incoming::Close(code) => {
+                *ending = Ending::Left(code);
                 let echo = code.map_or_else(frame::close_empty, |code| frame::close(code, ""));
                 if *answers_close {
                     core.answer_close(*id, echo);
@@ -140,7 +145,7 @@ impl Reader {
 
     /// The socket has come to its end.
     fn finish(&mut self) {
-        self.opened.core.gone(self.opened.id);
+        self.opened.core.gone(self.opened.id, self.ending);
     }
 }
 

@@ -199,7 +199,16 @@ impl Node {
     }
 
     pub(super) fn close(&mut self, connection: ConnectionId) {
-        self.put(connection.shard(), Input::Closed(connection));
+        self.put(
+            connection.shard(),
+            Input::Closed(connection, Ending::Left(None)),
+        );
+        self.run();
+    }
+
+    /// Its socket is gone without a word.
+    pub(super) fn vanish(&mut self, connection: ConnectionId) {
+        self.put(connection.shard(), Input::Closed(connection, Ending::Broke));
         self.run();
     }
 
@@ -436,9 +445,11 @@ fn login(credentials: &Credentials) -> Result<Identity, Reject> {
         ));
     }
     let expires = token.as_ref().map(|_| 2_000);
+    let length = |token: &String| u8::try_from(token.len()).unwrap();
     Ok(Identity {
         user: user.or(refreshed).and_then(UserId::new),
         expires,
+        token_digest: token.as_ref().map(|token| [length(token); 32]),
         ..Identity::default()
     })
 }

@@ -41,6 +41,7 @@ enum Step {
     Publish(usize),
     Send(u64),
     Close(usize),
+    Vanish(usize),
     Revoke(u64),
     ClearHistory(usize),
     DeleteNewest(usize),
@@ -66,7 +67,8 @@ fn steady() -> impl Strategy<Value = Step> {
         3 => (by.clone(), 0_usize..8, on.clone()).prop_map(|(by, what, of)| Step::Ask { by, what, of }),
         6 => on.clone().prop_map(Step::Publish),
         2 => (1_u64..4).prop_map(Step::Send),
-        2 => by.prop_map(Step::Close),
+        2 => by.clone().prop_map(Step::Close),
+        2 => by.prop_map(Step::Vanish),
         1 => (1_u64..4).prop_map(Step::Revoke),
         1 => on.clone().prop_map(Step::ClearHistory),
         1 => on.prop_map(Step::DeleteNewest),
@@ -189,14 +191,17 @@ impl World {
                     draft,
                 });
             }
-            Step::Close(by) => {
-                if by < self.browsers.len() {
-                    let browser = self.browsers.swap_remove(by);
-                    let connection = browser.connection;
-                    self.node.put(connection.shard(), Input::Closed(connection));
-                }
-            }
+            Step::Close(by) => self.end_browser(by, Ending::Left(None)),
+            Step::Vanish(by) => self.end_browser(by, Ending::Broke),
             other => self.take_from_backend(other),
+        }
+    }
+
+    fn end_browser(&mut self, by: usize, ending: Ending) {
+        if by < self.browsers.len() {
+            let connection = self.browsers.swap_remove(by).connection;
+            let closed = Input::Closed(connection, ending);
+            self.node.put(connection.shard(), closed);
         }
     }
 
@@ -336,10 +341,11 @@ impl World {
                 browser.hear(&told, &mut self.positions, self.unsteady);
             }
         }
-        for (connection, _) in std::mem::take(&mut self.node.world.closed) {
+        for (connection, code) in std::mem::take(&mut self.node.world.closed) {
             self.browsers
                 .retain(|browser| browser.connection != connection);
-            self.node.put(connection.shard(), Input::Closed(connection));
+            let closed = Input::Closed(connection, Ending::Closed(code));
+            self.node.put(connection.shard(), closed);
         }
     }
 

@@ -165,7 +165,9 @@ impl ModelStore {
                 StoreAnswer::Changed((before - rows.len()) as u64)
             }
             R::SetLastSeen { tenant, user, time } => {
-                self.seen.insert((tenant, user), time.unwrap_or(0));
+                if let Some(time) = time {
+                    self.seen.insert((tenant, user), time);
+                }
                 StoreAnswer::Changed(1)
             }
             R::LastSeen { tenant, user } => {
