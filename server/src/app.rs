@@ -30,6 +30,8 @@ const OTHER_FILES: usize = 256;
 
 /// How often old rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// How often it is noted that the node runs: so exact is when a user left who was online when it crashed.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// All that a node is started with.
 pub struct AppSettings {
@@ -150,6 +152,7 @@ impl App {
         let tasks = vec![
             tokio::spawn(accept(Listener::new(socket, capacity, doors))),
             tokio::spawn(purge(store.clone(), inbox_ms)),
+            tokio::spawn(note_running(store.clone())),
         ];
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
         let backends = Backends::start(
@@ -238,6 +241,8 @@ impl App {
         if stopped.await.is_err() {
             tracing::error!("the shards did not stop cleanly");
         }
+        // Who is not back after the restart left now. A store that fails said so in the log.
+        _ = store.runs(now_ms()).await;
         store.shutdown().await;
     }
 }
@@ -247,13 +252,25 @@ async fn purge(store: Store, inbox_ms: u64) {
     let mut minutes = tokio::time::interval(PURGE_EVERY);
     loop {
         minutes.tick().await;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now_ms = now.unwrap_or_default().as_millis();
-        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
-        if let Err(error) = store.purge(now_ms, inbox_ms).await {
+        if let Err(error) = store.purge(now_ms(), inbox_ms).await {
             tracing::warn!(%error, "old rows could not be removed");
         }
     }
+}
+
+/// Notes that the node runs.
+async fn note_running(store: Store) {
+    let mut ticks = tokio::time::interval(NOTE_EVERY);
+    loop {
+        ticks.tick().await;
+        // A store that fails says so in the log, and the next note replaces this one.
+        _ = store.runs(now_ms()).await;
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn cores() -> usize {

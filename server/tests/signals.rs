@@ -1,4 +1,4 @@
-//! What the running binary does on SIGHUP and SIGTERM, and what it never writes into its log.
+//! What the running binary does on SIGHUP, SIGTERM and after SIGKILL, and what it never writes into its log.
 
 #![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
 
@@ -69,6 +69,18 @@ impl Node {
     fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_pair(folder.path());
+        Self::start_in(folder, flags)
+    }
+
+    /// Kills it without a warning, and starts it again with what it had stored.
+    fn killed_and_started(mut self) -> Self {
+        self.signal(Signal::KILL);
+        self.process.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(folder, &[])
+    }
+
+    fn start_in(folder: tempfile::TempDir, flags: &[&str]) -> Self {
         let file = folder.path().join("cometql.toml");
         let text = configuration(folder.path(), KEY, JWT, "anyone");
         std::fs::write(&file, text).unwrap();
@@ -160,9 +172,14 @@ impl Node {
     }
 }
 
-fn token(secret: &str) -> String {
+/// Unix seconds.
+fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let claims = json!({"sub": "5", "exp": now.as_secs() + 600});
+    now.as_secs()
+}
+
+fn token(secret: &str) -> String {
+    let claims = json!({"sub": "5", "exp": now() + 600});
     let key = EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
 }
@@ -217,6 +234,49 @@ async fn sigterm_tells_everybody_and_ends_well() {
     assert!(within(backend.query_drop("SELECT 1")).await.is_err());
     let status = tokio::task::spawn_blocking(move || node.process.wait().unwrap());
     assert!(within(status).await.unwrap().success());
+}
+
+/// A browser of a user, in `track_a`.
+async fn member(node: &Node, user: u64) -> Client {
+    let mut browser = node.browser().await;
+    let connect = json!({"id": 1, "connect": {"user": user, "hash": "hash", "uuid": "u"}});
+    let answer = browser.ask(&connect.to_string()).await;
+    assert_eq!(answer["connected"]["user"], user);
+    let answer = browser.ask(r#"{"id":2,"subscribe":"track_a"}"#).await;
+    assert!(answer["subscribed"].is_object());
+    browser
+}
+
+#[tokio::test]
+async fn after_sigkill_who_returns_is_there_and_who_does_not_has_left() {
+    let node = Node::start(&[]);
+    let mut backend = node.backend(KEY).await.unwrap();
+    let insert = "INSERT INTO users_auth (id, hash) VALUES (5, 'hash'), (6, 'hash'), (7, 'hash')";
+    within(backend.query_drop(insert)).await.unwrap();
+    let began = now();
+    let _browsers = (member(&node, 5).await, member(&node, 6).await);
+    // The store has noted that they are online: it answers in the order in which it is asked.
+    within(backend.query_drop("DELETE FROM users_data WHERE id = 1"))
+        .await
+        .unwrap();
+    let node = node.killed_and_started();
+    let _returned = member(&node, 5).await;
+    let mut backend = node.backend(KEY).await.unwrap();
+    let times: Vec<(u64, i64)> =
+        within(backend.exec("SELECT id, time FROM users_time WHERE id IN (5, 6, 7)", ()))
+            .await
+            .unwrap();
+    let [(5, 0), (6, left), (7, -1)] = times[..] else {
+        panic!("{times:?}");
+    };
+    let left = u64::try_from(left).unwrap();
+    // Notes are as old as 10 seconds.
+    assert!((began - 10..=now()).contains(&left), "{left}");
+    let listed: Vec<(String, u64)> =
+        within(backend.query("SELECT name, user_id FROM users_in_pipes WHERE name = 'track_a'"))
+            .await
+            .unwrap();
+    assert_eq!(listed, [("track_a".to_owned(), 5)]);
 }
 
 /// Browsers that prove who they are, or try to.

@@ -208,6 +208,16 @@ impl Store {
         purged
     }
 
+    /// Notes that the node runs: should it crash, whoever was online left about now. To be called every few seconds, and
+    /// at the end.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn runs(&self, now_ms: u64) -> Result<(), StoreFailure> {
+        let note = move |connection: &Connection| Ok(users::runs(connection, now_ms / 1000)?);
+        self.call(0, note).await
+    }
+
     /// Carries out what waits, closes the file and gives the lock back. Later requests fail.
     pub async fn shutdown(&self) {
         let (sender, receiver) = oneshot::channel();
