@@ -117,6 +117,7 @@ impl<T> Shard<T> {
             tenant,
             channel: channel.clone(),
             leaves: None,
+            departure: Departure::ForGood,
         };
         effects.send(to, leave);
         let ask = Message::Subscribe {
