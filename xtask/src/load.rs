@@ -14,6 +14,7 @@ use serde_json::json;
 mod accounting;
 mod bare;
 mod connection;
+mod durable;
 mod frames;
 mod generator;
 mod measures;
@@ -40,7 +41,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "thousand,ten-thousand,inserts"
+        default_value = "thousand,ten-thousand,inserts,durable,recover"
     )]
     measure: Vec<Measure>,
     /// Short runs, to see that everything works; the figures mean little.

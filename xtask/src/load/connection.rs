@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 use mio::net::TcpStream;
 
 use super::frames::{client_frame, scan_frames, scan_marks};
-use super::subjects::Kind;
+use super::subjects::{Kind, Subscription};
 
 const REQUEST_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -41,6 +41,11 @@ impl Connection {
         })
     }
 
+    /// The number of the publication that must come next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     pub(super) fn is_live(&self) -> bool {
         self.state == State::Live
     }
@@ -49,6 +54,7 @@ impl Connection {
     pub(super) fn ready(
         &mut self,
         kind: Kind,
+        subscription: Option<&Subscription>,
         scratch: &mut [u8],
         mut delivered: impl FnMut(u64, u64),
     ) -> anyhow::Result<()> {
@@ -66,7 +72,7 @@ impl Connection {
         loop {
             match self.stream.read(scratch) {
                 Ok(0) => bail!("the server closed a connection ({:?})", self.state),
-                Ok(length) => self.take(kind, &scratch[..length], &mut delivered)?,
+                Ok(length) => self.take(kind, subscription, &scratch[..length], &mut delivered)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -87,11 +93,12 @@ impl Connection {
     fn take(
         &mut self,
         kind: Kind,
+        subscription: Option<&Subscription>,
         bytes: &[u8],
         delivered: &mut impl FnMut(u64, u64),
     ) -> anyhow::Result<()> {
         if self.held.is_empty() && self.state == State::Live {
-            let taken = self.frames(kind, bytes, delivered)?;
+            let taken = self.frames(kind, subscription, bytes, delivered)?;
             self.held.extend(&bytes[taken..]);
             return Ok(());
         }
@@ -106,18 +113,18 @@ impl Connection {
                 String::from_utf8_lossy(&self.held)
             );
             self.held.drain(..end + 4);
-            self.upgraded(kind)?;
+            self.upgraded(subscription)?;
         }
         let held = std::mem::take(&mut self.held);
-        let taken = self.frames(kind, &held, delivered)?;
+        let taken = self.frames(kind, subscription, &held, delivered)?;
         self.held.extend(&held[taken..]);
         Ok(())
     }
 
-    fn upgraded(&mut self, kind: Kind) -> anyhow::Result<()> {
+    fn upgraded(&mut self, subscription: Option<&Subscription>) -> anyhow::Result<()> {
         self.state = State::Live;
-        if let Some((frame, _)) = kind.subscription() {
-            self.stream.write_all(&frame)?;
+        if let Some(subscription) = subscription {
+            self.stream.write_all(&subscription.frame)?;
             self.state = State::Subscribing;
         }
         Ok(())
@@ -126,13 +133,14 @@ impl Connection {
     fn frames(
         &mut self,
         kind: Kind,
+        subscription: Option<&Subscription>,
         bytes: &[u8],
         delivered: &mut impl FnMut(u64, u64),
     ) -> anyhow::Result<usize> {
         let mut result = Ok(());
         let taken = scan_frames(bytes, |opcode, payload| {
             if result.is_ok() {
-                result = self.frame(kind, opcode, payload, delivered);
+                result = self.frame(kind, subscription, opcode, payload, delivered);
             }
         });
         result.map(|()| taken)
@@ -141,6 +149,7 @@ impl Connection {
     fn frame(
         &mut self,
         kind: Kind,
+        subscription: Option<&Subscription>,
         opcode: u8,
         payload: &[u8],
         delivered: &mut impl FnMut(u64, u64),
@@ -151,7 +160,7 @@ impl Connection {
                 "the server closed a connection: {}",
                 String::from_utf8_lossy(payload)
             ),
-            _ if self.state == State::Subscribing => self.answer(kind, payload)?,
+            _ if self.state == State::Subscribing => self.answer(subscription, payload)?,
             _ => {
                 // Publications may stand behind it in the same frame.
                 if kind == Kind::Nats && payload.starts_with(b"PING\r\n") {
@@ -163,13 +172,15 @@ impl Connection {
         Ok(())
     }
 
-    fn answer(&mut self, kind: Kind, payload: &[u8]) -> anyhow::Result<()> {
-        let Some((_, expected)) = kind.subscription() else {
-            return Ok(());
-        };
-        if memchr::memmem::find(payload, expected).is_some() {
+    fn answer(
+        &mut self,
+        subscription: Option<&Subscription>,
+        payload: &[u8],
+    ) -> anyhow::Result<()> {
+        let has = |part: &[u8]| memchr::memmem::find(payload, part).is_some();
+        if subscription.is_none_or(|subscription| has(subscription.answer)) {
             self.state = State::Live;
-        } else if memchr::memmem::find(payload, b"error").is_some() {
+        } else if has(b"error") || has(b"\"subscribed\"") {
             bail!("refused: {}", String::from_utf8_lossy(payload));
         }
         Ok(())

@@ -8,7 +8,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::connection::Connection;
 use super::frames::payload;
 use super::publisher::Publisher;
-use super::subjects::Target;
+use super::subjects::{Subscription, Target};
 
 const PUBLISHER: Token = Token(usize::MAX);
 /// Connections that are being opened at the same time.
@@ -41,6 +41,7 @@ pub(super) struct Delivered {
 
 pub(super) struct Generator {
     target: Target,
+    subscription: Option<Subscription>,
     poll: Poll,
     connections: Vec<Connection>,
     live: usize,
@@ -64,6 +65,7 @@ impl Generator {
     pub(super) fn new(target: Target) -> anyhow::Result<Self> {
         Ok(Self {
             target,
+            subscription: target.kind.subscription(),
             poll: Poll::new()?,
             connections: Vec::new(),
             live: 0,
@@ -71,6 +73,24 @@ impl Generator {
             next: 0,
             clock: Instant::now(),
         })
+    }
+
+    /// One whose connections come back with a position, and have missed all from publication number `next` on.
+    pub(super) fn resuming(
+        target: Target,
+        subscription: Subscription,
+        next: u64,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            subscription: Some(subscription),
+            next,
+            ..Self::new(target)?
+        })
+    }
+
+    /// The number of the next publication.
+    pub(super) fn next(&self) -> u64 {
+        self.next
     }
 
     /// Opens so many subscribed connections more.
@@ -92,6 +112,28 @@ impl Generator {
                 !events.is_empty(),
                 "{} of {total} connections after {PATIENCE:?} of silence",
                 self.live
+            );
+            for event in &events {
+                self.connection_ready(event.token(), &mut |_, _| {})?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens so many connections and waits until each has been told all that it missed, `missed` publications.
+    pub(super) fn recover(&mut self, count: usize, missed: u64) -> anyhow::Result<()> {
+        let next = self.next;
+        self.subscribe(count)?;
+        let mut events = Events::with_capacity(4096);
+        while self
+            .connections
+            .iter()
+            .any(|one| one.next() < next + missed)
+        {
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            ensure!(
+                !events.is_empty(),
+                "a connection was not told all that it missed"
             );
             for event in &events {
                 self.connection_ready(event.token(), &mut |_, _| {})?;
@@ -213,7 +255,12 @@ impl Generator {
         let connection = &mut self.connections[token.0];
         let was_live = connection.is_live();
         connection
-            .ready(self.target.kind, &mut self.scratch, delivered)
+            .ready(
+                self.target.kind,
+                self.subscription.as_ref(),
+                &mut self.scratch,
+                delivered,
+            )
             .with_context(|| format!("connection {}", token.0))?;
         self.live += usize::from(connection.is_live() && !was_live);
         Ok(())

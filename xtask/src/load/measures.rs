@@ -7,10 +7,10 @@ use super::generator::{Generator, Pace};
 use super::publisher::insert;
 use super::report::Report;
 use super::subjects::{KEY, Kind, Target};
-use super::{frames, mysql};
+use super::{durable, frames, mysql};
 
 /// Bytes of a publication's payload.
-const PAYLOAD: usize = 128;
+pub(super) const PAYLOAD: usize = 128;
 
 /// What is measured together, on one server that was started for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +21,10 @@ pub(super) enum Measure {
     TenThousand,
     /// INSERTs when nobody is subscribed.
     Inserts,
+    /// A channel that keeps its history on disk.
+    Durable,
+    /// 10,000 clients that come back after the server was killed.
+    Recover,
 }
 
 impl Measure {
@@ -29,8 +33,11 @@ impl Measure {
         match self {
             Self::Thousand => thousand(kind, quick, report),
             Self::TenThousand => ten_thousand(kind, quick, report),
-            Self::Inserts if kind == Kind::Cometql => inserts(quick, report),
-            Self::Inserts => Ok(()),
+            // The others have no such thing.
+            Self::Inserts | Self::Durable | Self::Recover if kind != Kind::Cometql => Ok(()),
+            Self::Inserts => inserts(quick, report),
+            Self::Durable => durable::durable(kind, quick, report),
+            Self::Recover => durable::recover(kind, quick, report),
         }
     }
 }
@@ -111,7 +118,7 @@ fn ten_thousand(kind: Kind, quick: bool, report: &mut Report) -> anyhow::Result<
     )
 }
 
-fn deliveries(
+pub(super) fn deliveries(
     kind: Kind,
     accounts: Accounts,
     generator: &mut Generator,
@@ -162,7 +169,7 @@ fn inserts(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn hundred_rows(statement: u64) -> String {
+pub(super) fn hundred_rows(statement: u64) -> String {
     let one = insert(&frames::payload(statement, 0, PAYLOAD));
     let row = one.split_once("VALUES ").map_or("", |(_, row)| row);
     let mut sql = one.clone();
@@ -214,6 +221,6 @@ pub(super) fn one_target(target: Target, connections: usize, rate: u32) -> anyho
     clippy::cast_precision_loss,
     reason = "figures are shown with two decimals"
 )]
-fn as_f64(number: u64) -> f64 {
+pub(super) fn as_f64(number: u64) -> f64 {
     number as f64
 }

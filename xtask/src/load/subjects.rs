@@ -43,7 +43,24 @@ pub(super) struct Target {
 pub(super) struct Running {
     pub(super) target: Target,
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    /// Kills the server as `kill -9` does, and starts it again on what it left.
+    pub(super) fn restart(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let Target {
+            kind,
+            subscribe,
+            publish,
+            ..
+        } = self.target;
+        self.child = kind.spawn(self.folder.path(), subscribe, publish)?;
+        self.target.pid = self.child.id();
+        Ok(())
+    }
 }
 
 impl Drop for Running {
@@ -59,35 +76,49 @@ impl Kind {
     pub(super) fn start(self) -> anyhow::Result<Running> {
         let folder = tempfile::tempdir()?;
         let (subscribe, publish) = (free_port()?, free_port()?);
-        let mut command = self.command(folder.path(), subscribe, publish)?;
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.path().join("stderr"))?)
-            .spawn()
-            .with_context(|| format!("cannot start {self:?}"))?;
-        let publish = if self == Self::Nchan {
-            subscribe
-        } else {
-            publish
-        };
-        for address in [subscribe, publish] {
-            if let Err(error) = wait_for(address, &mut child) {
-                let said = std::fs::read_to_string(folder.path().join("stderr"));
-                return Err(error.context(said.unwrap_or_default()));
-            }
-        }
+        let child = self.spawn(folder.path(), subscribe, publish)?;
         let target = Target {
             kind: self,
             pid: child.id(),
             subscribe,
-            publish,
+            publish: self.publishing(subscribe, publish),
         };
         Ok(Running {
             target,
             child,
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// nchan takes publications on its only port.
+    fn publishing(self, subscribe: SocketAddr, publish: SocketAddr) -> SocketAddr {
+        if self == Self::Nchan {
+            subscribe
+        } else {
+            publish
+        }
+    }
+
+    fn spawn(
+        self,
+        folder: &Path,
+        subscribe: SocketAddr,
+        publish: SocketAddr,
+    ) -> anyhow::Result<Child> {
+        let mut child = self
+            .command(folder, subscribe, publish)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.join("stderr"))?)
+            .spawn()
+            .with_context(|| format!("cannot start {self:?}"))?;
+        for address in [subscribe, self.publishing(subscribe, publish)] {
+            if let Err(error) = wait_for(address, &mut child) {
+                let said = std::fs::read_to_string(folder.join("stderr"));
+                return Err(error.context(said.unwrap_or_default()));
+            }
+        }
+        Ok(child)
     }
 
     fn command(
@@ -146,21 +177,45 @@ impl Kind {
         }
     }
 
-    /// What a connection sends to subscribe, and a part of the answer to it; none where the request was enough.
-    pub(super) fn subscription(self) -> Option<(Vec<u8>, &'static [u8])> {
+    /// How a connection subscribes; none where the request was enough.
+    pub(super) fn subscription(self) -> Option<Subscription> {
         match self {
-            Self::Cometql => {
-                let request = format!(r#"{{"id":1,"subscribe":"{CHANNEL}"}}"#);
-                Some((client_frame(1, request.as_bytes()), b"\"subscribed\""))
-            }
+            Self::Cometql => Some(Subscription {
+                frame: text_frame(&format!(r#"{{"id":1,"subscribe":"{CHANNEL}"}}"#)),
+                answer: b"\"subscribed\"",
+            }),
             Self::Bare | Self::Nchan => None,
             Self::Nats => {
                 let request =
                     format!("CONNECT {{\"verbose\":false}}\r\nSUB {CHANNEL} 1\r\nPING\r\n");
-                Some((client_frame(2, request.as_bytes()), b"PONG"))
+                Some(Subscription {
+                    frame: client_frame(2, request.as_bytes()),
+                    answer: b"PONG",
+                })
             }
         }
     }
+}
+
+/// What a connection sends to subscribe, and a part of the answer to it.
+pub(super) struct Subscription {
+    pub(super) frame: Vec<u8>,
+    pub(super) answer: &'static [u8],
+}
+
+impl Subscription {
+    /// To our server, from a position on.
+    pub(super) fn since(epoch: &str, offset: u64) -> Self {
+        let since = format!(r#""channel":"{CHANNEL}","epoch":"{epoch}","offset":{offset}"#);
+        Self {
+            frame: text_frame(&format!(r#"{{"id":1,"subscribe":{{{since}}}}}"#)),
+            answer: b"\"recovered\":true",
+        }
+    }
+}
+
+fn text_frame(text: &str) -> Vec<u8> {
+    client_frame(1, text.as_bytes())
 }
 
 /// A port that nobody listens on at the moment.
