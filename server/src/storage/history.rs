@@ -103,15 +103,22 @@ fn trim_oldest(
     channel: &ChannelName,
     excess: u64,
 ) -> Outcome<u64> {
-    if excess == 0 {
-        return Ok(0);
-    }
-    let removed = connection
-        .prepare_cached(
-            "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset <=
-             (SELECT offset FROM pipes_messages WHERE tenant = ?1 AND name = ?2 ORDER BY offset LIMIT 1 OFFSET ?3)",
-        )?
-        .execute(params![tenant.0, channel.as_str(), integer(excess - 1)])?;
+    let removed = match excess {
+        0 => 0,
+        // The usual case. For a range SQLite makes a table of the keys first, for one row it does not.
+        1 => connection
+            .prepare_cached(
+                "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset =
+                 (SELECT min(offset) FROM pipes_messages WHERE tenant = ?1 AND name = ?2)",
+            )?
+            .execute(params![tenant.0, channel.as_str()])?,
+        excess => connection
+            .prepare_cached(
+                "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset <=
+                 (SELECT offset FROM pipes_messages WHERE tenant = ?1 AND name = ?2 ORDER BY offset LIMIT 1 OFFSET ?3)",
+            )?
+            .execute(params![tenant.0, channel.as_str(), integer(excess - 1)])?,
+    };
     Ok(rows(removed))
 }
 
