@@ -465,6 +465,19 @@ async fn dropped_and_never_closed() {
     page.dropped().await;
 }
 
+/// The session of a client before version 4 ends with its close frame, and TCP a little later.
+#[tokio::test]
+async fn old_clients_that_close_are_gone_at_once() {
+    let app = node(|_| {}).await;
+    let (mut page, _) = Page::open(&app, "null", "null", "3.25").await;
+    page.subscribe(&app, "web_a", 1).await;
+    within(page.0.0.send(Message::Close(None))).await.unwrap();
+    subscribers(&app, "web_a", 0).await;
+    publish(&app, "web_a", "e", "too late").await;
+    page.dropped().await;
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn commands_come_before_the_first_message() {
     let app = node(|_| {}).await;

@@ -17,7 +17,7 @@ use crate::net::Stream;
 use crate::shard::Loaded;
 use crate::shard::codec::Codec;
 use crate::shard::link::Wire;
-use crate::websocket::{self, Accepts, Opened, UpgradeError, accept_key, frame};
+use crate::websocket::{self, Accepts, OnClose, Opened, UpgradeError, accept_key, frame};
 
 /// What a connection becomes after its handshake.
 pub(super) enum Upgrade {
@@ -32,6 +32,7 @@ pub(super) struct Session {
     settings: SessionSettings,
     info: ClientInfo,
     codec: Codec,
+    on_close: OnClose,
 }
 
 impl Upgrade {
@@ -49,6 +50,7 @@ impl Upgrade {
             settings,
             info,
             codec,
+            on_close,
         } = *session;
         let open = |wire| {
             let id = visit.core.open(settings, info, codec, wire);
@@ -63,8 +65,8 @@ impl Upgrade {
                 bytes: visit.front.message_bytes,
                 binary: settings.legacy,
             },
-            answers_close: !settings.legacy,
-            _loaded: loaded,
+            on_close,
+            loaded: Some(loaded),
         };
         match stream {
             Stream::Plain(stream) => {
@@ -108,6 +110,7 @@ pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Answer {
         },
         info: client::info(request.headers(), visit.address(request.headers())),
         codec: Codec::WebSocket,
+        on_close: OnClose::Answer,
     };
     visit
         .upgrade
@@ -133,10 +136,12 @@ pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now
                 kind: "legacy",
                 legacy: true,
             };
+            let adapter = Adapter::new(url);
             Upgrade::Session(Box::new(Session {
                 settings,
                 info,
-                codec: Codec::Legacy(Box::new(Adapter::new(url))),
+                on_close: OnClose::Drop(adapter.linger()),
+                codec: Codec::Legacy(Box::new(adapter)),
             }))
         }
     };

@@ -3,6 +3,8 @@
 //! Owns what the original's answers need and the engine does not keep: which request was which command, its marker, the
 //! text of a publication for its delivery report, and the current list of pipes. Nothing here grows without a bound.
 
+use std::time::Duration;
+
 use cometql_engine::{Now, Publication, Push, Reject};
 use cometql_protocol::wire::{Connect, History, Publish, Reply, Request, RequestBody, Subscribe};
 use cometql_protocol::{ErrorCode, UserId};
@@ -17,6 +19,10 @@ use super::url::{Key, LegacyUrl};
 const WAITING_BYTES: usize = 103_840;
 /// Most entries of a `pipe_log` answer.
 const LOG_ENTRIES: u32 = 99;
+
+/// How long TCP outlives the close frame of a client before version 4. Its `restart()` waits one second before it allows
+/// the client to come back, and never again looks at a connection that ended before; the second one is for slow timers.
+const OLD_LINGER: Duration = Duration::from_secs(2);
 
 /// The request ids of `connect`, and of requests whose success the original never tells. All below `asked::FIRST_ID`.
 const CONNECT: u32 = 1;
@@ -94,6 +100,12 @@ impl Adapter {
     #[must_use]
     pub fn is_old(&self) -> bool {
         self.old
+    }
+
+    /// How long TCP stays open after the client's close frame, which is never answered.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        if self.old { OLD_LINGER } else { Duration::ZERO }
     }
 
     /// The socket is open: asks the engine who this is. The key is a JWT if it looks like one, which no hash does, and
@@ -181,11 +193,12 @@ impl Adapter {
                 self.ask(now, Asked::Count { marker }, body, out);
             }
             Command::Users { pipe, marker } => {
-                let marker = marker.into();
-                let body = RequestBody::Presence {
-                    channel: pipe.into(),
+                let asked = Asked::Users {
+                    pipe: pipe.into(),
+                    marker: marker.into(),
                 };
-                self.ask(now, Asked::Users { marker }, body, out);
+                let channel = pipe.into();
+                self.ask(now, asked, RequestBody::Presence { channel }, out);
             }
             Command::Data { marker, user } => self.user_data(now, marker, user, out),
             Command::Status { user } => self.user_status(now, user, out),

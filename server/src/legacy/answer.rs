@@ -9,6 +9,9 @@ use super::asked::Asked;
 use super::command::{ListProblem, Refusal};
 use super::encode::{Data, Message, payload, system};
 
+/// The marker of a request without a callback, as JavaScript writes it.
+const NO_MARKER: &str = "undefined";
+
 /// The frames that answer a command, now that the engine has replied.
 pub(super) fn to(asked: &Asked, reply: &Reply, now: Now, old: bool) -> Vec<String> {
     let message = match (asked, reply) {
@@ -24,7 +27,9 @@ pub(super) fn to(asked: &Asked, reply: &Reply, now: Now, old: bool) -> Vec<Strin
         (Asked::Count { marker }, Reply::PresenceCount { count, .. }) => {
             user_in_pipe(*count, marker, now)
         }
-        (Asked::Users { marker }, Reply::Presence { members, .. }) => users(members, marker, now),
+        (Asked::Users { pipe, marker }, Reply::Presence { members, .. }) => {
+            return users(pipe, marker, members, now, old);
+        }
         (Asked::Data { marker }, Reply::UserData { user, data }) => {
             user_data(user.get(), data, marker, now)
         }
@@ -128,12 +133,20 @@ fn user_in_pipe(count: u64, marker: &str, now: Now) -> Message<'_> {
     answer(data, "user_in_pipe", "_answer_pipe_count", marker, now)
 }
 
-fn users<'a>(members: &[Member], marker: &'a str, now: Now) -> Message<'a> {
+/// The list, and for old clients a second time on its pipe: 3.25 waits for it there, and there only.
+fn users(pipe: &str, marker: &str, members: &[Member], now: Now, old: bool) -> Vec<String> {
     let list: serde_json::Value = members.iter().map(member_json).collect();
-    let data = Data::Json(list.to_string());
-    let mut message = answer(data, "answer", "_answer", marker, now);
-    message.info = Some("answer for track_pipe_users");
-    message
+    let on = |pipe| {
+        let data = Data::Json(list.to_string());
+        let mut message = answer(data, "answer", pipe, marker, now);
+        message.info = Some("answer for track_pipe_users");
+        message.encode(old)
+    };
+    let mut frames = vec![on("_answer")];
+    if old && marker != NO_MARKER {
+        frames.push(on(pipe));
+    }
+    frames
 }
 
 fn answer<'a>(
@@ -169,7 +182,7 @@ fn log_entry(pipe: &str, marker: &str, entry: &Kept, old: bool) -> String {
     let mut message = Message::new(Data::Text(&data), &entry.event, pipe);
     message.from_queue = true;
     message.history = true;
-    message.marker = Some(marker).filter(|marker| old && *marker != "undefined");
+    message.marker = Some(marker).filter(|marker| old && *marker != NO_MARKER);
     message.time = Some(entry.time_ms / 1000);
     message.user_id = Some(entry.user.map_or(0, |user| user.get()));
     message.encode(old)

@@ -17,7 +17,7 @@ pub(super) enum Asked {
     Publish { pipe: Box<str>, message: Box<str> },
     Log { pipe: Box<str>, marker: Box<str> },
     Count { marker: Box<str> },
-    Users { marker: Box<str> },
+    Users { pipe: Box<str>, marker: Box<str> },
     Data { marker: Box<str> },
     Status,
 }

@@ -40,10 +40,19 @@ pub(crate) struct Opened {
     pub(crate) wire: Rc<Wire>,
     /// Which messages it takes.
     pub(crate) accepts: Accepts,
-    /// The client's close is answered (the original's protocol: TCP is dropped instead).
-    pub(crate) answers_close: bool,
-    /// Its place in the shard's load, for as long as it lives.
-    pub(crate) _loaded: Loaded,
+    /// What the client's close leads to.
+    pub(crate) on_close: OnClose,
+    /// Its place in the shard's load, for as long as its socket lives.
+    pub(crate) loaded: Option<Loaded>,
+}
+
+/// What a client's close frame leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnClose {
+    /// It is answered.
+    Answer,
+    /// The session ends at once, and TCP without an answer after this time: the way of the original's protocol.
+    Drop(Duration),
 }
 
 /// What a client's bytes led to.
@@ -86,7 +95,7 @@ impl Reader {
                     core,
                     id,
                     accepts,
-                    answers_close,
+                    on_close,
                     ..
                 },
             assembler,
@@ -112,7 +121,7 @@ impl Reader {
             Incoming::Close(code) => {
                 *ending = Ending::Left(code);
                 let echo = code.map_or_else(frame::close_empty, |code| frame::close(code, ""));
-                if *answers_close {
+                if *on_close == OnClose::Answer {
                     core.answer_close(*id, echo);
                 }
                 over = ControlFlow::Break(());
@@ -130,6 +139,14 @@ impl Reader {
         over
     }
 
+    /// How long TCP outlives the session.
+    fn linger(&self) -> Duration {
+        match self.opened.on_close {
+            OnClose::Drop(time) if matches!(self.ending, Ending::Left(_)) => time,
+            OnClose::Answer | OnClose::Drop(_) => Duration::ZERO,
+        }
+    }
+
     /// Reads once. Break = the connection is over.
     fn read(&mut self) -> ControlFlow<()> {
         SCRATCH_BYTES.with_borrow_mut(|scratch| match self.opened.wire.read(scratch) {
@@ -145,7 +162,16 @@ impl Reader {
 
     /// The socket has come to its end.
     fn finish(&mut self) {
-        self.opened.core.gone(self.opened.id, self.ending);
+        let Opened { core, id, wire, .. } = &self.opened;
+        core.gone(*id, self.ending);
+        let linger = self.linger();
+        if !linger.is_zero() {
+            let kept = (Rc::clone(wire), self.opened.loaded.take());
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(linger).await;
+                drop(kept);
+            });
+        }
     }
 }
 
@@ -178,6 +204,12 @@ pub(crate) async fn run_tls(opened: Opened, early: Bytes, io: impl AsyncRead + A
             () = wire.killed() => {}
         }
     }
+    let linger = reader.linger();
+    if !linger.is_zero() {
+        core.gone(id, reader.ending);
+        tokio::time::sleep(linger).await;
+        return;
+    }
     // The last frames, the echo of a close among them. A client that does not take them is not waited for.
     let last = core.take(id).unwrap_or_default().0.concat();
     let goodbye = async {
@@ -185,7 +217,7 @@ pub(crate) async fn run_tls(opened: Opened, early: Bytes, io: impl AsyncRead + A
         write.shutdown().await
     };
     _ = tokio::time::timeout(GOODBYE, goodbye).await;
-    reader.finish();
+    core.gone(id, reader.ending);
 }
 
 async fn read_tls(mut read: impl AsyncRead + Unpin, reader: &mut Reader) {

@@ -8,5 +8,5 @@ pub(crate) mod frame;
 mod upgrade;
 
 pub(crate) use assembler::Accepts;
-pub(crate) use connection::{Opened, run_tcp, run_tls};
+pub(crate) use connection::{OnClose, Opened, run_tcp, run_tls};
 pub(crate) use upgrade::{UpgradeError, accept_key};
