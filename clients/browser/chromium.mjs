@@ -22,13 +22,13 @@ const flags = [
   '--disable-component-update', '--disable-sync',
 ];
 
-/** Runs the test in a fresh browser. Errors of pages make it fail. */
-export async function withBrowser(test) {
+/** Runs the test in a fresh browser, started with more flags if wanted. Errors of pages make it fail. */
+export async function withBrowser(test, more = []) {
   const profile = await mkdtemp(join(tmpdir(), 'cometql-chromium-'));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
-    args: flags,
+    args: [...flags, ...more],
   });
   const errors = [];
   browser.on('weberror', (error) => errors.push(error.error()));

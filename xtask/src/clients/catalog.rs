@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) browser: bool,
     /// A program or file, and the Debian packages that bring it.
     pub(super) needs: &'static [(&'static str, &'static str)],
+    /// The version of the original's JavaScript client that it runs.
+    pub(super) original: Option<&'static str>,
 }
 
 const NATIVE: &str = "mysql_native_password";
@@ -76,6 +78,7 @@ const fn client(
         tls: false,
         browser: matches!(runtime, Runtime::Browser),
         needs,
+        original: None,
     }
 }
 
@@ -94,6 +97,13 @@ impl Client {
     const fn browser(self) -> Self {
         Self {
             browser: true,
+            ..self
+        }
+    }
+
+    const fn original(self, version: &'static str) -> Self {
+        Self {
+            original: Some(version),
             ..self
         }
     }
@@ -195,4 +205,34 @@ pub(super) const CLIENTS: &[Client] = &[
         "console_test.mjs",
         CHROMIUM,
     ),
+    client(
+        "original-3.25",
+        Runtime::Browser,
+        "original_3_25_test.mjs",
+        CHROMIUM,
+    )
+    .original("3.25"),
+    client(
+        "original-3.25-tls",
+        Runtime::Browser,
+        "original_3_25_test.mjs",
+        CHROMIUM,
+    )
+    .original("3.25")
+    .tls(),
+    client(
+        "original-4.08",
+        Runtime::Browser,
+        "original_4_08_test.mjs",
+        CHROMIUM,
+    )
+    .original("4.08"),
+    client(
+        "original-4.08-tls",
+        Runtime::Browser,
+        "original_4_08_test.mjs",
+        CHROMIUM,
+    )
+    .original("4.08")
+    .tls(),
 ];

@@ -43,9 +43,27 @@ pub(super) fn install_packages(packages: &[&str]) {
 }
 
 /// Why a client can't run here.
-pub(super) fn why_not(client: &Client) -> Option<String> {
+pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
     let packages = missing_packages(client.needs.iter());
-    (!packages.is_empty()).then(|| format!("sudo apt-get install {}", packages.join(" ")))
+    if !packages.is_empty() {
+        return Ok(Some(format!("sudo apt-get install {}", packages.join(" "))));
+    }
+    let Some(version) = client.original else {
+        return Ok(None);
+    };
+    let file = original(version)?;
+    Ok((!file.is_file()).then(|| {
+        format!(
+            "needs the original's CometServerApi.js {version} as {} (docs-site/reference/legacy-protocol.md)",
+            file.display()
+        )
+    }))
+}
+
+/// Where the original's JavaScript client lies. Its licence is the AGPL: it is neither kept here nor fetched.
+pub(super) fn original(version: &str) -> anyhow::Result<PathBuf> {
+    let name = format!("CometServerApi-{version}.js");
+    Ok(cache_dir()?.join("original-clients").join(name))
 }
 
 /// A Python with the pinned packages, made when missing or when the pins change.

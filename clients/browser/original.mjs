@@ -1,0 +1,204 @@
+// A node, pages with one of the original's unmodified JavaScript clients, and what a test needs to look at both.
+// The client is AGPL and not part of this repository; `cargo xtask clients` says where it must lie.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import mysql from 'mysql2/promise';
+import { withBrowser } from './chromium.mjs';
+
+const { COMETQL_BINARY, COMETQL_CA, COMETQL_ORIGINAL } = process.env;
+const KEY = 'original-clients-only';
+const tls = COMETQL_CA && { cert: COMETQL_CA, key: join(dirname(COMETQL_CA), 'key.pem') };
+
+/** The node under test: own data directory, free ports, wss if there is a certificate. It can be restarted. */
+class Node {
+  #folder = mkdtempSync(join(tmpdir(), 'cometql-original-'));
+  #listen = { http: '127.0.0.1:0', mysql: '127.0.0.1:0' };
+  #child;
+  #backend;
+
+  async start() {
+    const config = join(this.#folder, 'cometql.toml');
+    writeFileSync(config, tls ? `[http]\ntls_certificate = "${tls.cert}"\ntls_key = "${tls.key}"\n` : '');
+    this.#child = spawn(COMETQL_BINARY, [
+      'serve', '--password', KEY, '--config', config, '--data-dir', join(this.#folder, 'data'), '--admin', '127.0.0.1:0',
+      '--http', this.#listen.http, '--mysql', this.#listen.mysql,
+    ], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const said = await this.#announcement();
+    assert.equal(/browsers\s+(\w+):/.exec(said)[1], tls ? 'https' : 'http');
+    this.#listen = { http: /browsers\s+\w+:\/\/(\S+)/.exec(said)[1], mysql: /mysql\s+(\S+)/.exec(said)[1] };
+    const [host, port] = this.#listen.mysql.split(':');
+    this.#backend = await mysql.createConnection({ host, port: Number(port), user: 'root', password: KEY, database: 'CometQL_v1' });
+  }
+
+  get address() {
+    return this.#listen.http;
+  }
+
+  async #announcement() {
+    let text = '';
+    for await (const chunk of this.#child.stdout.iterator({ destroyOnReturn: false })) {
+      text += chunk;
+      if (text.includes('capacity')) return text;
+    }
+    throw new Error(`the server ended: ${text}`);
+  }
+
+  async sql(statement, values = []) {
+    const [rows] = await this.#backend.query(statement, values);
+    return rows;
+  }
+
+  async publish(channel, event, message) {
+    await this.#backend.execute('INSERT INTO pipes_messages (name, event, message) VALUES (?, ?, ?)', [channel, event, message]);
+  }
+
+  /** Waits until a channel has so many subscribers: nothing tells a page of the original that it is subscribed. */
+  async subscribers(channel, count) {
+    await until(async () => {
+      const [row] = await this.sql('SELECT name, users FROM pipes WHERE name = ?', [channel]);
+      return Number(row.users) === count;
+    });
+  }
+
+  /** The connections of pages, by user. */
+  async connections(user) {
+    const rows = await this.sql('SHOW CONNECTIONS');
+    return rows.filter((row) => Number(row.User_id) === user);
+  }
+
+  async stop() {
+    this.#backend.destroy();
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    const [code] = await ended;
+    assert.equal(code, 0, 'the node stops cleanly');
+  }
+
+  remove() {
+    this.#child.kill('SIGKILL');
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** How long a test waits for one thing before it says that it never happened, in ms. */
+const PATIENCE = 60_000;
+
+/** Resolves when the condition holds. */
+export async function until(condition) {
+  const end = Date.now() + PATIENCE;
+  while (!(await condition())) {
+    assert.ok(Date.now() < end, `it never became true: ${condition}`);
+    await new Promise((next) => setTimeout(next, 20));
+  }
+}
+
+/** An origin of its own: what pages share through localStorage, they share with one origin only. */
+async function site(script) {
+  const answer = (request, response) => {
+    const isScript = request.url === '/CometServerApi.js';
+    response.setHeader('Content-Type', isScript ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8');
+    response.end(isScript ? script : '<!doctype html><link rel=icon href=data:,><script src=/CometServerApi.js></script>');
+  };
+  const server = tls
+    ? https.createServer({ cert: readFileSync(tls.cert), key: readFileSync(tls.key) }, answer)
+    : http.createServer(answer);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { server, url: `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}/` };
+}
+
+/** A page with the client. */
+class Page {
+  constructor(tab) {
+    this.tab = tab;
+  }
+
+  /** Calls a method of the client. */
+  call(method, ...values) {
+    return this.tab.evaluate(([method, values]) => cometApi[method](...values), [method, values]);
+  }
+
+  /** Calls a method whose last argument is a callback, and notes under `name` what that is called with. */
+  listen(name, method, ...values) {
+    return this.#listen([[name, method, values]]);
+  }
+
+  /** Subscribes to all of these at once: the client sends one list, for each further one `track_` pipes are left. */
+  subscribe(...names) {
+    return this.#listen(names.map((name) => [name, 'subscription', [name]]));
+  }
+
+  #listen(calls) {
+    return this.tab.evaluate((calls) => {
+      window.seen ??= [];
+      for (const [name, method, values] of calls) {
+        cometApi[method](...values, (message) => window.seen.push(JSON.parse(JSON.stringify({ name, message }))));
+      }
+    }, calls);
+  }
+
+  /** Waits for so many calls in all of the callback of this name and returns the messages. */
+  async seen(name, count) {
+    const noted = (name) => (window.seen ?? []).filter((one) => one.name === name).map((one) => one.message ?? null);
+    await this.tab.waitForFunction(
+      ([name, count]) => (window.seen ?? []).filter((one) => one.name === name).length >= count,
+      [name, count],
+    );
+    return this.tab.evaluate(noted, name);
+  }
+
+  /** The same, the last message only. */
+  async last(name, count) {
+    const messages = await this.seen(name, count);
+    assert.equal(messages.length, count, `${name}: ${JSON.stringify(messages)}`);
+    return messages[count - 1];
+  }
+
+  /** Waits until other tabs have sent so many more signals of this name. */
+  async signals(name, count) {
+    await this.tab.evaluate((name) => {
+      window.signals = 0;
+      tabSignal.connect(name, () => { window.signals += 1; });
+    }, name);
+    await this.tab.waitForFunction((count) => window.signals >= count, count);
+  }
+
+  /** Waits until a method of the client returns this. */
+  is(what, value) {
+    return this.tab.waitForFunction(([what, value]) => cometApi[what]() === value, [what, value]);
+  }
+}
+
+/** Runs a test with a node, three sites and a way to open pages with the client, whose text must have this SHA-256. */
+export async function withOriginal(digest, test) {
+  const script = readFileSync(COMETQL_ORIGINAL);
+  assert.equal(createHash('sha256').update(script).digest('hex'), digest, `${COMETQL_ORIGINAL} is not the unmodified client`);
+  const node = new Node();
+  const sites = await Promise.all([site(script), site(script), site(script)]);
+  try {
+    await node.start();
+    await withBrowser(async (browser) => {
+      const open = async (at, options) => {
+        const page = new Page(await browser.newPage());
+        page.tab.setDefaultTimeout(PATIENCE);
+        await page.tab.goto(sites[at].url);
+        await page.listen('yes', 'onAuthSuccess');
+        await page.listen('no', 'onAuthFalill');
+        await page.call('start', { node: node.address, nostat: true, ...options });
+        return page;
+      };
+      await test(node, open);
+    }, ['--ignore-certificate-errors']);
+    await node.stop();
+  } finally {
+    node.remove();
+    for (const { server } of sites) server.close();
+  }
+}
