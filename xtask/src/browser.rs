@@ -30,6 +30,19 @@ impl Browser {
         Ok(Self { socket })
     }
 
+    /// From now on a read returns at once.
+    pub(crate) fn without_waiting(self) -> anyhow::Result<Self> {
+        self.socket.get_ref().set_nonblocking(true)?;
+        Ok(self)
+    }
+
+    /// Sends a close frame and drops the connection.
+    pub(crate) fn close(mut self) {
+        // The server may be gone, which is as good.
+        _ = self.socket.close(None);
+        _ = self.socket.flush();
+    }
+
     /// Sends a request.
     pub(crate) fn send(&mut self, request: &Value) -> anyhow::Result<()> {
         Ok(self.socket.send(Message::text(request.to_string()))?)

@@ -10,8 +10,11 @@ mod clients;
 mod crash;
 mod demo;
 mod load;
+mod plot;
+mod positions;
 mod process;
 mod random;
+mod soak;
 mod tidy;
 
 #[derive(Parser)]
@@ -38,6 +41,8 @@ enum Command {
     Crash(crash::Options),
     /// Measures what the server costs per connection, delivery and INSERT.
     Load(load::Options),
+    /// Keeps a server busy for long, and checks that its memory does not grow.
+    Soak(soak::Options),
     /// Serves the least that a server can do: the load generator's yardstick.
     #[command(hide = true)]
     Bare(load::BareOptions),
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         Command::Clients(options) => clients::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Bare(options) => load::run_bare(&options),
     };
     if let Err(error) = result {

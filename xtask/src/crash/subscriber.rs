@@ -9,18 +9,12 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::ledger::END;
 use crate::browser::Browser;
+use crate::positions::Positions;
 use crate::random::Random;
 
 const TICK: Duration = Duration::from_millis(20);
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(10);
-
-/// Where one stands in a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Position {
-    epoch: String,
-    offset: u64,
-}
 
 /// What one subscriber saw.
 #[derive(Debug, Default)]
@@ -29,7 +23,7 @@ pub(super) struct Seen {
     pub(super) channels: BTreeMap<String, Vec<(u64, String)>>,
     /// How often it came back and recovered, over all channels.
     pub(super) recovered: usize,
-    positions: BTreeMap<String, Position>,
+    positions: Positions,
 }
 
 /// Runs until the end of every channel has come.
@@ -102,44 +96,23 @@ impl Seen {
     fn greet(&self, number: usize, browser: &mut Browser, shared: &Shared) -> anyhow::Result<()> {
         browser.send(&json!({"id": 1, "connect": {"uuid": Shared::uuid(number)}}))?;
         for channel in &shared.channels {
-            let subscribe = match self.positions.get(channel) {
-                None => json!(channel),
-                Some(Position { epoch, offset }) => {
-                    json!({"channel": channel, "epoch": epoch, "offset": offset})
-                }
-            };
+            let subscribe = self.positions.request(channel);
             browser.send(&json!({"id": 2, "subscribe": subscribe}))?;
         }
         Ok(())
     }
 
     fn subscribed(&mut self, reply: &Value) -> anyhow::Result<()> {
-        let channel = reply["channel"].as_str().context("a channel")?;
-        let epoch = reply["epoch"].as_str().context("an epoch")?;
-        let Some(position) = self.positions.get(channel) else {
+        if self.positions.subscribed(reply)? {
+            self.recovered += 1;
+        } else {
             ensure!(reply["offset"] == 0, "the first subscription is the first");
-            let position = Position {
-                epoch: epoch.to_owned(),
-                offset: 0,
-            };
-            self.positions.insert(channel.to_owned(), position);
-            return Ok(());
-        };
-        let kept = reply["recovered"] == true && position.epoch == epoch;
-        ensure!(kept, "{reply} in answer to {position:?}");
-        self.recovered += 1;
+        }
         Ok(())
     }
 
     fn publication(&mut self, push: &Value) -> anyhow::Result<()> {
-        let channel = push["channel"].as_str().context("a channel")?;
-        let position = self.positions.get_mut(channel).context("subscribed")?;
-        let offset = push["offset"].as_u64().context("an offset")?;
-        ensure!(
-            offset > position.offset && push["previous"] == position.offset,
-            "{push} came at {position:?}"
-        );
-        position.offset = offset;
+        let (channel, offset) = self.positions.publication(push)?;
         let text = push["data"].as_str().context("a text")?.to_owned();
         let channel = self.channels.entry(channel.to_owned()).or_default();
         channel.push((offset, text));

@@ -1,0 +1,80 @@
+//! Where a browser stands in its channels, and whether what comes goes on from there.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+/// Where one stands in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    epoch: String,
+    offset: u64,
+}
+
+/// By channel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Positions(BTreeMap<String, Position>);
+
+impl Positions {
+    /// What a `subscribe` request says: with the position, if there is one.
+    pub(crate) fn request(&self, channel: &str) -> Value {
+        match self.0.get(channel) {
+            None => json!(channel),
+            Some(Position { epoch, offset }) => {
+                json!({"channel": channel, "epoch": epoch, "offset": offset})
+            }
+        }
+    }
+
+    /// Takes a `subscribed` reply; returns whether it recovered a position. One that is not recovered is an error.
+    pub(crate) fn subscribed(&mut self, reply: &Value) -> anyhow::Result<bool> {
+        let channel = reply["channel"].as_str().context("a channel")?;
+        let epoch = reply["epoch"].as_str().context("an epoch")?;
+        if let Some(position) = self.0.get(channel) {
+            let kept = reply["recovered"] == true && position.epoch == epoch;
+            ensure!(kept, "{reply} in answer to {position:?}");
+            return Ok(true);
+        }
+        let offset = reply["offset"].as_u64().context("an offset")?;
+        let epoch = epoch.to_owned();
+        self.0
+            .insert(channel.to_owned(), Position { epoch, offset });
+        Ok(false)
+    }
+
+    /// Takes a publication; returns its channel and offset. One that does not follow the last one is an error.
+    pub(crate) fn publication<'a>(&mut self, push: &'a Value) -> anyhow::Result<(&'a str, u64)> {
+        let channel = push["channel"].as_str().context("a channel")?;
+        let position = self.0.get_mut(channel).context("not subscribed")?;
+        let offset = push["offset"].as_u64().context("an offset")?;
+        ensure!(
+            offset > position.offset && push["previous"] == position.offset,
+            "{push} came at {position:?}"
+        );
+        position.offset = offset;
+        Ok((channel, offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_doubles_and_refused_positions_are_errors() {
+        let mut positions = Positions::default();
+        let subscribed = |epoch: &str, offset: u64, recovered: bool| json!({"channel": "a", "epoch": epoch, "offset": offset, "recovered": recovered});
+        let push = |previous: u64, offset: u64| json!({"channel": "a", "previous": previous, "offset": offset});
+        assert_eq!(positions.request("a"), json!("a"));
+        assert!(!positions.subscribed(&subscribed("x", 4, false)).unwrap());
+        assert_eq!(positions.publication(&push(4, 5)).unwrap(), ("a", 5));
+        assert!(positions.publication(&push(4, 5)).is_err(), "twice");
+        assert!(positions.publication(&push(6, 7)).is_err(), "a gap");
+        let wanted = json!({"channel": "a", "epoch": "x", "offset": 5});
+        assert_eq!(positions.request("a"), wanted);
+        assert!(positions.subscribed(&subscribed("x", 9, true)).unwrap());
+        assert!(positions.subscribed(&subscribed("x", 9, false)).is_err());
+        assert!(positions.subscribed(&subscribed("y", 9, true)).is_err());
+    }
+}
