@@ -9,6 +9,8 @@ pub mod auth;
 pub mod cli;
 pub mod cometql;
 pub mod config;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod hub;
 pub mod legacy;

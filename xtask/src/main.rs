@@ -9,6 +9,7 @@ mod ci;
 mod clients;
 mod crash;
 mod demo;
+mod fuzz;
 mod load;
 mod plot;
 mod positions;
@@ -41,6 +42,8 @@ enum Command {
     Crash(crash::Options),
     /// Measures what the server costs per connection, delivery and INSERT.
     Load(load::Options),
+    /// Feeds changed input to everything that reads foreign bytes.
+    Fuzz(fuzz::Options),
     /// Keeps a server busy for long, and checks that its memory does not grow.
     Soak(soak::Options),
     /// Serves the least that a server can do: the load generator's yardstick.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Clients(options) => clients::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bare(options) => load::run_bare(&options),
     };

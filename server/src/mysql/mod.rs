@@ -7,6 +7,8 @@
 mod auth;
 mod commands;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod handshake;
 mod listener;

@@ -19,6 +19,8 @@ mod writer;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

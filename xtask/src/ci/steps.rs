@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Ending, Tally, tests_run};
 use crate::clients;
 use crate::crash;
+use crate::fuzz;
 use crate::process::{cargo, find_program, output, python_tool, root, run};
 use crate::tidy;
 
@@ -63,6 +64,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "tests",
         run: tests_run::run_all,
+    },
+    Step {
+        name: "fuzz",
+        run: |_| passed(fuzz::step()),
     },
     Step {
         name: "crash",

@@ -166,3 +166,32 @@ fn nothing_is_kept_once_all_is_complete() {
     }
     assert_eq!(assembler.partial.capacity(), 0);
 }
+
+/// The first byte says into how many pieces the rest is cut.
+#[test]
+fn fuzz_websocket() {
+    let tokens = &["\u{1}\0", "\u{9}\0", "\0\0\0\0"];
+    let corpus = include_str!("../../../fuzz/websocket.txt");
+    crate::fuzz::check(corpus, tokens, |bytes| {
+        let Some((&pieces, bytes)) = bytes.split_first() else {
+            return;
+        };
+        let mut assembler = Assembler::default();
+        let size = bytes.len().div_ceil(usize::from(pieces) + 1).max(1);
+        for piece in bytes.chunks(size) {
+            let flow = assembler.feed(&mut piece.to_vec(), ACCEPTS, |incoming| {
+                if let Incoming::Text(text) = incoming {
+                    assert!(text.len() <= ACCEPTS.bytes);
+                }
+                ControlFlow::Continue(())
+            });
+            if flow.is_break() {
+                return;
+            }
+            // No more is kept than a head and a payload that were allowed.
+            assert!(assembler.partial.len() <= ACCEPTS.bytes + 14);
+            let fragments = assembler.fragments.as_ref().map_or(0, Vec::len);
+            assert!(fragments <= ACCEPTS.bytes);
+        }
+    });
+}
