@@ -17,6 +17,7 @@ mod connection;
 mod durable;
 mod frames;
 mod generator;
+mod growth;
 mod measures;
 pub(crate) mod mysql;
 mod publisher;
@@ -50,6 +51,10 @@ pub(crate) struct Options {
     /// 64,000 connections as well: 4 servers with 16,000 each (about 5 minutes).
     #[arg(long)]
     headline: bool,
+    /// Instead of all that: how cost grows from 100 to 18,000 connections and from 1 to 2 shards, as CSV and pictures in
+    /// this folder (about 5 minutes).
+    #[arg(long)]
+    growth: Option<PathBuf>,
     /// Writes the figures to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -92,6 +97,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if let Some(target) = running(options) {
         return measures::one_target(target, options.connections, options.rate);
+    }
+    if let Some(folder) = &options.growth {
+        return growth::run(folder);
     }
     let mut report = Report::default();
     let ours = (!options.only_versus).then_some(Kind::Cometql);

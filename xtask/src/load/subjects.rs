@@ -57,7 +57,7 @@ impl Running {
             publish,
             ..
         } = self.target;
-        self.child = kind.spawn(self.folder.path(), subscribe, publish)?;
+        self.child = kind.spawn(self.folder.path(), subscribe, publish, &[])?;
         self.target.pid = self.child.id();
         Ok(())
     }
@@ -74,9 +74,14 @@ impl Drop for Running {
 impl Kind {
     /// Starts one on free ports of the loopback interface and waits until it listens.
     pub(super) fn start(self) -> anyhow::Result<Running> {
+        self.start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub(super) fn start_with(self, arguments: &[&str]) -> anyhow::Result<Running> {
         let folder = tempfile::tempdir()?;
         let (subscribe, publish) = (free_port()?, free_port()?);
-        let child = self.spawn(folder.path(), subscribe, publish)?;
+        let child = self.spawn(folder.path(), subscribe, publish, arguments)?;
         let target = Target {
             kind: self,
             pid: child.id(),
@@ -104,9 +109,11 @@ impl Kind {
         folder: &Path,
         subscribe: SocketAddr,
         publish: SocketAddr,
+        arguments: &[&str],
     ) -> anyhow::Result<Child> {
         let mut child = self
             .command(folder, subscribe, publish)?
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.join("stderr"))?)
