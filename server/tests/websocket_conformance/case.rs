@@ -11,6 +11,7 @@ const CHANNEL: &str = "web_echo";
 const MESSAGE_BYTES: usize = 17 << 20;
 
 /// One step of the client.
+#[derive(Clone)]
 pub(crate) enum Step {
     /// Bytes, written so many at once.
     Write(Vec<u8>, usize),
@@ -39,8 +40,9 @@ pub(crate) enum Protocol {
 }
 
 /// One row of the table.
+#[derive(Clone)]
 pub(crate) struct Case {
-    /// Autobahn's number.
+    /// See [`Case::id`].
     id: String,
     protocol: Protocol,
     steps: Vec<Step>,
@@ -68,6 +70,11 @@ impl Case {
             expected: Vec::new(),
             end: End::Normal,
         }
+    }
+
+    /// Autobahn's number, or a name for what Autobahn does not ask.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// On the endpoint of the original's protocol.

@@ -5,11 +5,11 @@ use crate::case::Case;
 use crate::peer::{CLOSE, CONTINUATION, FIN, PING, Seen, TEXT, close, frame};
 
 /// Codes that a close frame may carry (§7.4).
-const GOOD: [u16; 15] = [
-    1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999,
+const GOOD: [u16; 13] = [
+    1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999,
 ];
-/// Codes that it may not. 1012 to 1014 were registered after RFC 6455.
-const BAD: [u16; 11] = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000];
+/// Codes that it may not.
+const BAD: [u16; 9] = [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999];
 
 fn code(code: u16) -> Vec<u8> {
     code.to_be_bytes().to_vec()
@@ -47,6 +47,14 @@ pub(crate) fn cases() -> Vec<Case> {
     for (n, bad) in (1..).zip(BAD) {
         cases.push(Case::new(format!("7.9.{n}"), close(bad, "")).fails(1002));
     }
-    cases.push(Case::new("7.13.2", frame(FIN | CLOSE, &65_535_u32.to_be_bytes())).fails(1002));
+    for (n, bad) in (1..).zip([5000, 65_535]) {
+        cases.push(Case::new(format!("7.13.{n}"), close(bad, "")).fails(1002));
+    }
+    // Registered after RFC 6455, and never to be sent.
+    for good in [1012, 1013, 1014] {
+        let case = Case::new(format!("close {good}"), close(good, ""));
+        cases.push(case.closes(code(good)));
+    }
+    cases.push(Case::new("close 1015", close(1015, "")).fails(1002));
     cases
 }

@@ -37,13 +37,14 @@ pub(crate) fn messages() -> Vec<Case> {
         let echoed = Case::chopped(format!("1.1.{number}"), frame(FIN | TEXT, &text), chop);
         cases.push(echoed.echoes(data));
         let id = format!("1.2.{number}");
-        let refused = Case::chopped(&id, frame(FIN | BINARY, &text), chop);
+        let refused = format!("binary as {id}");
+        let refused = Case::chopped(refused, frame(FIN | BINARY, &text), chop);
         cases.push(refused.fails(1003));
         let (text, data) = original_of(length);
         let echoed = Case::chopped(&id, frame(FIN | BINARY, &text), chop);
         cases.push(echoed.of_the_original().echoes(data));
     }
-    cases.push(Case::new("1.1.1 without a request", frame(FIN | TEXT, b"")));
+    cases.push(Case::new("an empty text", frame(FIN | TEXT, b"")));
     cases
 }
 

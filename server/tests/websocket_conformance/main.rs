@@ -18,6 +18,8 @@ mod limits;
 mod peer;
 mod utf8;
 
+use std::collections::BTreeSet;
+
 use case::{Case, Scene};
 
 /// Runs cases one after the other and tells all that failed.
@@ -94,6 +96,34 @@ async fn group_9_round_trips() {
 #[tokio::test]
 async fn group_10_automatic_fragmentation() {
     run(limits::automatic_fragmentation()).await;
+}
+
+/// Nothing is left out: the numbers are those of the suite.
+#[test]
+fn all_cases_of_autobahn_are_there() {
+    let mut cases = [
+        framing::messages(),
+        framing::pings(),
+        framing::reserved_bits(),
+        framing::opcodes(),
+        fragments::cases(),
+        utf8::cases(),
+        closing::cases(),
+    ]
+    .concat();
+    for group in [limits::sizes(), limits::chops(), limits::round_trips()] {
+        cases.extend(group);
+    }
+    cases.extend([limits::fragments(false), limits::fragments(true)].concat());
+    cases.extend(limits::automatic_fragmentation());
+    let numbered = cases.iter().map(Case::id);
+    let numbered = numbered.filter(|id| id.starts_with(|c: char| c.is_ascii_digit()));
+    let ids: BTreeSet<&str> = numbered.clone().collect();
+    assert_eq!(ids.len(), numbered.count(), "a number is there twice");
+    let of_group = |group: &str| ids.iter().filter(|id| id.starts_with(group)).count();
+    let groups = ["1.", "2.", "3.", "4.", "5.", "6.", "7.", "9.", "10."];
+    let expected = [16, 11, 7, 10, 20, 145, 37, 54, 1];
+    assert_eq!(groups.map(of_group), expected);
 }
 
 /// What Autobahn does not ask, and RFC 6455 does.

@@ -1,14 +1,21 @@
 //! Group 6: what is UTF-8 and what is not, after Markus Kuhn's decoder stress test. In 6.4 a wrong byte is told when the
 //! message is complete, which Autobahn calls "non-strict".
 
-use crate::case::{Case, says};
+use crate::case::{Case, Step, says};
 use crate::peer::{FIN, Seen, TEXT, fragmented, fragments, frame};
 
 /// "kosme", in 11 bytes.
 const KOSME: &[u8] = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5";
 const WITH_SURROGATE: &[u8] =
     b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65\x64\x69\x74\x65\x64";
-const TOO_HIGH: &[&[u8]] = &[KOSME, b"\xf4\x90\x80\x80", b"edited"];
+/// It goes wrong with the second byte of the second part, which is beyond U+10FFFF.
+const TOO_HIGH: [&[u8]; 3] = [KOSME, b"\xf4\x90\x80\x80", b"edited"];
+/// The same text, cut around that byte.
+const TOO_HIGH_CUT: [&[u8]; 3] = [
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4",
+    b"\x90",
+    b"\x80\x80edited",
+];
 
 /// Sequences that are no UTF-8, with the group that they are in.
 const WRONG: &[(u8, &[&[u8]])] = &[
@@ -91,10 +98,11 @@ const SURROGATES: &[&[u8]] = &[
     b"\xed\xbf\xbf",
 ];
 
-/// Sequences that are UTF-8.
-const RIGHT: &[(u8, &[&str])] = &[
+/// Sequences that are UTF-8, with their group and the number of the first.
+const RIGHT: &[(u8, u8, &[&str])] = &[
     (
         5,
+        1,
         &[
             "hello$world",
             "hello¢world",
@@ -103,11 +111,12 @@ const RIGHT: &[(u8, &[&str])] = &[
             "κόσμε",
         ],
     ),
-    (7, &["\u{80}", "\u{800}", "\u{10000}"]),
-    (9, &["\u{7f}", "\u{7ff}", "\u{ffff}", "\u{10ffff}"]),
-    (11, &["\u{d7ff}", "\u{e000}", "\u{fffd}", "\u{10ffff}"]),
+    (7, 2, &["\u{80}", "\u{800}", "\u{10000}"]),
+    (9, 1, &["\u{7f}", "\u{7ff}", "\u{ffff}", "\u{10ffff}"]),
+    (11, 1, &["\u{d7ff}", "\u{e000}", "\u{fffd}", "\u{10ffff}"]),
     (
         23,
+        1,
         &[
             "\u{fff9}", "\u{fffa}", "\u{fffb}", "\u{fffc}", "\u{fffd}", "\u{fffe}", "\u{ffff}",
         ],
@@ -124,8 +133,8 @@ fn wrong(id: String, payload: &[u8]) -> Case {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = fragmented_texts();
-    for (group, texts) in RIGHT {
-        let texts = (1..).zip(*texts);
+    for (group, first, texts) in RIGHT {
+        let texts = (*first..).zip(*texts);
         cases.extend(texts.map(|(n, text)| right(format!("6.{group}.{n}"), text)));
     }
     for (group, texts) in WRONG {
@@ -173,7 +182,6 @@ fn fragmented_texts() -> Vec<Case> {
     let in_two = fragments(TEXT, &[&text[..boundary], &text[boundary..]]);
     let middle = fragments(TEXT, &[b"", &text, b""]);
     let kosme = std::str::from_utf8(KOSME).unwrap();
-    let (third, late) = (TOO_HIGH[2], TOO_HIGH[..2].concat());
     vec![
         Case::new("6.1.1", frame(FIN | TEXT, b"")),
         Case::new("6.1.2", fragments(TEXT, &[b"", b"", b""]).concat()),
@@ -184,11 +192,24 @@ fn fragmented_texts() -> Vec<Case> {
         Case::new("6.2.4", fragmented(TEXT, &says(kosme), 1)).echoes(kosme),
         wrong("6.3.1".into(), WITH_SURROGATE),
         Case::new("6.3.2", fragmented(TEXT, WITH_SURROGATE, 1)).fails(1007),
-        Case::new("6.4.1", fragments(TEXT, TOO_HIGH).concat()).fails(1007),
-        Case::new("6.4.2", fragments(TEXT, &[&late, b"\x80", third]).concat()).fails(1007),
-        Case::chopped("6.4.3", frame(FIN | TEXT, &TOO_HIGH.concat()), 17).fails(1007),
-        Case::chopped("6.4.4", frame(FIN | TEXT, &TOO_HIGH.concat()), 18).fails(1007),
+        Case::new("6.4.1", fragments(TEXT, &TOO_HIGH).concat()).fails(1007),
+        Case::new("6.4.2", fragments(TEXT, &TOO_HIGH_CUT).concat()).fails(1007),
+        in_three_writes("6.4.3", TOO_HIGH),
+        in_three_writes("6.4.4", TOO_HIGH_CUT),
     ]
+}
+
+/// One frame, of which each part is a write of its own.
+fn in_three_writes(id: &str, parts: [&[u8]; 3]) -> Case {
+    let mut rest = frame(FIN | TEXT, &parts.concat());
+    let mut steps = Vec::new();
+    // The head is of 6 bytes.
+    for length in [6 + parts[0].len(), parts[1].len(), parts[2].len()] {
+        let after = rest.split_off(length);
+        steps.push(Step::Write(rest, usize::MAX));
+        rest = after;
+    }
+    Case::stepwise(id, steps).fails(1007)
 }
 
 fn pairs_of_surrogates() -> Vec<Case> {
