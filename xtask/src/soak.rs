@@ -1,7 +1,7 @@
 //! `cargo xtask soak`: a release server under steady load for long, and its memory.
 //!
 //! Browsers come, go and come back with their positions, backends publish and send private messages, all at a fixed rate. The
-//! run fails when anything that was published is missing or comes twice, or when resident memory grows by 2 % or more after
+//! run fails when anything that was published is missing or comes twice, or when anonymous memory grows by 2 % or more after
 //! the first sixth of the time. How to read it: docs-site/contributing/proofs.md.
 
 use std::path::{Path, PathBuf};
