@@ -186,7 +186,23 @@ fn the_shell_checks_the_certificate_as_told() {
     assert!(ask("127.0.0.1", &["--ssl-mode", "required"]));
     assert!(ask("localhost", &["--ssl-ca", authority]));
     assert!(!ask("127.0.0.1", &["--ssl-ca", authority]));
+    let any_name = ["--ssl-mode", "verify-ca", "--ssl-ca", authority];
+    assert!(ask("127.0.0.1", &any_name));
+    assert!(ask("localhost", &any_name));
     // Nobody whom browsers trust has signed it.
     assert!(!ask("localhost", &["--ssl-mode", "verify-identity"]));
+    assert!(!ask("localhost", &["--ssl-mode", "verify-ca"]));
+    // Another authority, with a certificate for the very name.
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(path("other.pem"), other.cert.pem()).unwrap();
+    let other = path("other.pem");
+    let other = [
+        "--ssl-mode",
+        "verify-ca",
+        "--ssl-ca",
+        other.to_str().unwrap(),
+    ];
+    assert!(!ask("localhost", &other));
+    assert!(!ask("127.0.0.1", &other));
     node.stop();
 }

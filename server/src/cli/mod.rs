@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 mod demo;
+mod key;
 mod logs;
 mod node;
 mod serve;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
+use super::key::KeyOptions;
 use super::node::Node;
 use super::{logs, runtime, say};
 use crate::config::{self, Config, DEFAULT_FILE, KEY_FILE, LogFormat};
@@ -27,23 +28,8 @@ pub(super) struct Options {
     /// Where administrators connect; port 0 = any free one.
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<SocketAddr>,
-    /// The key of all tenants that have none of their own. Other users of this machine can see flags: prefer
-    /// --password-file or the variable.
-    #[arg(
-        long,
-        env = "COMETQL_PASSWORD",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
-    password: Option<String>,
-    /// A file with that key.
-    #[arg(
-        long,
-        env = "COMETQL_PASSWORD_FILE",
-        value_name = "FILE",
-        conflicts_with = "password"
-    )]
-    password_file: Option<String>,
+    #[command(flatten)]
+    key: KeyOptions,
     /// Threads that own connections; 0 = one for each core.
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
@@ -68,9 +54,13 @@ impl Options {
         config.mysql.listen = self.mysql.or(config.mysql.listen);
         config.admin.listen = self.admin.or(config.admin.listen);
         config.server.shards = self.shards.unwrap_or(config.server.shards);
-        if self.password.is_some() || self.password_file.is_some() {
-            config.auth.key = self.password.clone().unwrap_or_default();
-            config.auth.key_file = self.password_file.clone().unwrap_or_default();
+        let KeyOptions {
+            password,
+            password_file,
+        } = &self.key;
+        if password.is_some() || password_file.is_some() {
+            config.auth.key = password.clone().unwrap_or_default();
+            config.auth.key_file = password_file.clone().unwrap_or_default();
         }
         if let Some(level) = &self.log_level {
             config.log.level.clone_from(level);
@@ -86,7 +76,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
         say(DEFAULT_FILE);
         return Ok(());
     }
-    if options.password.as_deref() == Some("") {
+    if options.key.password.as_deref() == Some("") {
         bail!("--password (or COMETQL_PASSWORD) is empty");
     }
     let config = options.config()?;

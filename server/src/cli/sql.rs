@@ -12,6 +12,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
+use super::key::KeyOptions;
 use super::{runtime, say};
 
 /// Flags of `sql`.
@@ -23,22 +24,8 @@ pub(super) struct Options {
     /// The user: root, a tenant's number, or admin.
     #[arg(long, value_name = "NAME", default_value = "root")]
     user: String,
-    /// The key.
-    #[arg(
-        long,
-        env = "COMETQL_PASSWORD",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
-    password: Option<String>,
-    /// A file with the key.
-    #[arg(
-        long,
-        env = "COMETQL_PASSWORD_FILE",
-        value_name = "FILE",
-        conflicts_with = "password"
-    )]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyOptions,
     /// How the connection is encrypted and the server's certificate checked.
     #[arg(
         long,
@@ -58,17 +45,23 @@ pub(super) struct Options {
     execute: Option<String>,
 }
 
-/// What the `mysql` client calls so too; its `VERIFY_CA` is not here, since the library's way to skip the name alone does not
-/// work with the errors of rustls 0.23.
+/// What the `mysql` client calls so too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SslMode {
     /// No TLS.
     Disabled,
     /// TLS with whoever answers.
     Required,
+    /// TLS with a certificate that a known authority signed, for whatever host.
+    VerifyCa,
     /// TLS with a certificate that a known authority signed for the host of --mysql.
     VerifyIdentity,
 }
+
+/// A host for which no certificate is: `.invalid` never is anybody's. The library forgives an error about the name only,
+/// and only if its text has `NotValidForName` in it, as it had before rustls 0.23; since then it has the name that was
+/// wanted. That error comes after the chain was verified, and no other one tells the name.
+const ANY_HOST: &str = "NotValidForName.invalid";
 
 /// What `help` says at the prompt.
 const HELP: &str = "\
@@ -112,12 +105,7 @@ fn login(options: &Options) -> anyhow::Result<Opts> {
         .mysql
         .rsplit_once(':')
         .with_context(|| format!("--mysql {}: write it as ADDR:PORT", options.mysql))?;
-    let key = match (&options.password, &options.password_file) {
-        (Some(key), _) => key.clone(),
-        (None, Some(file)) => key_of(file)?,
-        (None, None) => key_of(&options.data_dir.join(crate::config::KEY_FILE))
-            .context("give the key with --password-file, or COMETQL_PASSWORD")?,
-    };
+    let key = options.key.read(&options.data_dir)?;
     let port = port.parse().context("--mysql: the port is no number")?;
     let builder = OptsBuilder::default()
         .ip_or_hostname(host.trim_matches(['[', ']']))
@@ -138,13 +126,9 @@ fn ssl(options: &Options) -> Option<SslOpts> {
             .with_root_certs(authority)
             .with_disable_built_in_roots(options.ssl_ca.is_some())
             .with_danger_accept_invalid_certs(mode == SslMode::Required)
+            .with_danger_skip_domain_validation(mode == SslMode::VerifyCa)
+            .with_danger_tls_hostname_override((mode == SslMode::VerifyCa).then_some(ANY_HOST))
     })
-}
-
-fn key_of(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("can't read the key from {}", file.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Ends at the first error, so that a script does not go on after something it relied on.
