@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::auth::{Browser, Tokens};
 use crate::http::{Front, HttpSettings, Listener, accept};
 use crate::hub::Hub;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SAMPLE_EVERY};
 use crate::shard::{Shards, Shared};
 use crate::storage::Store;
 
@@ -149,11 +149,8 @@ impl App {
         let hub = Hub::new(shards.mailboxes().to_vec(), rules);
         let doors = shards.mailboxes().iter().cloned();
         let doors = doors.zip(shards.loads().iter().cloned()).collect();
-        let tasks = vec![
-            tokio::spawn(accept(Listener::new(socket, capacity, doors))),
-            tokio::spawn(purge(store.clone(), inbox_ms)),
-            tokio::spawn(note_running(store.clone())),
-        ];
+        let mut tasks = upkeep(&store, inbox_ms, &metrics);
+        tasks.push(tokio::spawn(accept(Listener::new(socket, capacity, doors))));
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
         let backends = Backends::start(
             backends,
@@ -247,6 +244,15 @@ impl App {
     }
 }
 
+/// What is done now and then for as long as the node runs.
+fn upkeep(store: &Store, inbox_ms: u64, metrics: &Arc<Metrics>) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(purge(store.clone(), inbox_ms)),
+        tokio::spawn(note_running(store.clone())),
+        tokio::spawn(sample(Arc::clone(metrics))),
+    ]
+}
+
 /// Removes what nobody may read any more, every minute.
 async fn purge(store: Store, inbox_ms: u64) {
     let mut minutes = tokio::time::interval(PURGE_EVERY);
@@ -271,6 +277,15 @@ async fn note_running(store: Store) {
 fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Keeps the counters from which `SHOW GLOBAL STATUS` tells rates.
+async fn sample(metrics: Arc<Metrics>) {
+    let mut seconds = tokio::time::interval(SAMPLE_EVERY);
+    loop {
+        seconds.tick().await;
+        metrics.sample();
+    }
 }
 
 fn cores() -> usize {

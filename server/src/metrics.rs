@@ -2,8 +2,8 @@
 //!
 //! Counting is a relaxed atomic addition: every counter is looked up once, when the node or its shard starts.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use cometql_engine::ShardId;
 use cometql_engine::effects::Counted;
@@ -12,8 +12,10 @@ use cometql_protocol::CloseCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 mod now;
+mod rates;
 
 pub use now::Now;
+pub use rates::{Rates, SAMPLE_EVERY, Work};
 
 /// Every event of the engine with the name and help of its counter.
 const EVENTS: [(Counted, &str, &str); 6] = [
@@ -116,6 +118,10 @@ pub struct Metrics {
     closed: [IntCounter; CloseCode::ALL.len()],
     left: IntCounter,
     mysql_refused: IntCounter,
+    mysql_commands: IntCounter,
+    mysql_left: IntCounter,
+    started: Instant,
+    rates: Mutex<rates::Samples>,
 }
 
 /// The families of which every shard has its own.
@@ -124,6 +130,7 @@ struct ByShard {
     events: [IntCounterVec; EVENTS.len()],
     connections: IntGaugeVec,
     opened: IntCounterVec,
+    reads: IntCounterVec,
     dropped_frames: IntCounterVec,
     dropped_bytes: IntCounterVec,
 }
@@ -134,6 +141,7 @@ struct OfShard {
     events: [IntCounter; EVENTS.len()],
     connections: [IntGauge; CARRIERS.len()],
     opened: [IntCounter; CARRIERS.len()],
+    reads: IntCounter,
     dropped_frames: IntCounter,
     dropped_bytes: IntCounter,
 }
@@ -181,6 +189,16 @@ impl Default for Metrics {
                 "mysql_refused_total",
                 "MySQL connections that were one too many.",
             ),
+            mysql_commands: single(
+                "mysql_commands_total",
+                "Commands that came from MySQL clients.",
+            ),
+            mysql_left: single(
+                "mysql_left_total",
+                "Logged-in MySQL connections that ended.",
+            ),
+            started: Instant::now(),
+            rates: Mutex::default(),
             registry,
         }
     }
@@ -214,6 +232,10 @@ impl ByShard {
                 "Browser connections that were opened.",
                 &["shard", "kind"],
             ),
+            reads: of_shard(
+                "reads_total",
+                "Times that bytes came from an open WebSocket.",
+            ),
             dropped_frames: of_shard(
                 "dropped_frames_total",
                 "Frames thrown away because their client was too slow.",
@@ -229,6 +251,7 @@ impl ByShard {
             events: std::array::from_fn(|at| self.events[at].with_label_values(&[shard])),
             connections: CARRIERS.map(|kind| self.connections.with_label_values(&[shard, kind])),
             opened: CARRIERS.map(|kind| self.opened.with_label_values(&[shard, kind])),
+            reads: self.reads.with_label_values(&[shard]),
             dropped_frames: self.dropped_frames.with_label_values(&[shard]),
             dropped_bytes: self.dropped_bytes.with_label_values(&[shard]),
         }
@@ -268,6 +291,11 @@ impl Metrics {
         of.dropped_bytes.inc_by(bytes as u64);
     }
 
+    /// Counts that bytes came from a browser's open connection.
+    pub fn read(&self, shard: ShardId) {
+        self.of(shard).reads.inc();
+    }
+
     /// Counts a browser connection that the server closed.
     pub fn closed(&self, code: CloseCode) {
         if let Some(at) = CloseCode::ALL.iter().position(|known| *known == code) {
@@ -294,6 +322,65 @@ impl Metrics {
     /// Counts a MySQL connection that was one too many.
     pub fn mysql_refused(&self) {
         self.mysql_refused.inc();
+    }
+
+    /// Counts a command that came from a MySQL client.
+    pub fn mysql_command(&self) {
+        self.mysql_commands.inc();
+    }
+
+    /// Counts a logged-in MySQL connection that ended.
+    pub fn mysql_left(&self) {
+        self.mysql_left.inc();
+    }
+
+    /// Times that something came in from the network since the start: bytes from an open WebSocket, a command from a
+    /// MySQL client, a new connection of either.
+    #[must_use]
+    pub fn network_events(&self) -> u64 {
+        let counters = self.shards.iter().filter_map(OnceLock::get);
+        let reads: u64 = counters.map(|of| of.reads.get()).sum();
+        let log_ins: u64 = self.log_ins[Door::Mysql as usize]
+            .iter()
+            .map(IntCounter::get)
+            .sum();
+        reads + self.mysql_commands.get() + self.opened_total() + log_ins
+    }
+
+    /// What the node has done since the start, by what is shown per second.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let open = self.shards.iter().filter_map(OnceLock::get);
+        let open: i64 = open.flat_map(|of| &of.connections).map(IntGauge::get).sum();
+        let opened = self.opened_total();
+        Work {
+            deliveries: self.total(Counted::Deliveries),
+            opened,
+            ended: opened.saturating_sub(u64::try_from(open).unwrap_or(0)),
+            statements: self.statements_total(),
+            log_ins: self.log_ins_total(Door::Mysql),
+            log_outs: self.mysql_left.get(),
+        }
+    }
+
+    /// Keeps what was counted so far, for [`Metrics::rates`]. To be called every [`SAMPLE_EVERY`].
+    pub fn sample(&self) {
+        let (at, work) = (self.started.elapsed(), self.work());
+        self.samples().keep(at, work);
+    }
+
+    /// What the node did per second, of late.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        let (at, work) = (self.started.elapsed(), self.work());
+        self.samples().rates(at, work)
+    }
+
+    fn samples(&self) -> std::sync::MutexGuard<'_, rates::Samples> {
+        // Samples are whole whatever happened to who kept them.
+        self.rates
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// How often an event happened, on all shards, for `SHOW STATUS`.

@@ -4,8 +4,8 @@ mod common;
 
 use common::backend::{OTHER, World, connect, rows};
 use common::within;
-use mysql_async::Row;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 #[tokio::test]
 async fn live_and_stored_tables_are_joined() {
@@ -205,9 +205,15 @@ async fn status_counts_what_happened() {
         (global("backend_add_client"), "backend_add_client,2"),
         (global("backend_delete_client"), "backend_delete_client,0"),
         (mine("messages"), "messages,3"),
+        // Nothing has left within the seconds that this test takes.
+        (
+            global("frontend_delete_client_ps"),
+            "frontend_delete_client_ps,0",
+        ),
     ] {
         assert_eq!(rows(&mut boss, &sql, ()).await, expected, "{sql}");
     }
+    every_row_of_the_original(&mut boss).await;
     let names = "SHOW FILESYSTEM STATUS WHERE Variable_name IN ('size', 'used', 'available')";
     let sizes: Vec<(String, u64)> = within(boss.query(names)).await.unwrap();
     let of = |name: &str| sizes.iter().find(|(of, _)| of == name).unwrap().1;
@@ -216,4 +222,40 @@ async fn status_counts_what_happened() {
     within(boss.disconnect()).await.unwrap();
     drop(browser);
     world.stop().await;
+}
+
+/// Rates are of the last seconds, so that only what happened before can be told of them here.
+async fn every_row_of_the_original(boss: &mut Conn) {
+    let rows: Vec<(String, String)> = within(boss.query("SHOW GLOBAL STATUS"))
+        .await
+        .expect("SHOW answers");
+    let of = |name: &str| -> f64 {
+        let row = rows.iter().find(|(of, _)| of == name);
+        let (_, value) = row.unwrap_or_else(|| panic!("{name} is missing"));
+        value.parse().unwrap_or_else(|_| panic!("{name}: {value}"))
+    };
+    for side in ["frontend", "backend"] {
+        for (count, rate) in [
+            ("messages", "messages_ps"),
+            ("add_client", "add_client_ps"),
+            ("delete_client", "delete_client_ps"),
+        ] {
+            let seconds = of(&format!("{side}_stat_interval")).max(0.1);
+            let (count, rate) = (
+                of(&format!("{side}_{count}")),
+                of(&format!("{side}_{rate}")),
+            );
+            // The interval is rounded to tenths, and the rate too.
+            assert!(
+                rate * (seconds - 0.1) <= count + seconds,
+                "{count} {rate} {seconds}"
+            );
+        }
+        assert!(of(&format!("{side}_online")) >= 1.0);
+    }
+    for name in ["uptime", "uptime_in_hours", "uptime_in_days"] {
+        of(name);
+    }
+    // At least the log-ins, the browser's connection and requests, and this statement.
+    assert!(of("network_events") >= 7.0, "{}", of("network_events"));
 }

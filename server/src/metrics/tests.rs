@@ -35,6 +35,12 @@ fn every_event_has_its_counter() {
     metrics.statement(StatementKind::Unread, false);
     metrics.closed(CloseCode::SlowConsumer);
     metrics.mysql_refused();
+    metrics.read(ShardId(0));
+    metrics.mysql_command();
+    metrics.mysql_left();
+    // One read, one command, two opened connections, one log-in.
+    assert_eq!(metrics.network_events(), 5);
+    assert_eq!((metrics.work().opened, metrics.work().ended), (2, 1));
     assert_eq!(metrics.total(Counted::Deliveries), 7);
     assert_eq!(metrics.total(Counted::Publications), 0);
     let text = text(&metrics);
@@ -52,6 +58,9 @@ fn every_event_has_its_counter() {
         "cometql_closed_total{code=\"4001\"} 1",
         "cometql_closed_total{code=\"client\"} 1",
         "cometql_mysql_refused_total 1",
+        "cometql_mysql_commands_total 1",
+        "cometql_mysql_left_total 1",
+        "cometql_reads_total{shard=\"0\"} 1",
         "cometql_mysql_connections 2",
         "cometql_subscriptions 3",
         "cometql_outbox_bytes 77",

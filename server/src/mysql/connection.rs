@@ -21,7 +21,7 @@ use crate::auth::Login;
 use crate::cometql::{
     Done, LogInKey, ProcessGuard, SqlError, SqlSession, Started, choose_database,
 };
-use crate::metrics::Door;
+use crate::metrics::{Door, Metrics};
 
 /// What a logged-in connection keeps between commands.
 pub(super) struct Connection<'a> {
@@ -33,11 +33,22 @@ pub(super) struct Connection<'a> {
     pub(super) scramble: Scramble,
     /// `None` for health checks, which may only ping.
     pub(super) session: Option<SqlSession>,
+    /// Counts the end of the session.
+    present: Option<Present>,
     pub(super) status: Status,
     pub(super) multi_statements: bool,
     pub(super) prepared: Prepared,
     /// Publications that are on their way. Empty whenever we wait for the client.
     pub(super) started: VecDeque<Started>,
+}
+
+/// A log-in that is counted as one that left when this goes.
+struct Present(Arc<Metrics>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.mysql_left();
+    }
 }
 
 /// Serves one connection to its end.
@@ -78,6 +89,7 @@ impl<'a> Connection<'a> {
             capabilities,
             scramble: visitor.scramble,
             session: None,
+            present: None,
             status: Status::default(),
             multi_statements: capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS),
             prepared: Prepared::new(settings.prepared_statements, settings.long_data_bytes),
@@ -91,6 +103,7 @@ impl<'a> Connection<'a> {
         self.prepared.clear();
         self.status = Status::default();
         self.session = None;
+        self.present = None;
         match verdict {
             Verdict::HealthCheck => {}
             Verdict::Proven(login, key) => self.open(log_in, login, key)?,
@@ -110,7 +123,6 @@ impl<'a> Connection<'a> {
 
     fn open(&mut self, log_in: &LogIn, login: Login, key: LogInKey) -> Result<(), SqlError> {
         self.shared.throttle.succeeded(self.address, &log_in.user);
-        self.shared.context.metrics.log_in(Door::Mysql, true);
         let mut session = SqlSession {
             tenant: login.tenant,
             admin: login.admin,
@@ -122,6 +134,9 @@ impl<'a> Connection<'a> {
             warnings: Vec::new(),
         };
         choose_database(&self.shared.context, &mut session, &log_in.database)?;
+        let metrics = &self.shared.context.metrics;
+        metrics.log_in(Door::Mysql, true);
+        self.present = Some(Present(Arc::clone(metrics)));
         self.process.logged_in(&session.user, session.tenant);
         self.process.uses(&session.database, session.tenant);
         debug!(tenant = %session.tenant, connection = session.connection, "MySQL client logged in");
@@ -151,6 +166,7 @@ impl<'a> Connection<'a> {
                 }
                 read = read => read.ok()?,
             };
+            self.shared.context.metrics.mysql_command();
             let flow = match read {
                 Ok(packet) => tokio::select! {
                     biased;

@@ -34,6 +34,7 @@ pub(super) const TICK_MS: u64 = 250;
 pub(crate) struct Core(Rc<Inner>);
 
 struct Inner {
+    id: ShardId,
     state: RefCell<State>,
     flush: Notify,
     browser: Browser,
@@ -85,6 +86,7 @@ impl Core {
             ping_ticks: usize::try_from(ping_ticks).unwrap_or(usize::MAX).max(1),
         };
         Self(Rc::new(Inner {
+            id,
             state: RefCell::new(state),
             flush: Notify::new(),
             browser: shared.browser.clone(),
@@ -110,6 +112,11 @@ impl Core {
         }
         self.0.flush.notify_one();
         result
+    }
+
+    /// Counts that bytes came from a browser.
+    pub(crate) fn count_read(&self) {
+        self.0.metrics.read(self.0.id);
     }
 
     /// Looks at the shard.

@@ -153,6 +153,7 @@ impl Reader {
             Ok(0) => ControlFlow::Break(()),
             Ok(read) => {
                 self.opened.wire.heard();
+                self.opened.core.count_read();
                 self.feed(&mut scratch[..read])
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => ControlFlow::Continue(()),
@@ -224,6 +225,7 @@ async fn read_tls(mut read: impl AsyncRead + Unpin, reader: &mut Reader) {
     let mut buffer = vec![0; 4 << 10];
     while let Ok(count @ 1..) = read.read(&mut buffer).await {
         reader.opened.wire.heard();
+        reader.opened.core.count_read();
         if reader.feed(&mut buffer[..count]).is_break() {
             return;
         }

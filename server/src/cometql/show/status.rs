@@ -50,7 +50,8 @@ pub(super) async fn global(context: &Context, session: &SqlSession) -> Pairs {
         ("backend_online", backends.to_string()),
     ]);
     if sees_node(context, session) {
-        rows.extend(counted(context).await);
+        rows.extend(originals(context));
+        rows.extend(ours(context));
     }
     rows.extend(pairs([
         ("subscriptions", totals.subscriptions.to_string()),
@@ -73,26 +74,41 @@ fn messages(context: &Context) -> u64 {
     total(Counted::Publications) + total(Counted::InboxMessages)
 }
 
-/// What is counted for the whole node since its start. Rates are left to whoever asks twice: the original's figures per
-/// second need a sample taken all the time, whether or not anybody looks, and `/metrics` has what a rate is made of.
-async fn counted(context: &Context) -> Pairs {
+/// The original's counters of the whole node: since its start, and (`_ps`) per second within the last `stat_interval`
+/// seconds.
+fn originals(context: &Context) -> Pairs {
+    let (rates, total) = (context.metrics.rates(), context.metrics.work());
+    let per_second = |count| rates.per_second(count);
+    let interval = format!("{:.1}", rates.within.as_secs_f64());
+    let of = rates.work;
+    pairs([
+        ("frontend_stat_interval", interval.clone()),
+        ("backend_stat_interval", interval),
+        ("frontend_messages", total.deliveries.to_string()),
+        ("backend_messages", total.statements.to_string()),
+        ("frontend_add_client", total.opened.to_string()),
+        ("backend_add_client", total.log_ins.to_string()),
+        ("frontend_delete_client", total.ended.to_string()),
+        ("backend_delete_client", total.log_outs.to_string()),
+        ("frontend_messages_ps", per_second(of.deliveries)),
+        ("backend_messages_ps", per_second(of.statements)),
+        ("frontend_add_client_ps", per_second(of.opened)),
+        ("backend_add_client_ps", per_second(of.log_ins)),
+        ("frontend_delete_client_ps", per_second(of.ended)),
+        ("backend_delete_client_ps", per_second(of.log_outs)),
+        (
+            "network_events",
+            context.metrics.network_events().to_string(),
+        ),
+    ])
+}
+
+/// What we count for the whole node beside the original's.
+fn ours(context: &Context) -> Pairs {
     let metrics = &context.metrics;
-    let open = context.hub.totals(None).await.connections;
-    let opened = metrics.opened_total();
-    let logged_in = context.processes.list(None);
-    let logged_in = logged_in.iter().filter(|row| row.tenant.is_some()).count() as u64;
-    let log_ins = metrics.log_ins_total(Door::Mysql);
-    let mut rows = vec![
-        ("frontend_messages", metrics.total(Counted::Deliveries)),
-        ("backend_messages", metrics.statements_total()),
-        ("frontend_add_client", opened),
-        ("backend_add_client", log_ins),
-        ("frontend_delete_client", opened.saturating_sub(open)),
-        ("backend_delete_client", log_ins.saturating_sub(logged_in)),
-        ("messages", messages(context)),
-    ];
+    let mut rows = vec![("messages", messages(context))];
     rows.extend(EVENTS.map(|(name, event)| (name, metrics.total(event))));
-    rows.push(("Connections", log_ins));
+    rows.push(("Connections", metrics.log_ins_total(Door::Mysql)));
     rows.push(("Questions", metrics.statements_total()));
     let row = |(name, value): (&str, u64)| (name.to_owned(), value.to_string());
     rows.into_iter().map(row).collect()
