@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::{Reply, Shared, guard, refusal, text};
 use crate::auth::Login;
 use crate::cometql::{
-    DATABASE, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, execute, parse,
+    DATABASE, Idle, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, execute, parse,
 };
 use crate::metrics::StatementKind;
 
@@ -44,6 +44,7 @@ pub(super) async fn run(
         key: LogInKey(key),
         database: DATABASE.to_owned(),
         last_message_id: None,
+        idle: Idle::default(),
         warnings: Vec::new(),
     };
     let result = match parse(sql, shared.context.settings.of(login.tenant)) {

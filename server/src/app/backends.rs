@@ -91,7 +91,7 @@ impl Backends {
         let context = Context {
             hub: hub.clone(),
             store: store.clone(),
-            selects: language.select_places(),
+            turns: language.turns(),
             settings: Arc::new(language),
             keyring: Arc::new(keyring),
             tokens: Arc::new(tokens.clone()),

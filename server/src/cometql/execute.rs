@@ -21,6 +21,15 @@ pub(super) async fn execute(
     }
     match parsed {
         Parsed::Nothing => Ok(Outcome::Done(Done::default())),
+        Parsed::Idle(limit) => {
+            if *limit == Operand::Default {
+                session.idle.reset();
+            } else {
+                let warning = session.idle.set(limit.bind(values))?;
+                session.warnings.extend(warning);
+            }
+            Ok(Outcome::Done(Done::default()))
+        }
         Parsed::Insert(insert) => Box::pin(tables::insert(context, session, insert, values))
             .await
             .map(Outcome::Done),
@@ -74,6 +83,7 @@ pub(super) fn columns(parsed: &Parsed) -> Vec<Column> {
         Parsed::Explain(_) => explain::statement_columns(),
         Parsed::ExplainSubscribe { .. } => explain::subscribe_columns(),
         Parsed::Nothing
+        | Parsed::Idle(_)
         | Parsed::Insert(_)
         | Parsed::Update(_)
         | Parsed::Delete(_)

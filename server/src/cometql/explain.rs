@@ -57,6 +57,7 @@ pub(super) fn statement(parsed: &Parsed) -> Outcome {
         | Parsed::Use(_)
         | Parsed::Kill { .. }
         | Parsed::Explain(_)
+        | Parsed::Idle(_)
         | Parsed::ExplainSubscribe { .. } => ("SIMPLE", None, None, "No tables used"),
     };
     let text = |text: &str| Value::Text(text.to_owned());

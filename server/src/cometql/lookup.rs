@@ -82,18 +82,6 @@ pub(super) async fn ask(
         .unwrap_or_else(|_| Err(StoreFailure("the node is stopping".to_owned())))
 }
 
-/// The rows of `pipes_settings` of the session's tenant.
-pub(super) async fn settings(
-    context: &Context,
-    session: &SqlSession,
-) -> Result<Vec<(ChannelName, u64)>, SqlError> {
-    let (store, tenant) = (context.store.clone(), session.tenant);
-    let rows = tokio::task::spawn_blocking(move || store.settings()).await;
-    let rows = rows.map_err(|_| errors::internal())??;
-    let rows = rows.into_iter().filter(|(of, ..)| *of == tenant);
-    Ok(rows.map(|(_, channel, length)| (channel, length)).collect())
-}
-
 /// A row as the catalog's columns, all of them.
 type Row = Vec<Value>;
 
@@ -204,10 +192,10 @@ impl Look<'_> {
     }
 
     async fn pipes_settings(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
-        let known: HashMap<_, _> = settings(self.context, self.session)
-            .await?
-            .into_iter()
-            .collect();
+        let named = channels(keys).collect();
+        let store = &self.context.store;
+        let known = store.lengths(self.session.tenant, named).await?;
+        let known: HashMap<_, _> = known.into_iter().collect();
         let row = |channel: ChannelName| {
             let length = *known.get(&channel)?;
             Some(vec![

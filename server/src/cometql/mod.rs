@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use cometql_engine::MessageId;
 use cometql_protocol::TenantId;
-use tokio::sync::Semaphore;
 
 use crate::auth::{Keyring, Tokens};
 use crate::hub::Hub;
@@ -19,6 +18,7 @@ pub mod errors;
 mod escaping;
 mod execute;
 mod explain;
+mod idle;
 mod lookup;
 mod outcome;
 mod parse;
@@ -26,11 +26,14 @@ mod processes;
 pub(crate) mod select;
 mod show;
 mod tables;
+mod turns;
 pub(crate) mod variables;
 
 pub use database::{DATABASE, LogInKey, choose_database};
+pub use idle::Idle;
 pub use outcome::{Column, ColumnKind, Done, Outcome, RowSet, SqlError, Value};
 pub use processes::{ProcessGuard, ProcessRow, Processes};
+pub use turns::{Place, Turns};
 
 /// What every statement may use. Cheap to clone.
 #[derive(Clone)]
@@ -49,8 +52,8 @@ pub struct Context {
     pub processes: Arc<Processes>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// Places for SELECTs that run at once, from [`Settings::select_places`].
-    pub selects: Arc<Semaphore>,
+    /// Who waits for whom, from [`Settings::turns`].
+    pub turns: Arc<Turns>,
 }
 
 /// Limits and modes of the language, with their defaults.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub select_ms: u64,
     /// SELECTs that run at once; 0 = two for each core. Look-ups by key don't count.
     pub select_concurrency: usize,
+    /// SELECTs of one tenant that run at once; 0 = three quarters of all.
+    pub select_concurrency_per_tenant: usize,
     /// Longest payload of a publication or private message, in bytes.
     pub publication_bytes: usize,
     /// Tenants with settings of their own.
@@ -85,14 +90,18 @@ impl Settings {
         self.tenants.get(&tenant).unwrap_or(self)
     }
 
-    /// A place for each SELECT that may run at once.
+    /// A place for each SELECT that may run at once, and the turns of changes.
     #[must_use]
-    pub fn select_places(&self) -> Arc<Semaphore> {
+    pub fn turns(&self) -> Arc<Turns> {
         let places = match self.select_concurrency {
             0 => 2 * std::thread::available_parallelism().map_or(1, NonZero::get),
             places => places,
         };
-        Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
+        let of_tenant = match self.select_concurrency_per_tenant {
+            0 => places - places.div_ceil(4).min(places - 1),
+            of_tenant => of_tenant,
+        };
+        Arc::new(Turns::new(places, of_tenant))
     }
 }
 
@@ -107,6 +116,7 @@ impl Default for Settings {
             select_rows: 1_000_000,
             select_ms: 10_000,
             select_concurrency: 0,
+            select_concurrency_per_tenant: 0,
             publication_bytes: 1 << 20,
             tenants: BTreeMap::new(),
         }
@@ -142,6 +152,8 @@ pub struct SqlSession {
     pub database: String,
     /// `@@last_message_id`: the id of the last publication or private message of this session.
     pub last_message_id: Option<MessageId>,
+    /// How long its connection may be idle.
+    pub idle: Idle,
     /// What `SHOW WARNINGS` tells of the last statement.
     pub warnings: Vec<String>,
 }

@@ -12,6 +12,10 @@ enum Held {
     Number(i64),
     /// The longest INSERT.
     MaxPacket,
+    /// The longest SELECT, in milliseconds.
+    MaxTime,
+    /// How long the connection may be idle, in seconds.
+    Idle,
     /// The id of the session's last publication or private message.
     LastMessage,
     Hostname,
@@ -53,7 +57,7 @@ static VARIABLES: &[(&str, Held)] = &[
     ("init_connect", Text("")),
     ("innodb_version", Text("")),
     ("insert_id", Number(0)),
-    ("interactive_timeout", Number(28_800)),
+    ("interactive_timeout", Held::Idle),
     ("language", Text("english")),
     ("last_insert_id", Number(0)),
     ("last_message_id", Held::LastMessage),
@@ -67,7 +71,7 @@ static VARIABLES: &[(&str, Held)] = &[
     ("lower_case_table_names", Number(0)),
     ("max_allowed_packet", Held::MaxPacket),
     ("max_connections", Number(100_000)),
-    ("max_execution_time", Number(10_000)),
+    ("max_execution_time", Held::MaxTime),
     ("max_prepared_stmt_count", Number(16_382)),
     ("net_buffer_length", Number(16_384)),
     ("net_read_timeout", Number(30)),
@@ -108,7 +112,7 @@ static VARIABLES: &[(&str, Held)] = &[
     ("version_comment", Text("CometQL realtime server")),
     ("version_compile_machine", Text(std::env::consts::ARCH)),
     ("version_compile_os", Text(std::env::consts::OS)),
-    ("wait_timeout", Number(28_800)),
+    ("wait_timeout", Held::Idle),
     ("warning_count", Number(0)),
     ("error_count", Number(0)),
 ];
@@ -128,7 +132,9 @@ pub(crate) fn all(context: &Context, session: &SqlSession) -> Vec<(&'static str,
 /// A value of the same kind as the variable's, for a prepared statement's columns.
 pub(crate) fn default_value(name: &str) -> Value {
     match held(name) {
-        Some(Number(_) | Held::MaxPacket | Held::ConnectionId) => Value::Integer(0),
+        Some(Number(_) | Held::MaxPacket | Held::MaxTime | Held::Idle | Held::ConnectionId) => {
+            Value::Integer(0)
+        }
         Some(Text(_) | Held::LastMessage | Held::Hostname) | None => Value::Null,
     }
 }
@@ -159,6 +165,10 @@ fn read(held: Held, context: &Context, session: &SqlSession) -> Value {
         Held::MaxPacket => {
             Value::Integer(i64::try_from(context.settings.insert_bytes).unwrap_or(i64::MAX))
         }
+        Held::MaxTime => {
+            Value::Integer(i64::try_from(context.settings.select_ms).unwrap_or(i64::MAX))
+        }
+        Held::Idle => Value::Integer(session.idle.seconds()),
         Held::ConnectionId => Value::Integer(i64::from(session.connection)),
         Held::Hostname => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

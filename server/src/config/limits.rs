@@ -69,6 +69,8 @@ pub struct LimitsSection {
     pub select_time: Span,
     /// SELECTs that run at once; 0 = two for each core.
     pub select_concurrency: usize,
+    /// SELECTs of one tenant that run at once; 0 = three quarters of all.
+    pub select_concurrency_per_tenant: usize,
 }
 
 impl Default for LimitsSection {
@@ -106,6 +108,7 @@ impl Default for LimitsSection {
             select_rows: language.select_rows,
             select_time: Span(language.select_ms),
             select_concurrency: language.select_concurrency,
+            select_concurrency_per_tenant: language.select_concurrency_per_tenant,
         }
     }
 }

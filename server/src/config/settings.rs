@@ -77,6 +77,7 @@ impl Config {
             select_rows: limits.select_rows,
             select_ms: limits.select_time.0,
             select_concurrency: limits.select_concurrency,
+            select_concurrency_per_tenant: limits.select_concurrency_per_tenant,
             publication_bytes: limits.publication.0,
             tenants: BTreeMap::new(),
         };

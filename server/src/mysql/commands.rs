@@ -300,6 +300,7 @@ fn reset_connection(c: &mut Connection<'_>) {
     c.status = Status::default();
     if let Some(session) = c.session.as_mut() {
         session.last_message_id = None;
+        session.idle.reset();
         session.warnings.clear();
     }
     c.send_ok(&Done::default(), false);

@@ -19,7 +19,7 @@ use super::prepared::Prepared;
 use super::status::Status;
 use crate::auth::Login;
 use crate::cometql::{
-    Done, LogInKey, ProcessGuard, SqlError, SqlSession, Started, choose_database,
+    Done, Idle, LogInKey, ProcessGuard, SqlError, SqlSession, Started, choose_database,
 };
 use crate::metrics::{Door, Metrics};
 
@@ -131,6 +131,7 @@ impl<'a> Connection<'a> {
             key,
             database: String::new(),
             last_message_id: None,
+            idle: Idle::new(self.shared.settings.wait_time),
             warnings: Vec::new(),
         };
         choose_database(&self.shared.context, &mut session, &log_in.database)?;
@@ -151,11 +152,11 @@ impl<'a> Connection<'a> {
         loop {
             process.does("Sleep", "");
             let settings = &self.shared.settings;
-            let limit = match self.session {
-                Some(_) => settings.packet_bytes,
-                None => settings.log_in_packet_bytes,
+            let (limit, idle) = match &self.session {
+                Some(session) => (settings.packet_bytes, session.idle.limit()),
+                None => (settings.log_in_packet_bytes, settings.wait_time),
             };
-            let read = timeout(settings.wait_time, self.gate.read_command(limit));
+            let read = timeout(idle, self.gate.read_command(limit));
             let read = tokio::select! {
                 biased;
                 () = process.killed() => return Some(was_killed()),

@@ -248,6 +248,24 @@ pub(super) fn settings(connection: &Connection) -> Outcome<Vec<(TenantId, Channe
     Ok(settings)
 }
 
+/// Those of the channels that have a setting.
+pub(super) fn lengths(
+    connection: &Connection,
+    tenant: TenantId,
+    channels: &[ChannelName],
+) -> Outcome<Vec<(ChannelName, u64)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT length FROM pipes_settings WHERE tenant = ?1 AND name = ?2")?;
+    let mut lengths = Vec::new();
+    for channel in channels {
+        let length = statement
+            .query_row(params![tenant.0, channel.as_str()], |row| number(row, 0))
+            .optional()?;
+        lengths.extend(length.map(|length| (channel.clone(), length)));
+    }
+    Ok(lengths)
+}
+
 /// Removes what is too old in all channels that keep by age.
 pub(super) fn purge(connection: &Connection, now_ms: u64) -> Outcome<u64> {
     let mut statement = connection.prepare_cached(

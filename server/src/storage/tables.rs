@@ -34,6 +34,19 @@ impl Store {
             .await
     }
 
+    /// The hashes of those users that have one.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn hashes(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> Result<Vec<(UserId, String)>, StoreFailure> {
+        self.call(0, move |c| users::texts(c, users::HASH, tenant, &users))
+            .await
+    }
+
     /// Removes hashes; returns how many there were.
     ///
     /// # Errors
@@ -62,6 +75,19 @@ impl Store {
             users::put(c, users::PUT_DATA, tenant, &rows)
         })
         .await
+    }
+
+    /// The texts of those users that have a row in `users_data`.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn data(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> Result<Vec<(UserId, String)>, StoreFailure> {
+        self.call(0, move |c| users::texts(c, users::DATA, tenant, &users))
+            .await
     }
 
     /// Removes rows of `users_data`; returns how many there were.
@@ -144,6 +170,19 @@ impl Store {
     /// When the store can't do it.
     pub async fn is_revoked(&self, tenant: TenantId, token: String) -> Result<bool, StoreFailure> {
         self.call(0, move |c| users::is_revoked(c, tenant, &token))
+            .await
+    }
+
+    /// How many publications those channels keep that `pipes_settings` has.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn lengths(
+        &self,
+        tenant: TenantId,
+        channels: Vec<ChannelName>,
+    ) -> Result<Vec<(ChannelName, u64)>, StoreFailure> {
+        self.call(0, move |c| history::lengths(c, tenant, &channels))
             .await
     }
 

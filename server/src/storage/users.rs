@@ -58,6 +58,22 @@ pub(super) fn text(
         .optional()?)
 }
 
+/// The users for which such a statement finds a text, and the texts.
+pub(super) fn texts(
+    connection: &Connection,
+    statement: &str,
+    tenant: TenantId,
+    users: &[UserId],
+) -> Outcome<Vec<(UserId, String)>> {
+    let mut found = Vec::new();
+    for &user in users {
+        if let Some(text) = text(connection, statement, tenant, user)? {
+            found.push((user, text));
+        }
+    }
+    Ok(found)
+}
+
 /// `None` = is online now: the time of leaving before stays.
 pub(super) fn set_last_seen(
     connection: &Connection,

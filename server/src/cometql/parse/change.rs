@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use sqlparser::ast::{
     self, Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, LimitClause, ObjectName,
-    OnInsert, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
+    SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
 };
 use sqlparser::keywords::Keyword;
 
 use super::computed::{Rows, is_value, key_query};
-use super::{
-    Assigned, Delete, Filter, Insert, Operand, Parsed, Reader, Source, Update, key_columns, tokens,
-};
+use super::{Delete, Filter, Insert, Operand, Parsed, Reader, Source, Update, key_columns, tokens};
 use crate::cometql::catalog::{self, Access, Table};
 use crate::cometql::{SqlError, errors};
 
@@ -55,6 +53,7 @@ impl Reader<'_> {
         };
         let table = writable(name)?;
         let columns = insert_columns(table, &insert)?;
+        let existing = self.existing(table, &columns, &insert, ignore)?;
         let source = match insert.source {
             None => {
                 let cells = columns.iter().zip(&insert.assignments);
@@ -63,20 +62,11 @@ impl Reader<'_> {
             }
             Some(query) => self.source(table, &columns, query)?,
         };
-        let on_duplicate = match &insert.on {
-            None => Vec::new(),
-            Some(OnInsert::DuplicateKeyUpdate(assignments)) => assignments
-                .iter()
-                .map(|a| self.on_duplicate(table, a))
-                .collect::<Result<_, _>>()?,
-            Some(_) => return Err(errors::not_implemented("ON CONFLICT")),
-        };
         Ok(Insert {
             table,
             columns,
             source,
-            on_duplicate,
-            ignore,
+            existing,
         })
     }
 
@@ -108,40 +98,13 @@ impl Reader<'_> {
         Ok(Source::Rows(rows.collect::<Result<_, _>>()?))
     }
 
-    fn on_duplicate(
-        &self,
-        table: &'static Table,
-        assignment: &Assignment,
-    ) -> Result<(usize, Assigned), SqlError> {
-        if !matches!(table.name, "users_auth" | "users_data" | "pipes_settings") {
-            return Err(errors::not_implemented(format_args!(
-                "ON DUPLICATE KEY UPDATE of table `{}`",
-                table.name
-            )));
-        }
-        let index = column(table, target(assignment)?)?;
-        if let Expr::Function(function) = &assignment.value
-            && function.name.to_string().eq_ignore_ascii_case("values")
-        {
-            let argument = function.args.to_string();
-            let name = argument.trim_matches(['(', ')', ' ', '`']);
-            return Ok((index, Assigned::Inserted(column(table, name)?)));
-        }
-        let operand = self.operand(&assignment.value, is_payload(table, index))?;
-        Ok((index, Assigned::Operand(operand)))
-    }
-
     fn update(&self, update: ast::Update) -> Result<Update, SqlError> {
         let table = writable(relation(std::slice::from_ref(&update.table))?)?;
-        let settable = match table.name {
-            "users_auth" => "hash",
-            "users_data" => "data",
-            "pipes_settings" => "length",
-            name => {
-                return Err(errors::not_implemented(format_args!(
-                    "UPDATE of table `{name}`"
-                )));
-            }
+        let Some(settable) = settable(table) else {
+            return Err(errors::not_implemented(format_args!(
+                "UPDATE of table `{}`",
+                table.name
+            )));
         };
         let mut set = Vec::new();
         for assignment in &update.assignments {
@@ -253,13 +216,28 @@ impl Reader<'_> {
     }
 
     /// What an UPDATE sets a column to: other columns stand for the old row.
-    fn new_value(&self, table: &Table, index: usize, expr: &Expr) -> Result<Operand, SqlError> {
+    pub(super) fn new_value(
+        &self,
+        table: &Table,
+        index: usize,
+        expr: &Expr,
+    ) -> Result<Operand, SqlError> {
         match expr {
             Expr::Identifier(name) if table.column(&name.value).is_some() => {
                 Ok(Operand::Expression(Arc::new(expr.clone())))
             }
             expr => self.value_for(table, index, expr),
         }
+    }
+}
+
+/// The column that UPDATE may set.
+pub(super) fn settable(table: &Table) -> Option<&'static str> {
+    match table.name {
+        "users_auth" => Some("hash"),
+        "users_data" => Some("data"),
+        "pipes_settings" => Some("length"),
+        _ => None,
     }
 }
 
@@ -395,7 +373,7 @@ fn insert_columns(table: &'static Table, insert: &ast::Insert) -> Result<Vec<usi
     Ok(columns)
 }
 
-fn target(assignment: &Assignment) -> Result<&str, SqlError> {
+pub(super) fn target(assignment: &Assignment) -> Result<&str, SqlError> {
     match &assignment.target {
         AssignmentTarget::ColumnName(name) => last(name),
         AssignmentTarget::Tuple(_) => Err(errors::not_implemented("Assignment to a tuple")),
@@ -403,7 +381,7 @@ fn target(assignment: &Assignment) -> Result<&str, SqlError> {
 }
 
 /// `column` of `table.column`.
-fn last(name: &ObjectName) -> Result<&str, SqlError> {
+pub(super) fn last(name: &ObjectName) -> Result<&str, SqlError> {
     let ident = name.0.last().and_then(|part| part.as_ident());
     ident
         .map(|ident| ident.value.as_str())

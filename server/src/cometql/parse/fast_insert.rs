@@ -3,7 +3,7 @@
 //! Whatever is unusual (comments, placeholders, introducers, functions, mistakes) makes it give up, and the full parser
 //! decides. What it accepts must mean the same to the full parser: a property test compares the two.
 
-use super::{Insert, Operand, Source};
+use super::{Existing, Insert, Operand, Source};
 use crate::cometql::catalog::{self, Table};
 use crate::cometql::{Settings, Value, escaping};
 
@@ -34,8 +34,7 @@ pub(super) fn parse(sql: &str, settings: &Settings) -> Option<Insert> {
         table,
         columns,
         source: Source::Rows(rows),
-        on_duplicate: Vec::new(),
-        ignore: false,
+        existing: Existing::Replaced,
     };
     (cursor.at == sql.len()).then_some(insert)
 }

@@ -13,6 +13,7 @@ use super::{Settings, SqlError, errors};
 
 mod change;
 mod computed;
+mod duplicate;
 mod fast_insert;
 mod operand;
 mod select;
@@ -22,13 +23,14 @@ mod statement;
 mod tests;
 mod tokens;
 
-pub(crate) use computed::row_query;
+pub(crate) use computed::{on_row, row_query};
+pub(crate) use duplicate::values_of;
 pub(crate) use operand::placeholder;
 /// The syntax tree of SELECT, so that only this folder names the library.
 pub(crate) use sqlparser::ast;
 pub(crate) use statement::{
-    Assigned, Constant, Delete, Filter, Insert, Limit, Lookup, Operand, Parsed, Plan, Select, Show,
-    ShowFilter, ShowWhat, Source, StatusOf, Update, key_columns,
+    Assigned, Computed, Constant, Delete, Existing, Filter, Insert, Limit, Lookup, NewRow, Operand,
+    Parsed, Plan, Select, Show, ShowFilter, ShowWhat, Source, StatusOf, Update, key_columns,
 };
 
 /// A parsed statement and how many placeholders it has.
@@ -220,7 +222,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `SET`: always OK and without effect, as in the original, but for what would look like more than it is.
+    /// `SET`: always OK and without effect, as in the original, but for `wait_timeout` and what would look like more
+    /// than it is.
     fn set(&mut self) -> Result<Parsed, SqlError> {
         self.parser.next_token();
         if self.parser.peek_token_ref().token == Token::EOF {
@@ -229,8 +232,31 @@ impl<'a> Reader<'a> {
         if self.word(&["PASSWORD", "ROLE"]).is_some() {
             return Err(errors::not_implemented("SET PASSWORD"));
         }
-        self.skip_rest();
-        Ok(Parsed::Nothing)
+        let (mut idle, mut global) = (None, false);
+        while self.parser.peek_token_ref().token != Token::EOF {
+            let token = self.parser.next_token().token;
+            let Token::Word(word) = &token else {
+                global &= token == Token::Period;
+                continue;
+            };
+            let name = word.value.trim_start_matches('@').to_ascii_lowercase();
+            let is_idle = matches!(&*name, "wait_timeout" | "interactive_timeout");
+            let assigns = matches!(
+                self.parser.peek_token_ref().token,
+                Token::Eq | Token::Assignment
+            );
+            if is_idle && assigns {
+                if global {
+                    return Err(errors::not_implemented(
+                        "SET GLOBAL wait_timeout: it is idle_time in the configuration",
+                    ));
+                }
+                self.parser.next_token();
+                idle = Some(self.operand_here()?);
+            }
+            global = matches!(&*name, "global" | "persist" | "persist_only");
+        }
+        Ok(idle.map_or(Parsed::Nothing, Parsed::Idle))
     }
 
     fn use_database(&mut self) -> Result<Parsed, SqlError> {

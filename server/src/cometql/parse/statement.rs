@@ -15,6 +15,8 @@ use crate::metrics::StatementKind;
 pub(crate) enum Parsed {
     /// Harmless and without effect: transactions, locks, `SET`, `DO 1`, an empty statement.
     Nothing,
+    /// `SET wait_timeout = n`: how long the connection may be idle.
+    Idle(Operand),
     /// `INSERT`, `REPLACE`.
     Insert(Insert),
     /// `UPDATE`.
@@ -55,6 +57,7 @@ impl Parsed {
             Self::Select(_) => StatementKind::Select,
             Self::Show(_) => StatementKind::Show,
             Self::Nothing
+            | Self::Idle(_)
             | Self::Use(_)
             | Self::Kill { .. }
             | Self::Explain(_)
@@ -94,10 +97,8 @@ pub(crate) struct Insert {
     /// Indexes into `table.columns`, one for each cell of a row.
     pub(crate) columns: Vec<usize>,
     pub(crate) source: Source,
-    /// Columns that `ON DUPLICATE KEY UPDATE` sets instead.
-    pub(crate) on_duplicate: Vec<(usize, Assigned)>,
-    /// `INSERT IGNORE`: rows that a key table already has stay.
-    pub(crate) ignore: bool,
+    /// What happens to a row that a key table already has.
+    pub(crate) existing: Existing,
 }
 
 /// Where the rows of an INSERT come from.
@@ -109,13 +110,42 @@ pub(crate) enum Source {
     Query(Arc<ast::Query>),
 }
 
-/// What a column is set to.
+/// What an INSERT does about a row that is there already.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Existing {
+    /// It is replaced, as in the original.
+    Replaced,
+    /// `IGNORE`, or an assignment of ON DUPLICATE KEY UPDATE that changes nothing.
+    Stays,
+    /// `ON DUPLICATE KEY UPDATE`: the value of the row is set.
+    Set(Assigned),
+}
+
+/// What a column of a row that is there already is set to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Assigned {
     /// A value.
     Operand(Operand),
-    /// `VALUES(column)`: the value that the row would have inserted, by index into `table.columns`.
-    Inserted(usize),
+    /// What the new row would have put there: `VALUES(column)` of the column itself.
+    Inserted,
+    /// What an expression over both rows gives.
+    Computed(Computed),
+}
+
+/// An expression of ON DUPLICATE KEY UPDATE. Bare columns mean the row that is there, `VALUES(column)` the new one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Computed {
+    pub(crate) expression: Arc<ast::Expr>,
+    pub(crate) alias: Option<NewRow>,
+}
+
+/// `VALUES (…) AS new` or `AS new (a, b)`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewRow {
+    /// By which expressions name the new row.
+    pub(crate) name: String,
+    /// By which they name its columns, by index into `table.columns`; empty = by their own names.
+    pub(crate) columns: Vec<(usize, String)>,
 }
 
 /// `UPDATE table SET …`.

@@ -133,7 +133,7 @@ fn literals_of_payloads_and_of_other_columns() {
 fn on_duplicate() {
     let sql = "INSERT INTO users_auth (id, hash) VALUES (1, 'a') ON DUPLICATE KEY UPDATE hash = VALUES(hash)";
     match one(sql).unwrap() {
-        Parsed::Insert(insert) => assert_eq!(insert.on_duplicate, [(1, Assigned::Inserted(1))]),
+        Parsed::Insert(insert) => assert_eq!(insert.existing, Existing::Set(Assigned::Inserted)),
         other => panic!("{other:?}"),
     }
     refused(
@@ -505,9 +505,9 @@ fn refusals() {
         "conference",
     );
     refused(
-        "INSERT INTO users_auth (id, hash) VALUES (1, 'a') ON DUPLICATE KEY UPDATE hash = NOW()",
+        "INSERT INTO users_auth (id, hash) VALUES (1, 'a') ON DUPLICATE KEY UPDATE id = 2",
         2,
-        "NOW",
+        "id",
     );
     refused(
         "INSERT INTO db_5.users_auth (id, hash) VALUES (1, 'a')",

@@ -11,16 +11,14 @@ mod tests;
 mod translate;
 mod vtab;
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::OwnedSemaphorePermit;
 
 use self::sqlite::{Job, Watch};
 use self::translate::{Fact, Parameter, Translation, translate};
 use super::parse::ast::Query;
 use super::{
-    Column, ColumnKind, Context, Outcome, RowSet, SqlError, SqlSession, Value, errors, variables,
+    Column, ColumnKind, Context, Outcome, Place, RowSet, SqlError, SqlSession, Value, errors,
+    variables,
 };
 
 /// Runs a SELECT that is no simple look-up.
@@ -35,7 +33,7 @@ pub(crate) async fn run(
     values: &[Value],
 ) -> Result<Outcome, SqlError> {
     let translation = translate(query)?;
-    let place = place(context).await?;
+    let place = place(context, session).await?;
     let job = job(context, session, translation, values).await?;
     let connection = context.store.reader()?;
     let (_watch, stop) = Watch::new();
@@ -59,7 +57,7 @@ pub(crate) async fn explain(
     values: &[Value],
 ) -> Result<Outcome, SqlError> {
     let translation = translate(query)?;
-    let _place = place(context).await?;
+    let _place = place(context, session).await?;
     let job = job(context, session, translation, values).await?;
     let connection = context.store.reader()?;
     let (_watch, stop) = Watch::new();
@@ -79,16 +77,11 @@ pub(crate) fn columns(query: &Query) -> Vec<Column> {
 }
 
 /// Waits for a place among the SELECTs that may run at once, no longer than one of them may take.
-async fn place(context: &Context) -> Result<OwnedSemaphorePermit, SqlError> {
+async fn place(context: &Context, session: &SqlSession) -> Result<Place, SqlError> {
     let wait = Duration::from_millis(context.settings.select_ms);
-    let place = Arc::clone(&context.selects).acquire_owned();
-    match tokio::time::timeout(wait, place).await {
-        Ok(Ok(place)) => Ok(place),
-        _ => Err(SqlError::new(
-            429,
-            "Too many SELECTs run at once: try again later",
-        )),
-    }
+    let place = context.turns.place(session.tenant);
+    let place = tokio::time::timeout(wait, place).await;
+    place.map_err(|_| SqlError::new(429, "Too many SELECTs run at once: try again later"))
 }
 
 async fn job(

@@ -1,13 +1,14 @@
 //! Values to the engine's checked types, with the original's error codes.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cometql_engine::{Draft, MessageId};
 use cometql_protocol::names::NameError;
 use cometql_protocol::{ChannelName, EventName, UserId};
 
-use super::Row;
+use super::{KeyRow, Row};
 use crate::cometql::{Context, SqlError, SqlSession, Value, errors, escaping};
 
 /// A value as text; NULL is empty.
@@ -45,6 +46,19 @@ pub(in crate::cometql) fn known_user(value: &Value) -> Option<UserId> {
 /// A channel that a condition names, if there can be such a channel.
 pub(in crate::cometql) fn known_channel(value: &Value) -> Option<ChannelName> {
     ChannelName::parse(&text(value, "name").ok()?).ok()
+}
+
+/// What conditions name, each once: users by [`known_user`], channels by [`known_channel`].
+pub(super) fn named<K: Ord>(keys: &[KeyRow], known: fn(&Value) -> Option<K>) -> Vec<K> {
+    let named = keys.iter().filter_map(|row| row.first()?.as_ref());
+    let keys: BTreeSet<K> = named.filter_map(known).collect();
+    keys.into_iter().collect()
+}
+
+/// A row of a user as expressions see it.
+pub(super) fn user_cells(user: UserId, text: &str) -> [Value; 2] {
+    let id = i64::try_from(user.get()).unwrap_or(i64::MAX);
+    [Value::Integer(id), Value::Text(text.to_owned())]
 }
 
 /// A user id that a row gives; 0 is `None`.

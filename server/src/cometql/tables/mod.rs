@@ -5,11 +5,13 @@ use std::borrow::Cow;
 
 use super::catalog::Table;
 use super::parse::{
-    Assigned, Delete, Filter, Insert, Operand, Source, Update, key_columns, row_query,
+    Delete, Existing, Filter, Insert, Operand, Source, Update, key_columns, row_query,
 };
+use super::turns::Turn;
 use super::{Context, Done, Outcome, SqlError, SqlSession, Value, errors, select};
 
 pub(super) mod fields;
+mod keyed;
 mod pipes_members;
 mod pipes_messages;
 mod pipes_settings;
@@ -19,6 +21,9 @@ pub(super) mod users_data;
 mod users_messages;
 
 pub(super) use pipes_messages::Started;
+use pipes_settings::PipesSettings;
+use users_auth::UsersAuth;
+use users_data::UsersData;
 
 /// Most rows that one UPDATE or DELETE may name.
 const KEYS: usize = 100_000;
@@ -32,6 +37,8 @@ pub(super) async fn insert(
     insert: &Insert,
     values: &[Value],
 ) -> Result<Done, SqlError> {
+    let looks_first = !matches!(insert.existing, Existing::Replaced) || is_computed(&insert.source);
+    let _turn = turn(context, session, insert.table, looks_first).await;
     let cells = match &insert.source {
         Source::Rows(rows) => computed(context, session, rows, values).await?,
         Source::Query(query) => {
@@ -44,11 +51,11 @@ pub(super) async fn insert(
         values,
     };
     match insert.table.name {
-        "users_auth" => users_auth::insert(context, session, &rows).await,
-        "users_data" => users_data::insert(context, session, &rows).await,
+        "users_auth" => keyed::insert::<UsersAuth>(context, session, &rows).await,
+        "users_data" => keyed::insert::<UsersData>(context, session, &rows).await,
         "users_messages" => users_messages::insert(context, session, &rows).await,
         "pipes_messages" => pipes_messages::insert(context, session, &rows).await,
-        "pipes_settings" => pipes_settings::insert(context, session, &rows).await,
+        "pipes_settings" => keyed::insert::<PipesSettings>(context, session, &rows).await,
         "pipes_members" => pipes_members::insert(context, session, &rows).await,
         "revoked_tokens" => revoked_tokens::insert(context, session, &rows).await,
         name => Err(errors::read_only(name)),
@@ -86,11 +93,12 @@ pub(super) async fn update(
     update: &Update,
     values: &[Value],
 ) -> Result<Done, SqlError> {
+    let _turn = turn(context, session, update.table, true).await;
     let changes = changes(context, session, update, values).await?;
     let changed = match update.table.name {
-        "users_auth" => users_auth::update(context, session, &changes).await?,
-        "users_data" => users_data::update(context, session, &changes).await?,
-        "pipes_settings" => pipes_settings::update(context, session, &changes).await?,
+        "users_auth" => keyed::update::<UsersAuth>(context, session, &changes).await?,
+        "users_data" => keyed::update::<UsersData>(context, session, &changes).await?,
+        "pipes_settings" => keyed::update::<PipesSettings>(context, session, &changes).await?,
         name => {
             return Err(errors::not_implemented(format_args!(
                 "UPDATE of table `{name}`"
@@ -111,6 +119,8 @@ pub(super) async fn delete(
     delete: &Delete,
     values: &[Value],
 ) -> Result<Done, SqlError> {
+    let searches = matches!(delete.filter, Filter::Query(_));
+    let _turn = turn(context, session, delete.table, searches).await;
     let keys = keys(context, session, delete.table, &delete.filter, values).await?;
     let removed = match delete.table.name {
         "users_auth" => users_auth::delete(context, session, keys).await?,
@@ -134,6 +144,34 @@ pub(super) async fn delete(
     })
 }
 
+/// Waits for the turn to change a table whose rows have values that change. Who reads before it writes is alone: what it
+/// read still holds then.
+async fn turn(
+    context: &Context,
+    session: &SqlSession,
+    table: &Table,
+    reads_first: bool,
+) -> Option<Turn> {
+    if !matches!(table.name, "users_auth" | "users_data" | "pipes_settings") {
+        return None;
+    }
+    let turn = context
+        .turns
+        .change(session.tenant, table.name, reads_first);
+    Some(turn.await)
+}
+
+/// Whether the values of an INSERT come from a query.
+fn is_computed(source: &Source) -> bool {
+    match source {
+        Source::Query(_) => true,
+        Source::Rows(rows) => {
+            let mut cells = rows.iter().flatten();
+            cells.any(|cell| matches!(cell, Operand::Expression(_)))
+        }
+    }
+}
+
 /// The rows of an INSERT.
 struct Rows<'a> {
     insert: &'a Insert,
@@ -149,11 +187,6 @@ impl<'a> Rows<'a> {
             cells,
             values,
         })
-    }
-
-    /// True when a row that is there already is not simply replaced.
-    fn looks_first(&self) -> bool {
-        self.insert.ignore || !self.insert.on_duplicate.is_empty()
     }
 }
 
@@ -185,17 +218,6 @@ impl<'a> Row<'a> {
         match self.get(name) {
             None | Some(Value::Null) => Err(errors::required(name)),
             Some(value) => Ok(value),
-        }
-    }
-
-    /// What a column is set to in a row that is there already; `None` = it stays.
-    fn on_duplicate(&self, name: &str) -> Option<&'a Value> {
-        let columns = &self.insert.table.columns;
-        let mut assignments = self.insert.on_duplicate.iter().rev();
-        let (_, assigned) = assignments.find(|(index, _)| columns[*index].name == name)?;
-        match assigned {
-            Assigned::Operand(operand) => Some(operand.bind(self.values)),
-            Assigned::Inserted(index) => self.get(columns[*index].name),
         }
     }
 }

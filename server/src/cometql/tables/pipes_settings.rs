@@ -5,55 +5,78 @@ use std::collections::BTreeMap;
 use cometql_engine::Command;
 use cometql_protocol::ChannelName;
 
-use super::{Change, KeyRow, Rows, fields, pipes_messages};
-use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors, lookup};
+use super::keyed::KeyTable;
+use super::{KeyRow, Row, fields, pipes_messages};
+use crate::cometql::{Context, SqlError, SqlSession, Value, errors};
 
-pub(super) async fn insert(
-    context: &Context,
-    session: &SqlSession,
-    rows: &Rows<'_>,
-) -> Result<Done, SqlError> {
-    let mut put = Vec::new();
-    let mut affected_rows = 0;
-    let known = if rows.looks_first() {
-        lookup::settings(context, session).await?
-    } else {
-        Vec::new()
-    };
-    for row in rows.iter() {
-        let name = fields::channel(context, session, &row)?;
-        let new = row.get("length").map_or(Ok(0), length)?;
-        if !known.iter().any(|(channel, _)| *channel == name) {
-            affected_rows += 1;
-            put.push((name, new));
-        } else if let Some(value) = row.on_duplicate("length") {
-            affected_rows += 2;
-            put.push((name, length(value)?));
-        }
-    }
-    set(context, session, put).await?;
-    Ok(Done {
-        affected_rows,
-        ..Done::default()
-    })
-}
+/// The table.
+pub(super) struct PipesSettings;
 
-pub(super) async fn update(
-    context: &Context,
-    session: &SqlSession,
-    changes: &[Change<'_>],
-) -> Result<u64, SqlError> {
-    let known = lookup::settings(context, session).await?;
-    let mut new = BTreeMap::new();
-    for (key, value) in changes {
-        let length = length(value)?;
-        let name = fields::known_channel(key);
-        let there = |name: &ChannelName| known.iter().any(|(channel, _)| channel == name);
-        if let Some(name) = name.filter(there) {
-            new.insert(name, length);
-        }
+impl KeyTable for PipesSettings {
+    type Key = ChannelName;
+    type Value = u64;
+    const COLUMNS: [&'static str; 2] = ["name", "length"];
+
+    fn key(
+        context: &Context,
+        session: &SqlSession,
+        row: &Row<'_>,
+    ) -> Result<ChannelName, SqlError> {
+        fields::channel(context, session, row)
     }
-    set(context, session, new.into_iter().collect()).await
+
+    fn named(key: &Value) -> Option<ChannelName> {
+        fields::known_channel(key)
+    }
+
+    fn given(row: &Row<'_>) -> Result<u64, SqlError> {
+        row.get("length").map_or(Ok(0), Self::value)
+    }
+
+    /// Negative lengths count as 0, as in the original; the engine bounds the rest.
+    fn value(value: &Value) -> Result<u64, SqlError> {
+        let number = fields::whole(value)
+            .ok_or_else(|| errors::invalid("The length field must be a whole number"))?;
+        Ok(u64::try_from(number).unwrap_or(0))
+    }
+
+    fn cells(key: &ChannelName, value: &u64) -> [Value; 2] {
+        [
+            Value::Text(key.as_str().to_owned()),
+            Value::Integer(i64::try_from(*value).unwrap_or(i64::MAX)),
+        ]
+    }
+
+    fn insert_id(_: &ChannelName) -> u64 {
+        0
+    }
+
+    async fn known(
+        context: &Context,
+        session: &SqlSession,
+        keys: Vec<ChannelName>,
+    ) -> Result<BTreeMap<ChannelName, u64>, SqlError> {
+        let known = context.store.lengths(session.tenant, keys).await?;
+        Ok(known.into_iter().collect())
+    }
+
+    async fn put(
+        context: &Context,
+        session: &SqlSession,
+        rows: Vec<(ChannelName, u64)>,
+    ) -> Result<(), SqlError> {
+        let tenant = session.tenant;
+        let command = |(channel, length)| Command::SetHistory {
+            tenant,
+            channel,
+            length,
+        };
+        let commands = rows.into_iter().map(command).collect();
+        for answer in context.hub.submit_many(commands).await {
+            pipes_messages::done(answer)?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) async fn delete(
@@ -63,7 +86,7 @@ pub(super) async fn delete(
 ) -> Result<u64, SqlError> {
     let tenant = session.tenant;
     let mut removed = 0;
-    for channel in channels(&keys) {
+    for channel in fields::named(&keys, fields::known_channel) {
         let answer = context
             .hub
             .submit(Command::RemoveHistory { tenant, channel })
@@ -71,41 +94,4 @@ pub(super) async fn delete(
         removed += pipes_messages::done(answer)?;
     }
     Ok(removed)
-}
-
-async fn set(
-    context: &Context,
-    session: &SqlSession,
-    put: Vec<(ChannelName, u64)>,
-) -> Result<u64, SqlError> {
-    let tenant = session.tenant;
-    let rows = put.len() as u64;
-    let command = |(channel, length)| Command::SetHistory {
-        tenant,
-        channel,
-        length,
-    };
-    for answer in context
-        .hub
-        .submit_many(put.into_iter().map(command).collect())
-        .await
-    {
-        pipes_messages::done(answer)?;
-    }
-    Ok(rows)
-}
-
-fn channels(keys: &[KeyRow]) -> Vec<ChannelName> {
-    let named = keys.iter().filter_map(|row| row.first()?.as_ref());
-    let mut channels: Vec<ChannelName> = named.filter_map(fields::known_channel).collect();
-    channels.sort_unstable();
-    channels.dedup();
-    channels
-}
-
-/// Negative lengths count as 0, as in the original; the engine bounds the rest.
-fn length(value: &Value) -> Result<u64, SqlError> {
-    let number = fields::whole(value)
-        .ok_or_else(|| errors::invalid("The length field must be a whole number"))?;
-    Ok(u64::try_from(number).unwrap_or(0))
 }

@@ -32,6 +32,7 @@ pub(super) async fn insert(
             .await;
         // As in the original: a valid token's user loses its hash and all connections.
         if let Some(user) = context.tokens.user_of(tenant, token) {
+            let _turn = context.turns.change(tenant, "users_auth", false).await;
             context.store.remove_hashes(tenant, vec![user]).await?;
             context
                 .hub

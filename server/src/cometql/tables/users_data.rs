@@ -1,56 +1,74 @@
 //! `users_data`: a text for each user, which browsers may read. INSERT replaces.
 
+use std::collections::BTreeMap;
+
 use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::UserId;
 
-use super::{Change, KeyRow, Rows, fields, users_auth};
-use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors, lookup};
+use super::keyed::KeyTable;
+use super::{KeyRow, Row, fields};
+use crate::cometql::{Context, SqlError, SqlSession, Value, errors, lookup};
 
 /// Longest text, in bytes: MySQL's `TEXT`.
 const DATA_BYTES: usize = 65_535;
 
-pub(super) async fn insert(
-    context: &Context,
-    session: &SqlSession,
-    rows: &Rows<'_>,
-) -> Result<Done, SqlError> {
-    let mut put = Vec::new();
-    let (mut affected_rows, mut last_insert_id) = (0, 0);
-    for row in rows.iter() {
-        let user = fields::user(&row, "id")?;
-        let new = data(row.required("data")?)?;
-        last_insert_id = user.get();
-        if !rows.looks_first() || !is_there(context, session, user).await? {
-            affected_rows += 1;
-            put.push((user, new));
-        } else if let Some(value) = row.on_duplicate("data") {
-            affected_rows += 2;
-            put.push((user, data(value)?));
-        }
-    }
-    context.store.set_data(session.tenant, put).await?;
-    Ok(Done {
-        affected_rows,
-        last_insert_id,
-        info: String::new(),
-    })
-}
+/// The table.
+pub(super) struct UsersData;
 
-pub(super) async fn update(
-    context: &Context,
-    session: &SqlSession,
-    changes: &[Change<'_>],
-) -> Result<u64, SqlError> {
-    let mut put = Vec::new();
-    for (user, value) in users_auth::by_user(changes) {
-        let data = data(value)?;
-        if is_there(context, session, user).await? {
-            put.push((user, data));
-        }
+impl KeyTable for UsersData {
+    type Key = UserId;
+    type Value = String;
+    const COLUMNS: [&'static str; 2] = ["id", "data"];
+
+    fn key(_: &Context, _: &SqlSession, row: &Row<'_>) -> Result<UserId, SqlError> {
+        fields::user(row, "id")
     }
-    let changed = put.len() as u64;
-    context.store.set_data(session.tenant, put).await?;
-    Ok(changed)
+
+    fn named(key: &Value) -> Option<UserId> {
+        fields::known_user(key)
+    }
+
+    fn given(row: &Row<'_>) -> Result<String, SqlError> {
+        Self::value(row.required("data")?)
+    }
+
+    fn value(value: &Value) -> Result<String, SqlError> {
+        let data = fields::text(value, "data")?;
+        if data.len() > DATA_BYTES {
+            return Err(errors::too_long("Data of a user"));
+        }
+        Ok(data.into_owned())
+    }
+
+    fn cells(key: &UserId, value: &String) -> [Value; 2] {
+        fields::user_cells(*key, value)
+    }
+
+    fn insert_id(key: &UserId) -> u64 {
+        key.get()
+    }
+
+    async fn known(
+        context: &Context,
+        session: &SqlSession,
+        keys: Vec<UserId>,
+    ) -> Result<BTreeMap<UserId, String>, SqlError> {
+        let known = context.store.data(session.tenant, keys).await?;
+        // An empty text counts as none.
+        Ok(known
+            .into_iter()
+            .filter(|(_, data)| !data.is_empty())
+            .collect())
+    }
+
+    async fn put(
+        context: &Context,
+        session: &SqlSession,
+        rows: Vec<(UserId, String)>,
+    ) -> Result<(), SqlError> {
+        context.store.set_data(session.tenant, rows).await?;
+        Ok(())
+    }
 }
 
 pub(super) async fn delete(
@@ -58,10 +76,8 @@ pub(super) async fn delete(
     session: &SqlSession,
     keys: Vec<KeyRow>,
 ) -> Result<u64, SqlError> {
-    Ok(context
-        .store
-        .remove_data(session.tenant, users_auth::users(&keys))
-        .await?)
+    let users = fields::named(&keys, fields::known_user);
+    Ok(context.store.remove_data(session.tenant, users).await?)
 }
 
 /// The text of a user; an empty one counts as none.
@@ -78,16 +94,4 @@ pub(in crate::cometql) async fn read(
         StoreAnswer::UserData(data) if !data.is_empty() => Ok(Some(data)),
         _ => Ok(None),
     }
-}
-
-async fn is_there(context: &Context, session: &SqlSession, user: UserId) -> Result<bool, SqlError> {
-    Ok(read(context, session, user).await?.is_some())
-}
-
-fn data(value: &Value) -> Result<String, SqlError> {
-    let data = fields::text(value, "data")?;
-    if data.len() > DATA_BYTES {
-        return Err(errors::too_long("Data of a user"));
-    }
-    Ok(data.into_owned())
 }

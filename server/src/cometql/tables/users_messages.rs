@@ -2,7 +2,7 @@
 
 use cometql_engine::Command;
 
-use super::{KeyRow, Row, Rows, fields, pipes_messages, users_auth};
+use super::{KeyRow, Row, Rows, fields, pipes_messages};
 use crate::cometql::{Context, Done, SqlError, SqlSession};
 
 pub(super) async fn insert(
@@ -48,7 +48,7 @@ pub(super) async fn delete(
 ) -> Result<u64, SqlError> {
     let tenant = session.tenant;
     let mut removed = 0;
-    for user in users_auth::users(&keys) {
+    for user in fields::named(&keys, fields::known_user) {
         let answer = context
             .hub
             .submit(Command::ClearInbox { tenant, user })

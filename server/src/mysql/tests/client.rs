@@ -49,7 +49,7 @@ pub(super) async fn port(change: impl FnOnce(&mut Settings)) -> Port {
         tokens: Arc::new(Tokens::default()),
         processes: Arc::new(Processes::default()),
         metrics: Arc::new(Metrics::default()),
-        selects: cometql::Settings::default().select_places(),
+        turns: cometql::Settings::default().turns(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -67,6 +67,14 @@ async fn who_is_idle_for_too_long_is_disconnected() {
 }
 
 #[tokio::test]
+async fn a_session_says_how_long_it_may_be_idle() {
+    let port = port(|_| {}).await;
+    let mut client = Client::root(&port).await;
+    assert_eq!(client.ask(b"\x03SET wait_timeout = 1").await, OK);
+    client.ended().await;
+}
+
+#[tokio::test]
 async fn a_statement_that_is_too_long_is_refused_and_nothing_else() {
     let port = port(|settings| settings.packet_bytes = 1000).await;
     let mut client = Client::root(&port).await;

@@ -7,6 +7,7 @@ use crate::cometql::parse::ast::{
     DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Value,
 };
+use crate::cometql::parse::values_of;
 use crate::cometql::{ColumnKind, SqlError};
 
 /// A function of the language.
@@ -267,6 +268,12 @@ impl Translator {
                 written.chars().take(60).collect::<String>()
             ))
         };
+        if let Some(column) = values_of(call) {
+            let column = format!("values({column})");
+            // Known only where a new row stands beside the old one.
+            self.scopes.find(None, &column).ok_or_else(refused)?;
+            return self.scopes.column(None, &column);
+        }
         let known = function(name).ok_or_else(refused)?;
         if call.over.is_some() || call.filter.is_some() || !call.within_group.is_empty() {
             return Err(not_implemented(format!(
