@@ -2,6 +2,7 @@
 
 mod changes;
 mod commands;
+mod fuzz;
 mod tables;
 
 use std::sync::Arc;

@@ -10,8 +10,11 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Error, Result};
 
 mod encode;
+mod math;
+mod moment;
 mod pad;
 mod text;
+mod words;
 
 /// Longest LIKE pattern: matching may take as many steps as text and pattern are long, multiplied.
 const PATTERN_BYTES: usize = 1024;
@@ -59,7 +62,49 @@ const FUNCTIONS: &[(&str, i32, Body)] = &[
     ("my_field", -1, pad::field),
     ("my_pad", 4, pad::pad),
     ("my_repeat", 2, pad::repeat),
+    ("my_format", 2, math::format),
+    ("my_truncate", 2, math::truncate),
+    ("my_sign", 1, math::sign),
+    ("my_sqrt", 1, |c| math::of_one(c, f64::sqrt)),
+    ("my_exp", 1, |c| math::of_one(c, f64::exp)),
+    ("my_ln", 1, |c| math::of_one(c, f64::ln)),
+    ("my_log10", 1, |c| math::of_one(c, f64::log10)),
+    ("my_log2", 1, |c| math::of_one(c, f64::log2)),
+    ("my_log", 2, |c| {
+        math::of_two(c, |base, number| number.log(base))
+    }),
+    ("my_pow", 2, |c| math::of_two(c, f64::powf)),
+    ("my_sin", 1, |c| math::of_one(c, f64::sin)),
+    ("my_cos", 1, |c| math::of_one(c, f64::cos)),
+    ("my_tan", 1, |c| math::of_one(c, f64::tan)),
+    ("my_asin", 1, |c| math::of_one(c, f64::asin)),
+    ("my_acos", 1, |c| math::of_one(c, f64::acos)),
+    ("my_atan", 1, |c| math::of_one(c, f64::atan)),
+    ("my_atan2", 2, |c| math::of_two(c, f64::atan2)),
+    ("my_degrees", 1, |c| math::of_one(c, f64::to_degrees)),
+    ("my_radians", 1, |c| math::of_one(c, f64::to_radians)),
+    ("my_conv", 3, math::conv),
+    ("my_bit_count", 1, math::bit_count),
+    ("my_date_format", 2, moment::date_format),
+    ("my_months", 2, moment::months),
+    ("my_sec_to_time", 1, moment::sec_to_time),
+    ("my_ascii", 1, words::ascii),
+    ("my_char", -1, words::chars),
+    ("my_elt", -1, words::elt),
+    ("my_strcmp", 2, words::strcmp),
+    ("my_substring_index", 3, words::substring_index),
+    ("my_quote", 1, words::quote),
+    ("my_crc32", 1, words::crc32),
+    ("my_inet_aton", 1, words::inet_aton),
+    ("my_inet_ntoa", 1, words::inet_ntoa),
+    ("my_json_length", 1, words::json_length),
+    ("my_json_type", 1, words::json_type),
+    ("my_json_contains", 2, words::json_contains),
 ];
+
+/// Longest text that a function makes, in bytes: what SQLite takes. Longer ones must not be made in the first place, since
+/// the limit on memory does not see them.
+const MADE_BYTES: usize = super::sqlite::VALUE_BYTES.unsigned_abs() as usize;
 
 /// Makes the functions known to a connection.
 pub(super) fn register(connection: &Connection) -> Result<()> {
@@ -133,6 +178,7 @@ fn concat(context: &Context<'_>) -> Result<Value> {
         let Some(text) = argument(context, number) else {
             return Ok(Value::Null);
         };
+        fits(all.len().checked_add(text.len()))?;
         all.push_str(&text);
     }
     Ok(Value::Text(all))
@@ -145,6 +191,9 @@ fn concat_ws(context: &Context<'_>) -> Result<Value> {
     let texts: Vec<_> = (1..context.len())
         .filter_map(|number| argument(context, number))
         .collect();
+    let separators = separator.len().checked_mul(texts.len().saturating_sub(1));
+    let lengths = texts.iter().map(|text| text.len());
+    fits(separators.and_then(|sum| lengths.clone().try_fold(sum, usize::checked_add)))?;
     Ok(Value::Text(texts.join(&separator)))
 }
 
@@ -190,6 +239,11 @@ fn replace(context: &Context<'_>) -> Result<Value> {
     };
     if from.is_empty() {
         return Ok(Value::Text(text.into_owned()));
+    }
+    let found = text.matches(&*from).count();
+    let added = found.checked_mul(to.len());
+    if to.len() > from.len() {
+        fits(added.and_then(|added| added.checked_add(text.len() - found * from.len())))?;
     }
     Ok(Value::Text(text.replace(&*from, &to)))
 }
@@ -331,6 +385,17 @@ fn unquote(context: &Context<'_>) -> Result<Value> {
     map_text(context, |text| {
         serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())
     })
+}
+
+/// Refuses a text that would be longer than SQLite takes, before it is made; `None` = longer than can be counted.
+fn fits(length: Option<usize>) -> Result<()> {
+    match length {
+        Some(length) if length <= MADE_BYTES => Ok(()),
+        _ => Err(Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_TOOBIG),
+            None,
+        )),
+    }
 }
 
 fn refused(message: String) -> Error {

@@ -18,7 +18,7 @@ use super::{durable, functions};
 use crate::cometql::{Column, ColumnKind, RowSet, SqlError, Value, errors};
 
 /// Longest text or blob, in bytes: twice the largest publication would do, functions may join some.
-const VALUE_BYTES: i32 = 16 << 20;
+pub(super) const VALUE_BYTES: i32 = 16 << 20;
 /// Most bytes of a result.
 const RESULT_BYTES: usize = 64 << 20;
 /// Most memory that SQLite may take while a query runs, in bytes. It counts for the whole process, so that many queries

@@ -6,13 +6,15 @@ mod clauses;
 mod expression;
 mod from;
 mod kinds;
+mod known;
 mod scope;
+mod window;
 
 use std::collections::BTreeMap;
 
 #[cfg(test)]
-pub(super) use call::FUNCTIONS;
-pub(super) use call::NATIVE;
+pub(super) use known::FUNCTIONS;
+pub(super) use known::NATIVE;
 use scope::{Field, Scope, Scopes};
 
 use super::super::errors::not_implemented;
@@ -26,6 +28,10 @@ use super::super::{ColumnKind, SqlError};
 const MAX_DEPTH: usize = 100;
 /// Most SELECTs in one UNION: SQLite's own limit is 500.
 const MAX_UNION: usize = 200;
+
+/// Most bytes of SQL that all expressions become, those within others counted again. Some forms name an argument twice,
+/// so that few of them within each other would write more than fits into memory.
+const MAX_WRITTEN: usize = 16 << 20;
 
 /// What the names of common table expressions begin with in SQLite: no table's name does.
 pub(super) const CTE_PREFIX: &str = "cte:";
@@ -96,6 +102,7 @@ pub(super) fn translate(query: &Query) -> Result<Translation, SqlError> {
         scopes: Scopes::default(),
         ctes: Vec::new(),
         depth: 0,
+        written: 0,
     };
     let (sql, fields) = translator.query(query)?;
     let output = fields.into_iter().map(|field| Output {
@@ -126,6 +133,8 @@ struct Translator {
     scopes: Scopes,
     ctes: Vec<Cte>,
     depth: usize,
+    /// Bytes of SQL so far.
+    written: usize,
 }
 
 type Sql = Result<String, SqlError>;

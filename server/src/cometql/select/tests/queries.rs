@@ -348,7 +348,7 @@ fn what_is_wrong_is_named() {
     );
     check("SELECT SLEEP(5)", 2, "SLEEP");
     check("SELECT load_extension('x')", 2, "load_extension");
-    check("SELECT ROW_NUMBER() OVER () FROM pipes", 2, "ROW_NUMBER");
+    check("SELECT UPPER(name) OVER () FROM pipes", 2, "UPPER");
     check("SELECT @x", 2, "@x");
     check("SELECT ABS(1, 2)", 3, "ABS");
     check(

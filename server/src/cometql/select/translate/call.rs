@@ -1,256 +1,15 @@
-//! The functions that SELECT knows, and how each is written for SQLite. Anything else is refused by name.
+//! How a call of a function is written for SQLite.
 
 use super::expression::{extract, literal_text};
-use super::{Fact, Parameter, Translator};
+use super::known::{Form, Known, function};
+use super::{Parameter, Translator};
+use crate::cometql::SqlError;
 use crate::cometql::errors::{not_implemented, syntax};
 use crate::cometql::parse::ast::{
     DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Value,
 };
 use crate::cometql::parse::values_of;
-use crate::cometql::{ColumnKind, SqlError};
-
-/// A function of the language.
-pub(in crate::cometql::select) struct Known {
-    /// In upper case.
-    pub(in crate::cometql::select) name: &'static str,
-    /// Fewest and most arguments.
-    arguments: (usize, usize),
-    pub(super) returns: Returns,
-    form: Form,
-}
-
-/// What a function returns.
-#[derive(Clone, Copy)]
-pub(super) enum Returns {
-    Is(ColumnKind),
-    /// As the values come.
-    Any,
-    /// The type of its arguments from this one on, if they have one in common.
-    Like(usize),
-}
-
-impl Returns {
-    pub(super) fn kind(self) -> Option<ColumnKind> {
-        match self {
-            Self::Is(kind) => Some(kind),
-            Self::Any | Self::Like(_) => None,
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Form {
-    /// SQL with `$1`, `$2` … for the arguments and `$*` for all.
-    Sql(&'static str),
-    /// An aggregate, which may have DISTINCT.
-    Aggregate(&'static str),
-    /// `GROUP_CONCAT`, which has ORDER BY and SEPARATOR.
-    GroupConcat,
-    /// Something about the session.
-    Session(Fact),
-    /// A moment and an INTERVAL; true = subtract.
-    Shift(bool),
-    /// `DATE_FORMAT` (0) or `FROM_UNIXTIME` (1) with a literal format.
-    Format(u8),
-    /// `JSON_UNQUOTE`, which takes the text straight out of `JSON_EXTRACT`.
-    Unquote,
-    /// A part of a moment.
-    Part(&'static str),
-}
-
-const TEXT: Returns = Returns::Is(ColumnKind::Text);
-const INTEGER: Returns = Returns::Is(ColumnKind::Integer);
-const DOUBLE: Returns = Returns::Is(ColumnKind::Double);
-/// No limit of its own: SQLite's holds.
-const ANY: usize = 100;
-
-/// Every function, by name.
-pub(in crate::cometql::select) static FUNCTIONS: &[Known] = &[
-    sql("ABS", (1, 1), Returns::Like(0), "abs($1)"),
-    aggregate("AVG", DOUBLE, "avg"),
-    sql("CEIL", (1, 1), INTEGER, "my_ceil($1)"),
-    sql("CEILING", (1, 1), INTEGER, "my_ceil($1)"),
-    sql("CHARACTER_LENGTH", (1, 1), INTEGER, "my_char_length($1)"),
-    sql("CHAR_LENGTH", (1, 1), INTEGER, "my_char_length($1)"),
-    sql("COALESCE", (1, ANY), Returns::Like(0), "coalesce($*, NULL)"),
-    sql("CONCAT", (1, ANY), TEXT, "my_concat($*)"),
-    sql("CONCAT_WS", (2, ANY), TEXT, "my_concat_ws($*)"),
-    session("CONNECTION_ID", INTEGER, Fact::Connection),
-    aggregate("COUNT", INTEGER, "count"),
-    sql("CURDATE", (0, 0), TEXT, "date('now')"),
-    sql("CURRENT_DATE", (0, 0), TEXT, "date('now')"),
-    sql("CURRENT_TIME", (0, 1), TEXT, "time('now')"),
-    sql("CURRENT_TIMESTAMP", (0, 1), TEXT, "datetime('now')"),
-    session("CURRENT_USER", TEXT, Fact::User),
-    sql("CURTIME", (0, 1), TEXT, "time('now')"),
-    session("DATABASE", TEXT, Fact::Database),
-    sql("DATE", (1, 1), TEXT, "date($1)"),
-    sql(
-        "DATEDIFF",
-        (2, 2),
-        INTEGER,
-        "CAST(julianday(date($1)) - julianday(date($2)) AS INTEGER)",
-    ),
-    known("DATE_ADD", (2, 2), TEXT, Form::Shift(false)),
-    known("DATE_FORMAT", (2, 2), TEXT, Form::Format(0)),
-    known("DATE_SUB", (2, 2), TEXT, Form::Shift(true)),
-    known("DAY", (1, 1), INTEGER, Form::Part("DAY")),
-    sql("FIELD", (2, ANY), INTEGER, "my_field($*)"),
-    sql("FIND_IN_SET", (2, 2), INTEGER, "my_find_in_set($1, $2)"),
-    sql("FLOOR", (1, 1), INTEGER, "my_floor($1)"),
-    sql("FROM_BASE64", (1, 1), Returns::Any, "my_from_base64($1)"),
-    known("FROM_UNIXTIME", (1, 2), TEXT, Form::Format(1)),
-    sql("GREATEST", (2, ANY), Returns::Like(0), "max($*)"),
-    known("GROUP_CONCAT", (1, 1), TEXT, Form::GroupConcat),
-    sql("HEX", (1, 1), TEXT, "my_hex($1)"),
-    known("HOUR", (1, 1), INTEGER, Form::Part("HOUR")),
-    sql(
-        "IF",
-        (3, 3),
-        Returns::Like(1),
-        "CASE WHEN $1 THEN $2 ELSE $3 END",
-    ),
-    sql("IFNULL", (2, 2), Returns::Like(0), "ifnull($1, $2)"),
-    sql("INSTR", (2, 2), INTEGER, "my_locate($2, $1)"),
-    sql("ISNULL", (1, 1), INTEGER, "($1 IS NULL)"),
-    sql("JSON_ARRAY", (0, ANY), TEXT, "json_array($*)"),
-    sql(
-        "JSON_EXTRACT",
-        (2, 2),
-        Returns::Any,
-        "CASE WHEN json_valid($1) THEN $1 -> $2 END",
-    ),
-    sql("JSON_OBJECT", (0, ANY), TEXT, "json_object($*)"),
-    known("JSON_UNQUOTE", (1, 1), Returns::Any, Form::Unquote),
-    sql("JSON_VALID", (1, 1), INTEGER, "json_valid($1)"),
-    session("LAST_INSERT_ID", INTEGER, Fact::LastInsertId),
-    sql("LCASE", (1, 1), TEXT, "my_lower($1)"),
-    sql("LEAST", (2, ANY), Returns::Like(0), "min($*)"),
-    sql("LEFT", (2, 2), TEXT, "my_left($1, $2)"),
-    sql("LENGTH", (1, 1), INTEGER, "my_length($1)"),
-    sql("LOCATE", (2, 3), INTEGER, "my_locate($*)"),
-    sql("LOWER", (1, 1), TEXT, "my_lower($1)"),
-    sql("LPAD", (3, 3), TEXT, "my_pad($*, 1)"),
-    sql("LTRIM", (1, 1), TEXT, "my_trim($1, ' ', 1)"),
-    aggregate("MAX", Returns::Like(0), "max"),
-    sql("MD5", (1, 1), TEXT, "my_md5($1)"),
-    sql("MID", (3, 3), TEXT, "my_substring($*)"),
-    aggregate("MIN", Returns::Like(0), "min"),
-    known("MINUTE", (1, 1), INTEGER, Form::Part("MINUTE")),
-    sql("MOD", (2, 2), Returns::Like(0), "my_mod($1, $2)"),
-    known("MONTH", (1, 1), INTEGER, Form::Part("MONTH")),
-    sql("NOW", (0, 1), TEXT, "datetime('now')"),
-    sql("NULLIF", (2, 2), Returns::Any, "nullif($1, $2)"),
-    sql("POSITION", (2, 2), INTEGER, "my_locate($1, $2)"),
-    sql(
-        "RAND",
-        (0, 0),
-        DOUBLE,
-        "((random() & 9007199254740991) / 9007199254740992.0)",
-    ),
-    sql("REPEAT", (2, 2), TEXT, "my_repeat($*)"),
-    sql("REPLACE", (3, 3), TEXT, "my_replace($1, $2, $3)"),
-    sql("REVERSE", (1, 1), TEXT, "my_reverse($1)"),
-    sql("RIGHT", (2, 2), TEXT, "my_right($1, $2)"),
-    sql("ROUND", (1, 2), Returns::Any, "my_round($*)"),
-    sql("RPAD", (3, 3), TEXT, "my_pad($*, 0)"),
-    sql("RTRIM", (1, 1), TEXT, "my_trim($1, ' ', 2)"),
-    session("SCHEMA", TEXT, Fact::Database),
-    known("SECOND", (1, 1), INTEGER, Form::Part("SECOND")),
-    session("SESSION_USER", TEXT, Fact::User),
-    sql("SHA", (1, 1), TEXT, "my_sha1($1)"),
-    sql("SHA1", (1, 1), TEXT, "my_sha1($1)"),
-    sql("SHA2", (2, 2), TEXT, "my_sha2($*)"),
-    sql("SUBSTR", (2, 3), TEXT, "my_substring($*)"),
-    sql("SUBSTRING", (2, 3), TEXT, "my_substring($*)"),
-    aggregate("SUM", Returns::Like(0), "sum"),
-    session("SYSTEM_USER", TEXT, Fact::User),
-    sql("TIME", (1, 1), TEXT, "time($1)"),
-    sql("TO_BASE64", (1, 1), TEXT, "my_to_base64($1)"),
-    sql("TRIM", (1, 1), TEXT, "my_trim($1, ' ', 3)"),
-    sql("UCASE", (1, 1), TEXT, "my_upper($1)"),
-    sql("UNHEX", (1, 1), Returns::Any, "my_unhex($1)"),
-    known(
-        "UNIX_TIMESTAMP",
-        (0, 1),
-        INTEGER,
-        Form::Sql("unixepoch($*)"),
-    ),
-    sql("UPPER", (1, 1), TEXT, "my_upper($1)"),
-    session("USER", TEXT, Fact::User),
-    sql("UTC_TIMESTAMP", (0, 1), TEXT, "datetime('now')"),
-    sql("UUID", (0, 0), TEXT, "my_uuid()"),
-    session("VERSION", TEXT, Fact::Version),
-    known("YEAR", (1, 1), INTEGER, Form::Part("YEAR")),
-];
-
-/// SQLite's own functions that the forms above and the operators use; the authorizer lets no other through.
-pub(in crate::cometql::select) static NATIVE: &[&str] = &[
-    "->",
-    "->>",
-    "abs",
-    "avg",
-    "coalesce",
-    "count",
-    "date",
-    "datetime",
-    "group_concat",
-    "ifnull",
-    "json_array",
-    "json_object",
-    "json_valid",
-    "julianday",
-    "max",
-    "min",
-    "nullif",
-    "random",
-    "row_number",
-    "iif",
-    "strftime",
-    "string_agg",
-    "sum",
-    "time",
-    "unixepoch",
-];
-
-const fn known(
-    name: &'static str,
-    arguments: (usize, usize),
-    returns: Returns,
-    form: Form,
-) -> Known {
-    Known {
-        name,
-        arguments,
-        returns,
-        form,
-    }
-}
-
-const fn sql(
-    name: &'static str,
-    arguments: (usize, usize),
-    returns: Returns,
-    form: &'static str,
-) -> Known {
-    known(name, arguments, returns, Form::Sql(form))
-}
-
-const fn aggregate(name: &'static str, returns: Returns, form: &'static str) -> Known {
-    known(name, (1, 1), returns, Form::Aggregate(form))
-}
-
-const fn session(name: &'static str, returns: Returns, fact: Fact) -> Known {
-    known(name, (0, 0), returns, Form::Session(fact))
-}
-
-/// The function with this name, in any case.
-pub(super) fn function(name: &str) -> Option<&'static Known> {
-    FUNCTIONS
-        .iter()
-        .find(|known| known.name.eq_ignore_ascii_case(name))
-}
 
 type Sql = Result<String, SqlError>;
 
@@ -275,9 +34,9 @@ impl Translator {
             return self.scopes.column(None, &column);
         }
         let known = function(name).ok_or_else(refused)?;
-        if call.over.is_some() || call.filter.is_some() || !call.within_group.is_empty() {
+        if call.filter.is_some() || call.null_treatment.is_some() || !call.within_group.is_empty() {
             return Err(not_implemented(format!(
-                "{} with OVER or FILTER",
+                "{} with FILTER or IGNORE NULLS",
                 known.name
             )));
         }
@@ -298,8 +57,21 @@ impl Translator {
                 known.name
             )));
         }
-        if let Form::Aggregate(name) = known.form {
-            return self.aggregate(name, list);
+        match (known.form, &call.over) {
+            (Form::Aggregate(name), None) => return self.aggregate(name, list),
+            (Form::Aggregate(name) | Form::Window(name), Some(over)) => {
+                if list.duplicate_treatment.is_some() {
+                    return Err(not_implemented(format!(
+                        "{} with DISTINCT and OVER",
+                        known.name
+                    )));
+                }
+                let call = self.aggregate(name, list)?;
+                return Ok(format!("{call} OVER ({})", self.window(over)?));
+            }
+            (Form::Window(_), None) => return Err(syntax(format!("{} needs OVER", known.name))),
+            (_, Some(_)) => return Err(not_implemented(format!("{} with OVER", known.name))),
+            (_, None) => {}
         }
         if !matches!(known.form, Form::GroupConcat)
             && (list.duplicate_treatment.is_some() || !list.clauses.is_empty())
@@ -322,7 +94,11 @@ impl Translator {
             (Form::GroupConcat, [one]) => self.group_concat(one, list),
             (Form::Session(fact), _) => Ok(self.bind(Parameter::Session(fact))),
             (Form::Shift(back), [moment, interval]) => self.shifted(moment, interval, back),
-            (Form::Format(from_unix), _) => self.format(from_unix == 1, &arguments),
+            (Form::FromUnix, _) => self.unix_time(&arguments),
+            (Form::Log, [number]) => self.wrapped("my_ln", &[number]),
+            (Form::Log, [base, number]) => self.wrapped("my_log", &[base, number]),
+            (Form::Difference, [unit, from, to]) => self.difference(unit, from, to),
+            (Form::Add, [unit, count, moment]) => self.added(unit, count, moment),
             (Form::Unquote, [one]) => self.unquoted(one),
             (Form::Part(part), [one]) => {
                 let moment = self.expression(one)?;
@@ -381,24 +157,65 @@ impl Translator {
         }
     }
 
-    fn format(&mut self, from_unix: bool, arguments: &[&Expr]) -> Sql {
-        let (moment, format) = match arguments {
-            [moment, format] => (moment, Some(format)),
-            [moment] => (moment, None),
-            _ => return Err(syntax("wrong number of arguments")),
+    fn unix_time(&mut self, arguments: &[&Expr]) -> Sql {
+        let [moment, format @ ..] = arguments else {
+            return Err(syntax("wrong number of arguments"));
         };
         let moment = self.expression(moment)?;
-        let unix = if from_unix { ", 'unixepoch'" } else { "" };
-        let Some(format) = format else {
-            return Ok(format!("datetime({moment}{unix})"));
+        let Some(format) = format.first() else {
+            return Ok(format!("datetime({moment}, 'unixepoch')"));
         };
-        let text = match format {
-            Expr::Value(value) => literal_text(&value.value),
-            _ => None,
+        let format = self.expression(format)?;
+        Ok(format!(
+            "my_date_format(strftime('%Y-%m-%d %H:%M:%S %j', {moment}, 'unixepoch'), {format})"
+        ))
+    }
+
+    /// `TIMESTAMPDIFF(unit, from, to)`: whole units, cut towards zero.
+    fn difference(&mut self, unit: &Expr, from: &Expr, to: &Expr) -> Sql {
+        let (from, to) = (self.expression(from)?, self.expression(to)?);
+        let unit = unit_of(unit)?;
+        let per = |seconds: u32| {
+            Ok(format!(
+                "((unixepoch({to}) - unixepoch({from})) / {seconds})"
+            ))
         };
-        let text = text.ok_or_else(|| not_implemented("A date format that is no literal"))?;
-        let format = self.bind(Parameter::Text(strftime(&text)?));
-        Ok(format!("strftime({format}, {moment}{unix})"))
+        let months = |months: u32| {
+            let read = |moment| format!("strftime('%Y-%m-%d %H:%M:%S %j', {moment})");
+            Ok(format!(
+                "(my_months({}, {}) / {months})",
+                read(&from),
+                read(&to)
+            ))
+        };
+        match unit {
+            "SECOND" => per(1),
+            "MINUTE" => per(60),
+            "HOUR" => per(3_600),
+            "DAY" => per(86_400),
+            "WEEK" => per(7 * 86_400),
+            "MONTH" => months(1),
+            "QUARTER" => months(3),
+            _ => months(12),
+        }
+    }
+
+    /// `TIMESTAMPADD(unit, count, moment)`.
+    fn added(&mut self, unit: &Expr, count: &Expr, moment: &Expr) -> Sql {
+        let (count, moment) = (self.expression(count)?, self.expression(moment)?);
+        let (unit, factor) = match unit_of(unit)? {
+            "SECOND" => ("seconds", 1),
+            "MINUTE" => ("minutes", 1),
+            "HOUR" => ("hours", 1),
+            "DAY" => ("days", 1),
+            "WEEK" => ("days", 7),
+            "MONTH" => ("months", 1),
+            "QUARTER" => ("months", 3),
+            _ => ("years", 1),
+        };
+        Ok(format!(
+            "datetime({moment}, (({count}) * {factor}) || ' {unit}')"
+        ))
     }
 
     fn unquoted(&mut self, argument: &Expr) -> Sql {
@@ -455,32 +272,16 @@ fn filled(form: &str, arguments: &[String]) -> String {
     sql
 }
 
-/// MySQL's format of DATE_FORMAT as strftime's.
-fn strftime(format: &str) -> Result<String, SqlError> {
-    let mut text = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            text.push(c);
-            continue;
-        }
-        text.push_str(match chars.next() {
-            Some('Y') => "%Y",
-            Some('m') => "%m",
-            Some('d') => "%d",
-            Some('H') => "%H",
-            Some('i') => "%M",
-            Some('s' | 'S') => "%S",
-            Some('f') => "000000",
-            Some('T') => "%H:%M:%S",
-            Some('j') => "%j",
-            Some('w') => "%w",
-            Some('%') => "%%",
-            other => {
-                let other = other.map_or_else(String::new, |c| c.to_string());
-                return Err(not_implemented(format!("%{other} in a date format")));
-            }
-        });
-    }
-    Ok(text)
+/// The unit that stands as an argument.
+fn unit_of(expression: &Expr) -> Result<&'static str, SqlError> {
+    const UNITS: [&str; 8] = [
+        "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR",
+    ];
+    let written = expression.to_string();
+    let bare = written.strip_prefix("SQL_TSI_").unwrap_or(&written);
+    let unit = UNITS
+        .into_iter()
+        .find(|unit| unit.eq_ignore_ascii_case(bare));
+    let short = || written.chars().take(60).collect::<String>();
+    unit.ok_or_else(|| not_implemented(format!("The unit {}", short())))
 }

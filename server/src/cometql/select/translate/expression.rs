@@ -1,7 +1,7 @@
 //! Expressions: MySQL's meaning in SQLite's words. Whatever is not listed here is refused by name.
 
 use super::kinds::{affinity, kind};
-use super::{MAX_DEPTH, Parameter, Translator, quoted};
+use super::{MAX_DEPTH, MAX_WRITTEN, Parameter, Translator, quoted};
 use crate::cometql::errors::{not_implemented, syntax};
 use crate::cometql::parse::ast::{
     BinaryOperator, CaseWhen, CeilFloorKind, DataType, DateTimeField, Expr, Ident, TrimWhereField,
@@ -22,7 +22,12 @@ impl Translator {
         self.depth += 1;
         let sql = self.any(expression);
         self.depth -= 1;
-        sql
+        let sql = sql?;
+        self.written += sql.len();
+        if self.written > MAX_WRITTEN {
+            return Err(SqlError::new(18, "The expressions are too large"));
+        }
+        Ok(sql)
     }
 
     fn any(&mut self, expression: &Expr) -> Sql {

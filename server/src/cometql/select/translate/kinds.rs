@@ -1,6 +1,6 @@
 //! The types of expressions, as far as they can be told without values. It must not write SQL.
 
-use super::call::{Returns, function};
+use super::known::{Returns, function};
 use super::scope::Scopes;
 use crate::cometql::ColumnKind;
 use crate::cometql::parse::ast::{
