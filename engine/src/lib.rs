@@ -23,4 +23,4 @@ pub use publication::{InboxMessage, Publication};
 pub use reject::Reject;
 pub use session::{ClientInfo, Credentials, Departure, Ending, Identity, SessionSettings};
 pub use shard::{Input, Shard};
-pub use store::{StoreAnswer, StoreFailure, StoreRequest};
+pub use store::{StoreAnswer, StoreFailure, StoreRequest, StoredPublication};

@@ -9,14 +9,19 @@ use crate::publication::{Content, InboxMessage};
 /// A request to the store. Writes are answered when they will survive (see `durability`).
 #[derive(Debug, Clone)]
 pub enum StoreRequest {
-    /// Reads where a durable channel stands; a channel without a record yet begins with the given epoch.
+    /// Reads where a durable channel stands.
+    ///
+    /// A record's last offset becomes at least that of `start`: no offset that was told is given out again in the epoch.
     OpenChannel {
         /// Whose channel.
         tenant: TenantId,
         /// The channel.
         channel: ChannelName,
-        /// Used when the store has none.
-        new_epoch: Epoch,
+        /// Where a channel without a record begins.
+        start: Position,
+        /// The epoch from now on of a channel with a record. Given when the channel has been in use without the store, or
+        /// will be: then no position from before may count as complete.
+        renewed: Option<Epoch>,
     },
     /// Adds a publication to a durable channel and trims it.
     Append {
@@ -44,7 +49,8 @@ pub enum StoreRequest {
         /// True = the newest `limit`, false = the oldest `limit`; always returned oldest first.
         newest: bool,
     },
-    /// Stores the setting of a channel; trims to `length` at the next append. `None` removes setting and history.
+    /// Stores the setting of a channel; trims to `length` at the next append. `None` removes setting and history. With
+    /// `None` or 0, the channel may be used without the store from now on: its record gets another epoch.
     SetHistory {
         /// Whose channel.
         tenant: TenantId,
@@ -136,6 +142,17 @@ pub struct Keep {
     pub age_ms: u64,
 }
 
+/// A publication as the store keeps it.
+#[derive(Debug, Clone)]
+pub struct StoredPublication {
+    /// Its offset.
+    pub offset: u64,
+    /// The last offset of the channel when it was added: what is between the two was never delivered.
+    pub previous: u64,
+    /// The content.
+    pub content: Content,
+}
+
 /// The store's answer.
 #[derive(Debug, Clone)]
 pub enum StoreAnswer {
@@ -144,8 +161,8 @@ pub enum StoreAnswer {
         /// Where it stands.
         position: Position,
     },
-    /// To `ReadHistory`: offsets and contents.
-    History(Vec<(u64, Content)>),
+    /// To `ReadHistory`.
+    History(Vec<StoredPublication>),
     /// To `InboxAppend`: the offset it got.
     InboxOffset(u64),
     /// To `InboxAppend`: too many wait already; nothing was stored.

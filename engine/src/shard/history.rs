@@ -10,8 +10,9 @@ use super::subscribe::chain;
 use super::tickets::{Then, name};
 use super::{ChannelKey, Shard, unavailable};
 use crate::permission::Retention;
-use crate::publication::Content;
-use crate::{ConnectionId, Effects, Message, Publication, StoreFailure, StoreRequest};
+use crate::{
+    ConnectionId, Effects, Message, Publication, StoreFailure, StoreRequest, StoredPublication,
+};
 
 impl<T> Sequence<T> {
     /// Delivered publications after an offset that the window reaches back to.
@@ -90,7 +91,7 @@ impl<T> Shard<T> {
         request: u32,
         key: &ChannelKey,
         after: u64,
-        result: Result<Vec<(u64, Content)>, StoreFailure>,
+        result: Result<Vec<StoredPublication>, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
         let channel = name(key);

@@ -46,6 +46,8 @@ pub(super) struct Sequence<T> {
     /// Subscriptions that were refused and have not left yet: others were not told that they joined.
     refused: Vec<ConnectionId>,
     used_ms: u64,
+    /// It has been in use without the store since the store was asked last, or is about to be.
+    unsaved: bool,
 }
 
 enum State<T> {
@@ -281,8 +283,16 @@ impl<T> Shard<T> {
         let State::Opening(waiting) = std::mem::replace(&mut sequence.state, next) else {
             return;
         };
-        if let Ok(position) = result {
-            sequence.stand_at(position);
+        match result {
+            Ok(position) if sequence.is_durable() => sequence.stand_at(position),
+            Err(_) if sequence.is_durable() => {}
+            // The store has given up the epoch: it is this life's alone from now on.
+            Ok(position) if position.epoch != sequence.epoch => {}
+            // It has not, and after the next start it might go on in it from where it stands.
+            Ok(_) | Err(_) => {
+                sequence.epoch = Epoch(effects.random());
+                sequence.clear_window();
+            }
         }
         for input in waiting {
             match &failure {
@@ -306,6 +316,7 @@ impl<T> Shard<T> {
         // The store answers in order. So a channel that stops being durable waits for it too, or what is published now
         // would overtake what the store still writes or reads.
         if sequence.is_durable() != was_durable {
+            sequence.unsaved = true;
             self.open_durable(key, effects);
         }
     }
@@ -367,6 +378,7 @@ impl<T> Shard<T> {
             interested: SmallVec::new(),
             refused: Vec::new(),
             used_ms: now.0,
+            unsaved: false,
         };
         self.sequencer.channels.insert(key.clone(), sequence);
         self.sequencer
@@ -381,14 +393,19 @@ impl<T> Shard<T> {
         }
         sequence.state = State::Opening(Vec::new());
         let (tenant, channel) = key.clone();
-        let new_epoch = sequence.epoch;
+        let start = Position {
+            epoch: sequence.epoch,
+            offset: sequence.offset,
+        };
+        let renewed = sequence.unsaved.then(|| Epoch(effects.random()));
         let ticket = self.tickets.open(Then::Opened(key.clone()));
         effects.store(
             ticket,
             StoreRequest::OpenChannel {
                 tenant,
                 channel,
-                new_epoch,
+                start,
+                renewed,
             },
         );
     }
@@ -484,15 +501,15 @@ impl<T> Shard<T> {
 }
 
 impl<T> Sequence<T> {
-    /// Goes on where the store says. A channel that was in use before it became durable keeps its offsets rising.
+    /// Goes on where the store says: it knows all offsets of this life, and of those before in the same epoch.
     fn stand_at(&mut self, position: Position) {
-        let same_life = self.epoch == position.epoch && self.offset >= position.offset;
-        if same_life && self.offset > 0 {
+        self.unsaved = false;
+        if self.epoch == position.epoch && self.offset == position.offset {
             return;
         }
         self.epoch = position.epoch;
-        self.offset = self.offset.max(position.offset);
-        self.delivered = self.offset;
+        self.offset = position.offset;
+        self.delivered = position.offset;
         self.clear_window();
     }
 }

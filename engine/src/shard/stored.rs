@@ -2,8 +2,9 @@
 
 use super::tickets::Then;
 use super::{Shard, rejected, unavailable};
-use crate::publication::Content;
-use crate::{Answer, Effects, InboxMessage, Message, Now, StoreAnswer, StoreFailure};
+use crate::{
+    Answer, Effects, InboxMessage, Message, Now, StoreAnswer, StoreFailure, StoredPublication,
+};
 use cometql_protocol::wire::Reply;
 
 type Stored = Result<StoreAnswer, StoreFailure>;
@@ -129,7 +130,7 @@ impl<T> Shard<T> {
     }
 }
 
-fn rows(result: Stored) -> Result<Vec<(u64, Content)>, StoreFailure> {
+fn rows(result: Stored) -> Result<Vec<StoredPublication>, StoreFailure> {
     result.map(|answer| match answer {
         StoreAnswer::History(rows) => rows,
         other => unreachable!("ReadHistory is answered by rows, not {other:?}"),

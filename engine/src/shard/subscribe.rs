@@ -11,10 +11,10 @@ use super::tickets::{Replay, Then};
 use super::{ChannelKey, Shard};
 use crate::effects::Counted;
 use crate::permission::{Action, Decision, Retention};
-use crate::publication::{Content, Place};
+use crate::publication::Place;
 use crate::{
     ConnectionId, Departure, Effects, Message, Now, Publication, Push, Reject, StoreFailure,
-    StoreRequest,
+    StoreRequest, StoredPublication,
 };
 
 impl<T> Shard<T> {
@@ -250,8 +250,11 @@ impl<T> Shard<T> {
             }
             Some(since) if since.offset >= sequence.floor => {
                 let missed = sequence.after(since.offset);
-                unbroken(missed, since.offset)
-                    .and_then(|missed| bounded(missed, limits.outbox_bytes))
+                let places = missed.iter().filter_map(|publication| publication.place);
+                let links = places.map(|place| (place.previous, place.offset));
+                is_whole(since.offset, links, sequence.delivered)
+                    .then(|| bounded(missed, limits.outbox_bytes))
+                    .flatten()
                     .map_or((false, Vec::new()), replay)
             }
             Some(since) => {
@@ -307,7 +310,7 @@ impl<T> Shard<T> {
     pub(super) fn on_replay(
         &mut self,
         replay: Replay,
-        result: Result<Vec<(u64, Content)>, StoreFailure>,
+        result: Result<Vec<StoredPublication>, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
         let Replay {
@@ -322,12 +325,11 @@ impl<T> Shard<T> {
             return;
         };
         let rows = result.unwrap_or_default();
-        // A first offset that does not follow the position: something was trimmed, deleted or never stored.
-        let reaches_back = rows
-            .first()
-            .is_some_and(|(offset, _)| *offset == since.offset + 1);
+        // The store answers in order: what is delivered by now is all that it had when it was asked.
+        let links = rows.iter().map(|row| (row.previous, row.offset));
+        let whole = is_whole(since.offset, links, sequence.delivered);
         let publications = chain(&key, since, rows);
-        let publications = reaches_back
+        let publications = whole
             .then(|| bounded(publications, self.limits.outbox_bytes))
             .flatten();
         let recovered = publications.is_some();
@@ -463,33 +465,35 @@ fn bounded(publications: Vec<Arc<Publication>>, bytes: usize) -> Option<Vec<Arc<
     (total <= bytes || publications.len() <= 1).then_some(publications)
 }
 
-/// All or nothing: one that was deleted is missing.
-fn unbroken(publications: Vec<Arc<Publication>>, since: u64) -> Option<Vec<Arc<Publication>>> {
+/// Whether publications, each given as the offset before it and its own, lead from one offset to another with none missing:
+/// trimmed, deleted or never kept.
+fn is_whole(since: u64, links: impl Iterator<Item = (u64, u64)>, until: u64) -> bool {
     let mut last = since;
-    let follows = |publication: &Arc<Publication>| {
-        let place = publication.place;
-        let follows = place.is_some_and(|place| place.previous <= last);
-        last = publication.offset();
-        follows
-    };
-    publications.iter().all(follows).then_some(publications)
+    for (previous, offset) in links {
+        if previous > last {
+            return false;
+        }
+        last = offset;
+    }
+    last == until
 }
 
 /// Publications from stored rows, each knowing the one before it.
 pub(super) fn chain(
     key: &ChannelKey,
     since: Position,
-    rows: Vec<(u64, Content)>,
+    rows: Vec<StoredPublication>,
 ) -> Vec<Arc<Publication>> {
     let mut previous = since.offset;
-    let place = |(offset, content)| {
+    let place = |row: StoredPublication| {
         let place = Place {
             epoch: since.epoch,
-            offset,
+            offset: row.offset,
             previous,
         };
-        previous = offset;
-        Arc::new(Publication::new(key.0, key.1.clone(), content, Some(place)))
+        previous = row.offset;
+        let (tenant, channel) = key.clone();
+        Arc::new(Publication::new(tenant, channel, row.content, Some(place)))
     };
     rows.into_iter().map(place).collect()
 }

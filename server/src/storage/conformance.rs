@@ -68,10 +68,24 @@ pub(super) const KEEP_ALL: Keep = Keep {
 };
 
 pub(super) fn open_channel(store: &Store, tenant: TenantId, name: &str, epoch: u64) -> Position {
+    open_at(store, tenant, name, (epoch, 0), None)
+}
+
+fn open_at(
+    store: &Store,
+    tenant: TenantId,
+    name: &str,
+    (epoch, offset): (u64, u64),
+    renewed: Option<u64>,
+) -> Position {
     let request = StoreRequest::OpenChannel {
         tenant,
         channel: channel(name),
-        new_epoch: Epoch(epoch),
+        start: Position {
+            epoch: Epoch(epoch),
+            offset,
+        },
+        renewed: renewed.map(Epoch),
     };
     match ask(store, request) {
         StoreAnswer::Channel { position } => position,
@@ -104,14 +118,15 @@ pub(super) fn history(store: &Store, name: &str, after: u64, limit: u64, newest:
     let StoreAnswer::History(found) = ask(store, request) else {
         panic!("no history");
     };
-    for (offset, found) in &found {
+    for row in &found {
         assert_eq!(
-            format!("{found:?}"),
-            format!("{:?}", content(*offset)),
-            "the content of offset {offset}"
+            format!("{:?}", row.content),
+            format!("{:?}", content(row.offset)),
+            "the content of offset {}",
+            row.offset
         );
     }
-    found.into_iter().map(|(offset, _)| offset).collect()
+    found.into_iter().map(|row| row.offset).collect()
 }
 
 fn delete(store: &Store, name: &str, id: Option<MessageId>) -> u64 {
@@ -207,8 +222,45 @@ fn channels_keep_epoch_and_offset() {
         assert_eq!(delete(store, "web_a", None), 2);
         assert_eq!(set_history(store, "web_a", None), 0);
         let again = open_channel(store, TENANT, "web_a", 5);
-        assert_eq!((again.epoch, again.offset), (Epoch(u64::MAX - 1), 2));
+        assert_eq!(again.offset, 2);
+        assert!(![5, u64::MAX - 1].contains(&again.epoch.0), "given up");
+        assert_eq!(open_channel(store, TENANT, "web_a", 5), again);
     });
+}
+
+#[test]
+fn a_channel_that_was_in_use_without_the_store_keeps_its_place() {
+    on_both(|store| {
+        let told = |position: Position| (position.epoch.0, position.offset);
+        let open = |start, renewed| told(open_at(store, TENANT, "web_a", start, renewed));
+        assert_eq!(open((3, 4), Some(9)), (3, 4), "it has no record yet");
+        append(store, "web_a", 5, KEEP_ALL);
+        assert_eq!(open((7, 0), None), (3, 5));
+        assert_eq!(open((3, 8), Some(9)), (9, 8));
+        assert_eq!(open((3, 2), Some(10)), (10, 8));
+        append(store, "web_a", 9, KEEP_ALL);
+        append(store, "web_a", 11, KEEP_ALL);
+        assert_eq!(set_history(store, "web_a", Some(7)), 1);
+        assert_eq!(open((7, 0), None), (10, 11));
+        assert_eq!(links(store), [(4, 5), (8, 9), (9, 11)]);
+        assert_eq!(set_history(store, "web_a", Some(0)), 1);
+        assert_ne!(open((7, 0), None).0, 10);
+    });
+}
+
+/// The offsets before those of `web_a`, and its own.
+fn links(store: &Store) -> Vec<(u64, u64)> {
+    let request = StoreRequest::ReadHistory {
+        tenant: TENANT,
+        channel: channel("web_a"),
+        after: 0,
+        limit: 100,
+        newest: false,
+    };
+    match ask(store, request) {
+        StoreAnswer::History(found) => found.iter().map(|row| (row.previous, row.offset)).collect(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

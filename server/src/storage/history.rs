@@ -1,8 +1,8 @@
 //! Channels, their publications and how many of them are kept. It must not know of batches or threads.
 
-use cometql_engine::MessageId;
 use cometql_engine::publication::Content;
 use cometql_engine::store::Keep;
+use cometql_engine::{MessageId, StoredPublication};
 use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{ChannelName, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -19,7 +19,8 @@ pub(super) fn open_channel(
     connection: &Connection,
     tenant: TenantId,
     channel: &ChannelName,
-    new_epoch: Epoch,
+    start: Position,
+    renewed: Option<Epoch>,
 ) -> Outcome<Position> {
     let known = connection
         .prepare_cached("SELECT epoch, last_offset FROM channels WHERE tenant = ?1 AND name = ?2")?
@@ -30,20 +31,34 @@ pub(super) fn open_channel(
             })
         })
         .optional()?;
-    if let Some(position) = known {
-        return Ok(position);
+    let Some(known) = known else {
+        connection
+            .prepare_cached("INSERT INTO channels VALUES (?1, ?2, ?3, ?4, 0, NULL)")?
+            .execute(params![
+                tenant.0,
+                channel.as_str(),
+                start.epoch.0.cast_signed(),
+                integer(start.offset),
+            ])?;
+        return Ok(start);
+    };
+    let now = Position {
+        epoch: renewed.unwrap_or(known.epoch),
+        offset: known.offset.max(start.offset),
+    };
+    if now != known {
+        connection
+            .prepare_cached(
+                "UPDATE channels SET epoch = ?3, last_offset = ?4 WHERE tenant = ?1 AND name = ?2",
+            )?
+            .execute(params![
+                tenant.0,
+                channel.as_str(),
+                now.epoch.0.cast_signed(),
+                integer(now.offset),
+            ])?;
     }
-    connection
-        .prepare_cached("INSERT INTO channels VALUES (?1, ?2, ?3, 0, 0, NULL)")?
-        .execute(params![
-            tenant.0,
-            channel.as_str(),
-            new_epoch.0.cast_signed()
-        ])?;
-    Ok(Position {
-        epoch: new_epoch,
-        offset: 0,
-    })
+    Ok(now)
 }
 
 pub(super) fn append(
@@ -54,13 +69,17 @@ pub(super) fn append(
     content: &Content,
     keep: Keep,
 ) -> Outcome<u64> {
-    let kept = connection
-        .prepare_cached("SELECT kept FROM channels WHERE tenant = ?1 AND name = ?2")?
-        .query_row(params![tenant.0, channel.as_str()], |row| number(row, 0))
+    let (previous, kept) = connection
+        .prepare_cached("SELECT last_offset, kept FROM channels WHERE tenant = ?1 AND name = ?2")?
+        .query_row(params![tenant.0, channel.as_str()], |row| {
+            Ok((number(row, 0)?, number(row, 1)?))
+        })
         .optional()?
         .ok_or(Failure::NotOpened)?;
     connection
-        .prepare_cached("INSERT INTO pipes_messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .prepare_cached(
+            "INSERT INTO pipes_messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
         .execute(params![
             tenant.0,
             channel.as_str(),
@@ -71,6 +90,7 @@ pub(super) fn append(
             &*content.data,
             content.data_is_json,
             content.user.map(|user| integer(user.get())),
+            integer(previous),
         ])?;
     let age = (keep.age_ms != u64::MAX).then_some(keep.age_ms);
     let oldest = age.map(|age| content.time_ms.saturating_sub(age));
@@ -148,12 +168,12 @@ pub(super) fn read(
     after: u64,
     limit: u64,
     newest: bool,
-) -> Outcome<Vec<(u64, Content)>> {
+) -> Outcome<Vec<StoredPublication>> {
     let mut statement = connection.prepare_cached(if newest {
-        "SELECT id, time_ms, event, message, json, user_id, offset FROM pipes_messages
+        "SELECT id, time_ms, event, message, json, user_id, offset, previous FROM pipes_messages
          WHERE tenant = ?1 AND name = ?2 AND offset > ?3 ORDER BY offset DESC LIMIT ?4"
     } else {
-        "SELECT id, time_ms, event, message, json, user_id, offset FROM pipes_messages
+        "SELECT id, time_ms, event, message, json, user_id, offset, previous FROM pipes_messages
          WHERE tenant = ?1 AND name = ?2 AND offset > ?3 ORDER BY offset LIMIT ?4"
     })?;
     let mut found = statement.query(params![
@@ -164,7 +184,11 @@ pub(super) fn read(
     ])?;
     let mut history = Vec::new();
     while let Some(row) = found.next()? {
-        history.push((number(row, 6)?, content(row)?));
+        history.push(StoredPublication {
+            offset: number(row, 6)?,
+            previous: number(row, 7)?,
+            content: content(row)?,
+        });
     }
     if newest {
         history.reverse();
@@ -178,6 +202,9 @@ pub(super) fn set_length(
     channel: &ChannelName,
     length: Option<u64>,
 ) -> Outcome<u64> {
+    if length.is_none_or(|length| length == 0) {
+        give_up_epoch(connection, tenant, channel)?;
+    }
     if let Some(length) = length {
         let changed = connection
             .prepare_cached("INSERT OR REPLACE INTO pipes_settings VALUES (?1, ?2, ?3)")?
@@ -188,6 +215,14 @@ pub(super) fn set_length(
         .prepare_cached("DELETE FROM pipes_settings WHERE tenant = ?1 AND name = ?2")?
         .execute(params![tenant.0, channel.as_str()])?;
     Ok(rows(settings) + delete(connection, tenant, channel, None)?)
+}
+
+/// The channel may publish without the store from now on: should it come back, no position from before is complete.
+fn give_up_epoch(connection: &Connection, tenant: TenantId, channel: &ChannelName) -> Outcome<()> {
+    connection
+        .prepare_cached("UPDATE channels SET epoch = random() WHERE tenant = ?1 AND name = ?2")?
+        .execute(params![tenant.0, channel.as_str()])?;
+    Ok(())
 }
 
 pub(super) fn delete(

@@ -31,9 +31,10 @@ pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<Store
         StoreRequest::OpenChannel {
             tenant,
             channel,
-            new_epoch,
+            start,
+            renewed,
         } => StoreAnswer::Channel {
-            position: history::open_channel(c, *tenant, channel, *new_epoch)?,
+            position: history::open_channel(c, *tenant, channel, *start, *renewed)?,
         },
         StoreRequest::Append {
             tenant,

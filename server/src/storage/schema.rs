@@ -12,7 +12,7 @@
 //! | `users_time` | `id`, `time` (last going offline, 0 = never), `online` (0 or 1) | `id` |
 //! | `users_messages` | `user_id`, `offset`, `id`, `time_ms`, `event`, `message`, `json` (0 or 1) | `user_id, offset` |
 //! | `inboxes` | `user_id`, `last_offset`, `waiting` (rows in `users_messages`) | `user_id` |
-//! | `pipes_messages` | `name`, `offset`, `id`, `time_ms`, `event`, `message`, `json`, `user_id` (null = not a logged-in browser) | `name, offset`; `id` |
+//! | `pipes_messages` | `name`, `offset`, `id`, `time_ms`, `event`, `message`, `json`, `user_id` (null = not a logged-in browser), `previous` (the channel's last offset before) | `name, offset`; `id` |
 //! | `pipes_settings` | `name`, `length` | `name` |
 //! | `pipes_members` | `name`, `user_id` | `name, user_id` |
 //! | `revoked_tokens` | `token` | `token` |
@@ -57,6 +57,11 @@ CREATE TABLE channels (tenant INTEGER NOT NULL, name TEXT NOT NULL, epoch INTEGE
 CREATE INDEX channels_age ON channels (tenant, name) WHERE age_ms IS NOT NULL AND kept > 0;
 CREATE TABLE node (one INTEGER PRIMARY KEY CHECK (one = 1), ran_until INTEGER NOT NULL, is_copy INTEGER NOT NULL);
 INSERT INTO node VALUES (1, 0, 0);
+", "
+ALTER TABLE pipes_messages ADD COLUMN previous INTEGER NOT NULL DEFAULT 0;
+UPDATE pipes_messages SET previous = coalesce(
+    (SELECT max(older.offset) FROM pipes_messages AS older WHERE older.tenant = pipes_messages.tenant
+     AND older.name = pipes_messages.name AND older.offset < pipes_messages.offset), offset - 1);
 "];
 
 /// A statement that fails when a table or column of the current version is missing.
@@ -66,7 +71,7 @@ pub(super) const PROBES: &[&str] = &[
     "SELECT tenant, id, time, online FROM users_time",
     "SELECT tenant, user_id, offset, id, time_ms, event, message, json FROM users_messages",
     "SELECT tenant, user_id, last_offset, waiting FROM inboxes",
-    "SELECT tenant, name, offset, id, time_ms, event, message, json, user_id FROM pipes_messages",
+    "SELECT tenant, name, offset, id, time_ms, event, message, json, user_id, previous FROM pipes_messages",
     "SELECT tenant, name, length FROM pipes_settings",
     "SELECT tenant, name, user_id FROM pipes_members",
     "SELECT tenant, token FROM revoked_tokens",

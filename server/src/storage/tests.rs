@@ -127,6 +127,22 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
 }
 
 #[test]
+fn publications_of_an_older_file_know_the_one_before_them() {
+    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, &schema::STEPS[..1]).unwrap();
+    for (name, offset) in [("web_a", 4), ("web_a", 5), ("web_a", 8), ("web_b", 7)] {
+        let row = format!("(1, '{name}', {offset}, '', 0, '', '', 0, NULL)");
+        let insert = format!("INSERT INTO pipes_messages VALUES {row}");
+        connection.execute(&insert, []).unwrap();
+    }
+    schema::migrate(&mut connection, schema::STEPS).unwrap();
+    let links = "SELECT group_concat(previous || '-' || offset) FROM
+         (SELECT * FROM pipes_messages ORDER BY name, offset)";
+    let links: String = connection.query_row(links, [], |row| row.get(0)).unwrap();
+    assert_eq!(links, "3-4,4-5,5-8,6-7");
+}
+
+#[test]
 fn older_files_are_led_forward() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());
@@ -223,7 +239,7 @@ fn answers_come_in_order_and_reads_see_earlier_writes() {
             newest: true,
         };
         store.ask(request, move |answer| match answer.unwrap() {
-            StoreAnswer::History(history) => read.send(history[0].0).unwrap(),
+            StoreAnswer::History(history) => read.send(history[0].offset).unwrap(),
             other => panic!("{other:?}"),
         });
     }

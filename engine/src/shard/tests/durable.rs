@@ -246,3 +246,123 @@ fn rules_make_channels_durable_or_ephemeral() {
     let told = node.ask(one, r#"{"id":1,"history":{"channel":"log_a"}}"#);
     assert!(told[0].contains(r#""data":"x""#), "{told:?}");
 }
+
+fn remove(node: &mut Node, name: &str) {
+    let (tenant, channel) = (TENANT, channel(name));
+    node.command(Command::RemoveHistory { tenant, channel });
+}
+
+/// Subscribes for a moment; where the channel is.
+fn stands(node: &mut Node, name: &str) -> String {
+    let one = node.open(0);
+    let told = node.ask(one, &format!(r#"{{"id":1,"subscribe":"{name}"}}"#));
+    node.close(one);
+    position(&told[0])
+}
+
+#[test]
+fn a_channel_that_has_just_become_durable_keeps_its_offsets_over_a_crash() {
+    let mut node = Node::new();
+    node.publish("web_a", "a");
+    node.publish("web_a", "b");
+    let since = stands(&mut node, "web_a");
+    keep(&mut node, "web_a", 10);
+    let mut node = node.restarted();
+    for text in ["c", "d", "e"] {
+        node.publish("web_a", text);
+    }
+    assert!(node.recovers("web_a", &since, &["c", "d", "e"]));
+}
+
+#[test]
+fn no_offset_is_used_twice_when_a_channel_is_durable_again_and_the_process_dies() {
+    let mut node = Node::new();
+    keep(&mut node, "web_a", 10);
+    node.publish("web_a", "a");
+    let durable = stands(&mut node, "web_a");
+    remove(&mut node, "web_a");
+    node.publish("web_a", "b");
+    node.publish("web_a", "c");
+    let window = stands(&mut node, "web_a");
+    assert!(node.recovers("web_a", &durable, &["b", "c"]));
+    keep(&mut node, "web_a", 10);
+    let again = stands(&mut node, "web_a");
+    let mut node = node.restarted();
+    let last = stands(&mut node, "web_a");
+    for text in ["d", "e", "f"] {
+        node.publish("web_a", text);
+    }
+    assert!(!node.recovers("web_a", &durable, &[]));
+    assert!(!node.recovers("web_a", &window, &["d", "e", "f"]));
+    assert!(node.recovers("web_a", &again, &["d", "e", "f"]));
+    assert!(node.recovers("web_a", &last, &["d", "e", "f"]));
+}
+
+#[test]
+fn what_a_channel_published_without_the_store_is_missed_not_skipped() {
+    let rule = Rule {
+        retention: Some(Retention::Durable {
+            publications: 10,
+            age_ms: u64::MAX,
+        }),
+        ..Rule::new("log_", Pattern::Prefix("log_".into()))
+    };
+    let durable = || Rules::new(vec![rule.clone()], UserDataRule::Anyone);
+    let mut node = Node::with(crate::Limits::default(), durable());
+    node.publish("log_a", "a");
+    let since = stands(&mut node, "log_a");
+    node.publish("log_a", "b");
+    node.rules(Rules::default());
+    node.publish("log_a", "c");
+    node.rules(durable());
+    node.publish("log_a", "d");
+    // The window no longer reaches back, and the store never had "c".
+    node.later(61_000);
+    assert!(!node.recovers("log_a", &since, &[]));
+    let here = stands(&mut node, "log_a");
+    node.publish("log_a", "e");
+    assert!(node.recovers("log_a", &here, &["e"]));
+}
+
+#[test]
+fn an_idle_channel_whose_history_was_removed_begins_anew() {
+    let mut node = Node::new();
+    keep(&mut node, "web_a", 10);
+    node.publish("web_a", "a");
+    let since = stands(&mut node, "web_a");
+    let mut node = node.restarted();
+    remove(&mut node, "web_a");
+    node.publish("web_a", "lost");
+    let mut node = node.restarted();
+    keep(&mut node, "web_a", 10);
+    assert!(!node.recovers("web_a", &since, &[]));
+}
+
+#[test]
+fn a_replay_lacks_nothing_that_was_deleted() {
+    let mut node = Node::new();
+    keep(&mut node, "web_a", 10);
+    let since = stands(&mut node, "web_a");
+    for (id, text) in [(1, "a"), (2, "b"), (3, "c")] {
+        let Command::Publish { mut draft, .. } = publish("web_a", text) else {
+            unreachable!()
+        };
+        draft.id = MessageId(id);
+        node.command(Command::Publish {
+            tenant: TENANT,
+            channel: channel("web_a"),
+            draft,
+        });
+    }
+    let mut node = node.restarted();
+    assert!(node.recovers("web_a", &since, &["a", "b", "c"]));
+    for id in [3, 2] {
+        node.command(Command::DeletePublication {
+            tenant: TENANT,
+            channel: channel("web_a"),
+            id: MessageId(id),
+        });
+        node.later(61_000);
+        assert!(!node.recovers("web_a", &since, &[]), "{id} is missing");
+    }
+}

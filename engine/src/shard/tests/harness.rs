@@ -10,7 +10,7 @@ use cometql_protocol::{ChannelName, CloseCode, EventName, TenantId, UserId};
 use super::super::*;
 use super::store::ModelStore;
 use crate::effects::{Counted, Push};
-use crate::{Credentials, Disconnect, Draft, MessageId, StoreRequest};
+use crate::{Credentials, Disconnect, Draft, MessageId, Publication, StoreRequest};
 
 pub(super) const TENANT: TenantId = TenantId(1);
 
@@ -36,7 +36,18 @@ pub(super) struct World {
     pub(super) store_sleeps: bool,
     /// While true the store fails.
     pub(super) store_fails: bool,
+    /// What was published, in order.
+    pub(super) log: Vec<Logged>,
     random: u64,
+}
+
+/// A publication that had its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Logged {
+    pub(super) channel: String,
+    /// As on the wire; empty and 0 on channels without history.
+    pub(super) position: (String, u64),
+    pub(super) data: String,
 }
 
 struct Fx<'a> {
@@ -102,6 +113,16 @@ impl Effects for Fx<'_> {
         self.world.answers.insert(token, answer);
     }
 
+    fn published(&mut self, publication: &Arc<Publication>) {
+        let place = publication.place;
+        let position = place.map(|place| (place.epoch.to_string(), place.offset));
+        self.world.log.push(Logged {
+            channel: publication.channel.to_string(),
+            position: position.unwrap_or_default(),
+            data: publication.data.to_string(),
+        });
+    }
+
     fn count(&mut self, _event: Counted, _times: u64) {}
 
     fn random(&mut self) -> u64 {
@@ -139,10 +160,15 @@ impl Node {
 
     /// The same store under new shards, as after a crash of the process.
     pub(super) fn restarted(self) -> Self {
-        let mut node = Self::new();
+        self.restarted_with(Limits::default(), Rules::default())
+    }
+
+    pub(super) fn restarted_with(self, limits: Limits, rules: Rules) -> Self {
+        let mut node = Self::with(limits, rules);
         node.now = self.now;
         node.world.random = self.world.random;
         node.world.store = self.world.store;
+        node.world.log = self.world.log;
         for ((tenant, channel), length) in node.world.store.settings.clone() {
             for shard in &mut node.shards {
                 shard.restore_setting(tenant, channel.clone(), length);
@@ -250,6 +276,19 @@ impl Node {
         self.run();
     }
 
+    /// A client with this position is told that it can't be helped, or gets what it missed; whether the latter.
+    #[track_caller]
+    pub(super) fn recovers(&mut self, name: &str, since: &str, missed: &[&str]) -> bool {
+        let connection = self.open(0);
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}",{since}}}}}"#);
+        let told = self.ask(connection, &subscribe);
+        self.close(connection);
+        let recovered = told[0].contains(r#""recovered":true"#);
+        let expected = if recovered { missed } else { &[] };
+        assert_eq!(data(&told), expected, "{told:?}");
+        recovered
+    }
+
     /// Hands in a command; returns its number.
     pub(super) fn start(&mut self, command: Command) -> u64 {
         let shard = match &command {
@@ -347,6 +386,37 @@ impl Node {
         };
         self.put(connection.shard(), input);
         true
+    }
+
+    /// The store carries out the first request that waits, and the node never learns it.
+    pub(super) fn store_unheard(&mut self) {
+        let Some((.., request)) = self.world.asked.pop_front() else {
+            return;
+        };
+        let appended = match &request {
+            StoreRequest::Append {
+                tenant,
+                channel,
+                offset,
+                content,
+                ..
+            } => Some((
+                (*tenant, channel.clone()),
+                *offset,
+                content.data.to_string(),
+            )),
+            _ => None,
+        };
+        self.world.store.answer(request);
+        let Some((key, offset, data)) = appended else {
+            return;
+        };
+        let epoch = self.world.store.epoch(&key).to_string();
+        self.world.log.push(Logged {
+            channel: key.1.to_string(),
+            position: (epoch, offset),
+            data,
+        });
     }
 
     fn step_store(&mut self, shard: ShardId) -> bool {

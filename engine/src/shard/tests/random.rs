@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::super::*;
-use super::harness::{Node, TENANT, channel, draft};
+use super::harness::{Logged, Node, TENANT, channel, draft};
 use crate::permission::{Pattern, Retention, Rule, UserDataRule, Who};
 use crate::{Disconnect, MessageId};
 
@@ -54,6 +54,8 @@ enum Step {
     Setting(usize, Option<u64>),
     /// Only where settings may change.
     Rules(usize),
+    /// The process dies, after the store has done so much more; only where settings may change.
+    Crash(usize),
 }
 
 fn steady() -> impl Strategy<Value = Step> {
@@ -85,6 +87,7 @@ fn unsteady() -> impl Strategy<Value = Step> {
         8 => steady(),
         1 => (on, prop::option::of(1_u64..4)).prop_map(|(on, length)| Step::Setting(on, length)),
         1 => (0_usize..4).prop_map(Step::Rules),
+        1 => (0_usize..4).prop_map(Step::Crash),
     ]
 }
 
@@ -123,6 +126,10 @@ struct Browser {
     requests: u32,
     /// Requests without an answer yet, and the channel if they subscribe.
     waits: BTreeMap<u64, Option<&'static str>>,
+    /// The positions that they gave.
+    gave: HashMap<u64, (String, u64)>,
+    /// Recovered subscriptions: which publication of the channel's log must come next.
+    next: HashMap<String, usize>,
     /// Active subscriptions: the last offset, if the channel has offsets, and how many replayed ones are due.
     subscribed: HashMap<String, Option<u64>>,
     replaying: HashMap<String, (u64, u64)>,
@@ -141,6 +148,7 @@ struct World {
     published: u128,
     /// Settings may change, so a gap may show (but never be hidden).
     unsteady: bool,
+    rules: usize,
 }
 
 impl World {
@@ -157,6 +165,7 @@ impl World {
             commands: Vec::new(),
             published: 0,
             unsteady,
+            rules: 0,
         }
     }
 
@@ -171,7 +180,12 @@ impl World {
                     format!(r#","epoch":"{epoch}","offset":{offset}"#)
                 });
                 let body = format!(r#""subscribe":{{"channel":"{name}"{since}}}"#);
+                let position = position.cloned();
                 self.ask(by, &body, Some(name));
+                if let (Some(browser), Some(position)) = (self.browsers.get_mut(by), position) {
+                    let request = u64::from(browser.requests);
+                    browser.gave.insert(request, position);
+                }
             }
             Step::Unsubscribe { by, from } => {
                 let name = CHANNELS[from];
@@ -250,11 +264,23 @@ impl World {
                 });
             }
             Step::Rules(which) => {
+                self.rules = which;
                 let rules = Arc::new(rules(which));
                 self.every_shard(|| Input::Rules(Arc::clone(&rules)));
             }
+            Step::Crash(unheard) => self.crash(unheard),
             other => unreachable!("{other:?} is a browser's"),
         }
+    }
+
+    fn crash(&mut self, unheard: usize) {
+        let mut node = std::mem::replace(&mut self.node, Node::new());
+        if !node.world.store_fails {
+            (0..unheard).for_each(|_| node.store_unheard());
+        }
+        self.node = node.restarted_with(Limits::default(), rules(self.rules));
+        self.browsers.clear();
+        self.commands.clear();
     }
 
     fn every_shard(&mut self, input: impl Fn() -> Input<u64>) {
@@ -290,6 +316,8 @@ impl World {
             user,
             requests: 0,
             waits: BTreeMap::new(),
+            gave: HashMap::new(),
+            next: HashMap::new(),
             subscribed: HashMap::new(),
             replaying: HashMap::new(),
             inbox: 0,
@@ -339,6 +367,7 @@ impl World {
             for text in self.node.told(browser.connection) {
                 let told: Value = serde_json::from_str(&text).unwrap();
                 browser.hear(&told, &mut self.positions, self.unsteady);
+                browser.follow(&told, &self.node.world.log);
             }
         }
         for (connection, code) in std::mem::take(&mut self.node.world.closed) {
@@ -401,7 +430,29 @@ impl Browser {
         }
     }
 
+    /// What was recovered is the log from there on, with nothing missing.
+    fn follow(&mut self, told: &Value, log: &[Logged]) {
+        let name = told["subscribed"]["channel"].as_str();
+        if let Some(name) = name.or_else(|| told["channel"].as_str()) {
+            let mut log = log.iter().filter(|logged| logged.channel == name);
+            if told["subscribed"]["recovered"] == true {
+                let gave = self.gave.get(&told["id"].as_u64().unwrap());
+                let at = log.position(|logged| Some(&logged.position) == gave);
+                if let Some(at) = at {
+                    self.next.insert(name.to_owned(), at + 1);
+                }
+            } else if told["push"] == "publication"
+                && let Some(next) = self.next.get_mut(name)
+            {
+                let expected = log.nth(*next).map(|logged| logged.data.as_str());
+                assert_eq!(told["data"].as_str(), expected, "{told}: the log's {next}");
+                *next += 1;
+            }
+        }
+    }
+
     fn leave(&mut self, name: &str) {
+        self.next.remove(name);
         self.subscribed.remove(name);
         self.replaying.remove(name);
     }

@@ -7,39 +7,48 @@ use cometql_protocol::{UserId, wire};
 
 use super::super::{ChannelKey, UserKey};
 use crate::publication::Content;
-use crate::{InboxMessage, StoreAnswer, StoreRequest};
+use crate::{InboxMessage, StoreAnswer, StoreRequest, StoredPublication};
 
-type Rows = BTreeMap<u64, Content>;
+/// The offset before it, and the content.
+type Row = (u64, Content);
+type Rows = BTreeMap<u64, Row>;
 
 /// All that is stored.
 #[derive(Default)]
 pub(super) struct ModelStore {
     channels: HashMap<ChannelKey, (wire::Position, Rows)>,
     pub(super) settings: HashMap<ChannelKey, u64>,
-    inboxes: HashMap<UserKey, (u64, Rows)>,
+    inboxes: HashMap<UserKey, (u64, BTreeMap<u64, Content>)>,
     seen: HashMap<UserKey, u64>,
     pub(super) data: HashMap<UserKey, String>,
     pub(super) members: Vec<(ChannelKey, UserId)>,
 }
 
 impl ModelStore {
+    /// The epoch of a channel that has a record.
+    pub(super) fn epoch(&self, key: &ChannelKey) -> wire::Epoch {
+        self.channels[key].0.epoch
+    }
+
     pub(super) fn answer(&mut self, request: StoreRequest) -> StoreAnswer {
         use StoreRequest as R;
         match request {
             R::OpenChannel {
                 tenant,
                 channel,
-                new_epoch,
+                start,
+                renewed,
             } => {
-                let start = wire::Position {
-                    epoch: new_epoch,
-                    offset: 0,
-                };
-                let entry = self
-                    .channels
-                    .entry((tenant, channel))
+                let entry = self.channels.entry((tenant, channel));
+                let (position, _) = entry
+                    .and_modify(|(position, _)| {
+                        position.epoch = renewed.unwrap_or(position.epoch);
+                        position.offset = position.offset.max(start.offset);
+                    })
                     .or_insert((start, Rows::new()));
-                StoreAnswer::Channel { position: entry.0 }
+                StoreAnswer::Channel {
+                    position: *position,
+                }
             }
             R::Append {
                 tenant,
@@ -53,8 +62,8 @@ impl ModelStore {
                     .get_mut(&(tenant, channel))
                     .expect("opened before");
                 assert!(offset > position.offset, "offsets rise");
-                position.offset = offset;
-                rows.insert(offset, content);
+                let previous = std::mem::replace(&mut position.offset, offset);
+                rows.insert(offset, (previous, content));
                 while rows.len() as u64 > keep.publications {
                     rows.pop_first();
                 }
@@ -74,7 +83,11 @@ impl ModelStore {
                 let rows = rows.unwrap_or_default();
                 let mut rows: Vec<_> = rows
                     .range(after + 1..)
-                    .map(|(o, c)| (*o, c.clone()))
+                    .map(|(offset, (previous, content))| StoredPublication {
+                        offset: *offset,
+                        previous: *previous,
+                        content: content.clone(),
+                    })
                     .collect();
                 let limit = usize::try_from(limit).unwrap();
                 if newest {
@@ -96,13 +109,15 @@ impl ModelStore {
                 length,
             } => {
                 let key = (tenant, channel);
+                let channel = self.channels.get_mut(&key);
                 match length {
                     Some(length) => drop(self.settings.insert(key, length)),
                     None => {
                         self.settings.remove(&key);
-                        self.channels
-                            .entry(key)
-                            .and_modify(|(_, rows)| rows.clear());
+                        if let Some((position, rows)) = channel {
+                            position.epoch.0 = position.epoch.0.wrapping_add(1 << 32);
+                            rows.clear();
+                        }
                     }
                 }
                 StoreAnswer::Changed(1)
@@ -116,7 +131,7 @@ impl ModelStore {
                     return StoreAnswer::Changed(0);
                 };
                 let before = rows.len();
-                rows.retain(|_, content| id.is_some_and(|id| content.id != id));
+                rows.retain(|_, (_, content)| id.is_some_and(|id| content.id != id));
                 StoreAnswer::Changed((before - rows.len()) as u64)
             }
             other => self.answer_for_user(other),

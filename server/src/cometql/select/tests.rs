@@ -14,7 +14,7 @@ use cometql_engine::publication::Content;
 use cometql_engine::shard::inspect::{ChannelRow, SubscriberRow};
 use cometql_engine::store::Keep;
 use cometql_engine::{ConnectionId, MessageId, ShardId, StoreRequest};
-use cometql_protocol::wire::Epoch;
+use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{ChannelName, EventName, TenantId, UserId};
 
 use super::sqlite::{Job, execute};
@@ -65,7 +65,11 @@ fn publish(store: &Store, tenant: TenantId, name: &str, contents: Vec<Content>) 
     let open = StoreRequest::OpenChannel {
         tenant,
         channel: channel.clone(),
-        new_epoch: Epoch(1),
+        start: Position {
+            epoch: Epoch(1),
+            offset: 0,
+        },
+        renewed: None,
     };
     ask(store, open);
     for (content, offset) in contents.into_iter().zip(1..) {
