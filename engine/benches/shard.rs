@@ -114,6 +114,7 @@ impl Node {
     fn publish(&mut self, number: u128) {
         let draft = Draft {
             id: MessageId(number),
+            once: false,
             event: EventName::parse("e").expect("an event name"),
             data: "a payload of the usual size: a name, a time, a sentence or two".into(),
             data_is_json: false,

@@ -9,8 +9,11 @@ use crate::{MessageId, Reject};
 /// The content of a publication or private message as a backend gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Its UUID, made by the edge.
+    /// Its UUID.
     pub id: MessageId,
+    /// True when the sender chose the id: then a second one with it is a retry, see [`Limits::retry_ms`](crate::Limits).
+    /// False when the edge made it.
+    pub once: bool,
     /// The label, may be empty.
     pub event: EventName,
     /// The payload's text.

@@ -110,13 +110,39 @@ impl fmt::Debug for ConnectionId {
     }
 }
 
-/// The UUID of a publication or private message, as its 128 bits. The edge makes it: the engine has no randomness.
+/// The UUID of a publication or private message, as its 128 bits. Its sender or the edge makes it: the engine has no
+/// randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u128);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.0;
+        let part = |above: u32, digits: u32| bits >> above & ((1 << (4 * digits)) - 1);
+        let (a, b, c, d, e) = (
+            part(96, 8),
+            part(80, 4),
+            part(64, 4),
+            part(48, 4),
+            part(0, 12),
+        );
+        write!(f, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_ids_as_text() {
+        let id = MessageId(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4051);
+        assert_eq!(id.to_string(), "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051");
+        assert_eq!(
+            MessageId(7).to_string(),
+            "00000000-0000-0000-0000-000000000007"
+        );
+    }
 
     #[test]
     fn connection_ids_keep_their_parts() {

@@ -29,6 +29,11 @@ pub struct Limits {
     pub window_ms: u64,
     /// Bytes of payload that all recovery windows of a shard keep together.
     pub window_bytes_per_shard: usize,
+    /// How long an id that a sender chose makes a second message with it a retry, in milliseconds.
+    pub retry_ms: u64,
+    /// Memory for such ids, of the node. When it is used up, the oldest are forgotten earlier; those of durable channels and
+    /// inboxes are also in the store.
+    pub retry_bytes: usize,
     /// Longest durable history that `pipes_settings` may ask for, in publications.
     pub history_publications: u64,
     /// Most publications of a `history` request, and of a replay from disk.
@@ -59,6 +64,8 @@ impl Default for Limits {
             window_publications: 100,
             window_ms: 60_000,
             window_bytes_per_shard: 64 << 20,
+            retry_ms: 5 * 60_000,
+            retry_bytes: 32 << 20,
             history_publications: 1_000_000,
             history_page: 1_000,
             inbox_messages: 1_000,

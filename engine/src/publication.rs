@@ -66,6 +66,8 @@ pub struct Content {
     pub user: Option<UserId>,
     /// True when a browser sent it, anonymous and hidden senders included. Told live only: histories don't keep it.
     pub from_browser: bool,
+    /// True when the sender chose the id, so that a second one is a retry. False once it was read from a store.
+    pub once: bool,
 }
 
 impl Publication {
@@ -85,6 +87,7 @@ impl Publication {
             time_ms,
             user,
             from_browser,
+            once: _,
         } = content;
         let frames = Default::default();
         Self {

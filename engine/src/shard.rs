@@ -27,6 +27,7 @@ mod locals;
 mod login;
 mod messages;
 mod publish;
+mod recent;
 mod requests;
 mod revoke;
 mod sequencer;
@@ -43,6 +44,7 @@ use gather::Gathers;
 use homes::Homes;
 use leaves::Leaves;
 use locals::Locals;
+use recent::Recent;
 use sequencer::Sequencer;
 use tickets::Tickets;
 
@@ -97,6 +99,7 @@ pub struct Shard<T> {
     leaves: Leaves,
     homes: Homes,
     gathers: Gathers,
+    recent: Recent,
     tickets: Tickets<T>,
 }
 
@@ -116,6 +119,7 @@ impl<T> Shard<T> {
             leaves: Leaves::default(),
             homes: Homes::default(),
             gathers: Gathers::default(),
+            recent: Recent::default(),
             tickets: Tickets::default(),
         }
     }
@@ -162,6 +166,13 @@ impl<T> Shard<T> {
         self.continue_inboxes(effects);
         self.give_members_up(now, effects);
         self.give_users_up(now, effects);
+        self.recent
+            .forget(now.0.saturating_sub(self.limits.retry_ms));
+    }
+
+    /// This shard's part of what the node may use for ids that senders chose.
+    fn retry_budget(&self) -> usize {
+        self.limits.retry_bytes / self.shards
     }
 
     fn sequencer_of(&self, tenant: TenantId, channel: &ChannelName) -> ShardId {

@@ -23,7 +23,7 @@ pub enum StoreRequest {
         /// will be: then no position from before may count as complete.
         renewed: Option<Epoch>,
     },
-    /// Adds a publication to a durable channel and trims it.
+    /// Adds a publication to a durable channel and trims it, unless it is there already ([`StoreAnswer::Known`]).
     Append {
         /// Whose channel.
         tenant: TenantId,
@@ -35,6 +35,8 @@ pub enum StoreRequest {
         content: Content,
         /// What the channel keeps.
         keep: Keep,
+        /// When the sender chose the id of the content.
+        once: Option<Once>,
     },
     /// Reads publications of a durable channel after `after`, oldest first; with `newest`, the last `limit` of them.
     ReadHistory {
@@ -68,7 +70,8 @@ pub enum StoreRequest {
         /// `None` = all.
         id: Option<crate::MessageId>,
     },
-    /// Adds a private message, unless `limit` messages wait already ([`StoreAnswer::Full`]).
+    /// Adds a private message, unless it was there already ([`StoreAnswer::Known`]), or `limit` messages wait
+    /// ([`StoreAnswer::Full`]).
     InboxAppend {
         /// Whose user.
         tenant: TenantId,
@@ -78,6 +81,8 @@ pub enum StoreRequest {
         content: Content,
         /// Most waiting messages.
         limit: u64,
+        /// When the sender chose the id of the content.
+        once: Option<Once>,
     },
     /// Reads waiting private messages after an offset, oldest first.
     InboxRead {
@@ -133,6 +138,16 @@ pub enum StoreRequest {
     },
 }
 
+/// What makes a second message with the same id a retry: the store notes it together with the message, and keeps it for
+/// its time, whatever becomes of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Once {
+    /// Tells the content from other content under the same id.
+    pub digest: u64,
+    /// Until then, unix milliseconds. The content's own time is the present.
+    pub until_ms: u64,
+}
+
 /// What a durable channel keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
@@ -167,6 +182,13 @@ pub enum StoreAnswer {
     InboxOffset(u64),
     /// To `InboxAppend`: too many wait already; nothing was stored.
     Full,
+    /// To `Append` and `InboxAppend`: a message with this id was stored before; now, nothing was.
+    Known {
+        /// Where.
+        offset: u64,
+        /// What it was.
+        digest: u64,
+    },
     /// To `InboxRead`.
     Inbox(Vec<InboxMessage>),
     /// To `Append`, `SetHistory`, `DeleteHistory`, `InboxRemove`, `SetLastSeen`: rows that changed.

@@ -122,6 +122,7 @@ fn name(channel: &str) -> ChannelName {
 fn draft(event: &str, data: &str) -> Draft {
     Draft {
         id: MessageId(1),
+        once: false,
         event: EventName::parse(event).unwrap(),
         data: data.into(),
         data_is_json: cometql_protocol::wire::is_json_container(data),

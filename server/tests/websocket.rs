@@ -105,6 +105,7 @@ async fn many_commands_are_answered_in_their_order() {
         channel: ChannelName::parse(&format!("web_{}", number % 7)).unwrap(),
         draft: Draft {
             id: MessageId(number),
+            once: false,
             event: EventName::default(),
             data: "x".into(),
             data_is_json: false,

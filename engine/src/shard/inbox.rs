@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::homes::Inbox;
+use super::recent::{Chosen, Place, Told, once, same};
 use super::tickets::Then;
 use super::{Shard, UserKey, rejected, unavailable};
 use crate::effects::Counted;
@@ -27,12 +28,16 @@ impl<T> Shard<T> {
     ) {
         let (tenant, user) = key;
         let content = draft.content(now);
+        if let Some(known) = self.recent.find(Place::User(key), &content, &self.limits) {
+            return effects.answer(token, known_answer(known));
+        }
         let limit = self.limits.inbox_messages;
         let append = StoreRequest::InboxAppend {
             tenant,
             user,
             content: content.clone(),
             limit,
+            once: once(&content, &self.limits),
         };
         let ticket = self.tickets.open(Then::InboxAppended {
             key,
@@ -53,8 +58,23 @@ impl<T> Shard<T> {
         let answer = match result {
             Ok(StoreAnswer::InboxOffset(offset)) => {
                 effects.count(Counted::InboxMessages, 1);
+                let chosen = Chosen::of(&content);
                 let reached = self.send_live(key, inbox_message(offset, content), effects);
+                if let Some(chosen) = chosen {
+                    let offset = Some(offset);
+                    let (told, budget) = (Told { offset, reached }, self.retry_budget());
+                    self.recent.note(Place::User(key), &chosen, told, budget);
+                }
                 Answer::Sent { offset, reached }
+            }
+            Ok(StoreAnswer::Known { offset, digest }) => {
+                // It may have been answered while this one was on its way to the store.
+                let known = self.recent.find(Place::User(key), &content, &self.limits);
+                let stored = Told {
+                    offset: Some(offset),
+                    reached: 0,
+                };
+                known_answer(known.unwrap_or_else(|| same(&content, digest).map(|()| stored)))
             }
             Ok(_) => Answer::Rejected(Reject::new(
                 ErrorCode::InboxFull,
@@ -294,6 +314,17 @@ impl<T> Shard<T> {
     }
 }
 
+/// The answer to a retry.
+fn known_answer(known: Result<Told, Reject>) -> Answer {
+    match known {
+        Ok(Told { offset, reached }) => Answer::Sent {
+            offset: offset.unwrap_or(0),
+            reached,
+        },
+        Err(reject) => Answer::Rejected(reject),
+    }
+}
+
 fn inbox_message(offset: u64, content: Content) -> Arc<InboxMessage> {
     let Content {
         id,
@@ -303,6 +334,7 @@ fn inbox_message(offset: u64, content: Content) -> Arc<InboxMessage> {
         time_ms,
         user: _,
         from_browser: _,
+        once: _,
     } = content;
     Arc::new(InboxMessage {
         id,

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use cometql_protocol::{EventName, TenantId};
 
+use super::recent::{self, Chosen, Told, once, same};
 use super::tickets::{Origin, Then};
-use super::{ChannelKey, Shard, rejected, unavailable};
+use super::{ChannelKey, Shard, unavailable};
 use crate::effects::Counted;
 use crate::permission::Retention;
 use crate::publication::{Content, Place};
 use crate::store::Keep;
 use crate::{
-    Answer, Draft, Effects, Message, MessageId, Now, Publication, Reject, StoreFailure,
-    StoreRequest,
+    Answer, Draft, Effects, Message, MessageId, Now, Publication, Reject, StoreAnswer,
+    StoreFailure, StoreRequest,
 };
 
 impl Draft {
@@ -20,6 +21,7 @@ impl Draft {
     pub(super) fn content(self, now: Now) -> Content {
         let Self {
             id,
+            once,
             event,
             data,
             data_is_json,
@@ -32,6 +34,7 @@ impl Draft {
             time_ms: now.0,
             user: None,
             from_browser: false,
+            once,
         }
     }
 }
@@ -45,13 +48,19 @@ impl<T> Shard<T> {
         origin: Origin<T>,
         effects: &mut impl Effects<Token = T>,
     ) {
-        effects.count(Counted::Publications, 1);
+        let known = self
+            .recent
+            .find(recent::Place::Channel(key.clone()), &content, &self.limits);
+        if let Some(known) = known {
+            return answer_known(key, origin, known, effects);
+        }
         let sequence = self.sequencer.ready(key);
         match sequence.retention {
             Retention::Ephemeral => {
                 let (tenant, channel) = key.clone();
+                let chosen = Chosen::of(&content);
                 let publication = Publication::new(tenant, channel, content, None);
-                self.release(key, &Arc::new(publication), origin, effects);
+                self.release(key, &Arc::new(publication), chosen, origin, effects);
             }
             Retention::Window => {
                 sequence.offset += 1;
@@ -81,13 +90,24 @@ impl<T> Shard<T> {
         offset: u64,
         content: Content,
         origin: Origin<T>,
-        result: Result<(), StoreFailure>,
+        result: Result<StoreAnswer, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
         self.sequencer.ready(key).appending -= 1;
         match result {
-            Ok(()) => self.commit(key, offset, content, origin, effects),
-            Err(failure) => refuse(key, origin, &failure, effects),
+            Ok(StoreAnswer::Known { offset, digest }) => {
+                let place = recent::Place::Channel(key.clone());
+                // It may have been answered while this one was on its way to the store.
+                let known = self.recent.find(place, &content, &self.limits);
+                let stored = Told {
+                    offset: Some(offset),
+                    reached: 0,
+                };
+                let known = known.unwrap_or_else(|| same(&content, digest).map(|()| stored));
+                answer_known(key, origin, known, effects);
+            }
+            Ok(_) => self.commit(key, offset, content, origin, effects),
+            Err(failure) => refuse(key, origin, unavailable(&failure), effects),
         }
     }
 
@@ -107,6 +127,7 @@ impl<T> Shard<T> {
             offset,
             content: content.clone(),
             keep,
+            once: once(&content, &self.limits),
         };
         let then = Then::Appended {
             key: key.clone(),
@@ -134,19 +155,22 @@ impl<T> Shard<T> {
             previous: sequence.delivered,
         };
         sequence.delivered = offset;
+        let chosen = Chosen::of(&content);
         let (tenant, channel) = key.clone();
         let publication = Arc::new(Publication::new(tenant, channel, content, Some(place)));
         self.sequencer.keep(key, &publication, &self.limits);
-        self.release(key, &publication, origin, effects);
+        self.release(key, &publication, chosen, origin, effects);
     }
 
     fn release(
         &mut self,
         key: &ChannelKey,
         publication: &Arc<Publication>,
+        chosen: Option<Chosen>,
         origin: Origin<T>,
         effects: &mut impl Effects<Token = T>,
     ) {
+        effects.count(Counted::Publications, 1);
         let browser = match &origin {
             Origin::Browser {
                 connection,
@@ -168,25 +192,19 @@ impl<T> Shard<T> {
                 },
             );
         }
-        let offset = publication.place.map(|place| place.offset);
-        match origin {
-            Origin::Command(token) => effects.answer(token, Answer::Published { offset, reached }),
-            Origin::Browser {
-                connection,
-                request,
-                subscribed,
-            } => {
-                let reached = reached - u64::from(subscribed && reached > 0);
-                let published = Message::Published {
-                    connection,
-                    request,
-                    offset,
-                    reached,
-                };
-                effects.send(connection.shard(), published);
-            }
-            Origin::Internal => {}
+        if let Origin::Browser {
+            subscribed: true, ..
+        } = origin
+        {
+            reached = reached.saturating_sub(1);
         }
+        let offset = publication.place.map(|place| place.offset);
+        let told = Told { offset, reached };
+        if let Some(chosen) = chosen {
+            let (place, budget) = (recent::Place::Channel(key.clone()), self.retry_budget());
+            self.recent.note(place, &chosen, told, budget);
+        }
+        answer(origin, told, effects);
     }
 
     /// Publishes on the engine's own behalf, if anybody could see it.
@@ -208,6 +226,7 @@ impl<T> Shard<T> {
             time_ms: now.0,
             user: None,
             from_browser: false,
+            once: false,
         };
         let to = self.sequencer_of(tenant, &channel);
         effects.send(
@@ -229,20 +248,53 @@ pub(super) fn random_id<T>(effects: &mut impl Effects<Token = T>) -> MessageId {
     MessageId(bits & !(0xf << 76) & !(0b11 << 62) | version | variant)
 }
 
-fn refuse<T>(
+/// Answers a retry.
+fn answer_known<T>(
     key: &ChannelKey,
     origin: Origin<T>,
-    failure: &StoreFailure,
+    known: Result<Told, Reject>,
     effects: &mut impl Effects<Token = T>,
 ) {
+    match known {
+        Ok(told) => answer(origin, told, effects),
+        Err(reject) => refuse(key, origin, reject, effects),
+    }
+}
+
+fn answer<T>(origin: Origin<T>, told: Told, effects: &mut impl Effects<Token = T>) {
+    let Told { offset, reached } = told;
     match origin {
-        Origin::Command(token) => effects.answer(token, rejected(failure)),
+        Origin::Command(token) => effects.answer(token, Answer::Published { offset, reached }),
         Origin::Browser {
             connection,
             request,
             ..
         } => {
-            let reject: Reject = unavailable(failure);
+            let published = Message::Published {
+                connection,
+                request,
+                offset,
+                reached,
+            };
+            effects.send(connection.shard(), published);
+        }
+        Origin::Internal => {}
+    }
+}
+
+fn refuse<T>(
+    key: &ChannelKey,
+    origin: Origin<T>,
+    reject: Reject,
+    effects: &mut impl Effects<Token = T>,
+) {
+    match origin {
+        Origin::Command(token) => effects.answer(token, Answer::Rejected(reject)),
+        Origin::Browser {
+            connection,
+            request,
+            ..
+        } => {
             let channel = key.1.clone();
             let refused = Message::Refused {
                 connection,

@@ -292,13 +292,16 @@ impl<T> Shard<T> {
             return Err(Reject::new(ErrorCode::RateLimited, message).into());
         }
         let content = Content {
-            id: random_id(effects),
+            id: publish
+                .id
+                .map_or_else(|| random_id(effects), crate::MessageId),
             event,
             data: publish.data.as_str().into(),
             data_is_json: is_json_container(&publish.data),
             time_ms: now.0,
             user,
             from_browser: true,
+            once: publish.id.is_some(),
         };
         let to = self.sequencer_of(tenant, &channel);
         effects.send(

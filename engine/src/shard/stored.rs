@@ -31,7 +31,7 @@ impl<T> Shard<T> {
                 content,
                 origin,
             } => {
-                self.on_appended(&key, offset, content, origin, result.map(drop), effects);
+                self.on_appended(&key, offset, content, origin, result, effects);
             }
             Then::History {
                 connection,

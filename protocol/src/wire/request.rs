@@ -100,6 +100,9 @@ pub struct Subscribe {
 pub struct Publish {
     /// The channel; a leading `@` hides the sender.
     pub channel: String,
+    /// A UUID that the client chose for this message, as its 128 bits: a second one with it is a retry.
+    #[serde(default, deserialize_with = "uuid")]
+    pub id: Option<u128>,
     /// The label, may be empty.
     #[serde(default)]
     pub event: String,
@@ -342,6 +345,17 @@ fn payload_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Str
     }
 }
 
+/// A UUID as text: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+fn uuid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
+    let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+    let groups = text.split('-').map(str::len);
+    let right = groups.eq([8, 4, 4, 4, 12]) && !text.contains('+');
+    let number = u128::from_str_radix(&text.replace('-', ""), 16);
+    let number = number.ok().filter(|number| right && *number != 0);
+    let wrong = || serde::de::Error::custom(format!("id {text:?} is not a UUID"));
+    number.map(Some).ok_or_else(wrong)
+}
+
 /// The id of a line that is JSON but not a request of ours, so that the error reaches who waits for it.
 fn id_of(line: &str) -> u32 {
     #[derive(Deserialize)]
@@ -417,6 +431,7 @@ mod tests {
         ] {
             let publish = Publish {
                 channel: "web_a".into(),
+                id: None,
                 event: String::new(),
                 data: text.into(),
             };
@@ -424,6 +439,31 @@ mod tests {
                 &format!(r#"{{"id":1,"publish":{{"channel":"web_a","data":{json}}}}}"#),
                 &[RequestBody::Publish(publish)],
             );
+        }
+    }
+
+    #[test]
+    fn publications_may_have_an_id() {
+        let line = |id: &str| {
+            format!(r#"{{"id":7,"publish":{{"channel":"web_a","data":1,"id":"{id}"}}}}"#)
+        };
+        let publish = Publish {
+            channel: "web_a".into(),
+            id: Some(0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4051),
+            event: String::new(),
+            data: "1".into(),
+        };
+        let publish = RequestBody::Publish(publish);
+        check(&line("0190a1b2-C3D4-7e5f-8a9b-0c1d2e3f4051"), &[publish]);
+        for wrong in [
+            "",
+            "7",
+            "0190a1b2c3d47e5f8a9b0c1d2e3f4051",
+            "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f405x",
+            "+190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            check_error(&line(wrong), 7, "is not a UUID");
         }
     }
 

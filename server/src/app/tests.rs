@@ -17,6 +17,7 @@ const TENANT: TenantId = TenantId(0);
 fn draft(data: &str) -> Draft {
     Draft {
         id: MessageId(u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes())),
+        once: false,
         event: EventName::default(),
         data: data.into(),
         data_is_json: false,

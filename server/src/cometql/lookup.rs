@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cometql_engine::shard::inspect::Channels;
-use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest};
+use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest, StoredPublication};
 use cometql_protocol::{ChannelName, UserId};
 
 use super::parse::Lookup;
@@ -176,7 +176,7 @@ impl Look<'_> {
             let StoreAnswer::History(publications) = ask(self.context, request).await? else {
                 return Err(errors::internal());
             };
-            for (_, content) in publications {
+            for StoredPublication { content, .. } in publications {
                 rows.push(vec![
                     Value::Text(uuid_text(content.id.0)),
                     number(content.time_ms / 1000),

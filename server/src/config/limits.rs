@@ -43,6 +43,10 @@ pub struct LimitsSection {
     pub window_age: Span,
     /// Payload that all windows of a shard keep together.
     pub window_memory_per_shard: Bytes,
+    /// How long an id that a sender chose makes a second message with it a retry.
+    pub retry_age: Span,
+    /// Memory for such ids.
+    pub retry_memory: Bytes,
     /// Longest history that `pipes_settings` may ask for.
     pub history_publications: u64,
     /// Most publications of one answer.
@@ -95,6 +99,8 @@ impl Default for LimitsSection {
             window_publications: engine.window_publications,
             window_age: Span(engine.window_ms),
             window_memory_per_shard: Bytes(engine.window_bytes_per_shard),
+            retry_age: Span(engine.retry_ms),
+            retry_memory: Bytes(engine.retry_bytes),
             history_publications: engine.history_publications,
             history_page: engine.history_page,
             inbox_messages: engine.inbox_messages,
@@ -130,6 +136,8 @@ impl LimitsSection {
             window_publications: self.window_publications,
             window_ms: self.window_age.0,
             window_bytes_per_shard: self.window_memory_per_shard.0,
+            retry_ms: self.retry_age.0,
+            retry_bytes: self.retry_memory.0,
             history_publications: self.history_publications,
             history_page: self.history_page,
             inbox_messages: self.inbox_messages,

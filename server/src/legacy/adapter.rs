@@ -260,6 +260,7 @@ impl Adapter {
         };
         let body = RequestBody::Publish(Publish {
             channel: pipe.into(),
+            id: None,
             event: event.into(),
             data: message.into(),
         });

@@ -98,6 +98,7 @@ mod tests {
             time_ms: 0,
             user: None,
             from_browser: false,
+            once: false,
         };
         let name = ChannelName::parse(name).unwrap();
         Arc::new(Publication::new(TenantId(tenant), name, content, None))

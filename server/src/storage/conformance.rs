@@ -11,6 +11,8 @@ use proptest::prelude::*;
 
 use super::{Durability, Store};
 
+mod retries;
+
 pub(super) const TENANT: TenantId = TenantId(1);
 const OTHER: TenantId = TenantId(2);
 
@@ -59,6 +61,7 @@ pub(super) fn content(number: u64) -> Content {
         time_ms: 1_000_000 + number * 1000,
         user: UserId::new(number),
         from_browser: false,
+        once: false,
     }
 }
 
@@ -100,6 +103,7 @@ pub(super) fn append_request(name: &str, offset: u64, keep: Keep) -> StoreReques
         offset,
         content: content(offset),
         keep,
+        once: None,
     }
 }
 
@@ -160,6 +164,7 @@ pub(super) fn inbox_append(store: &Store, of: u64, number: u64, limit: u64) -> S
         user: user(of),
         content: content(number),
         limit,
+        once: None,
     };
     ask(store, request)
 }

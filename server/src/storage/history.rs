@@ -1,12 +1,13 @@
 //! Channels, their publications and how many of them are kept. It must not know of batches or threads.
 
 use cometql_engine::publication::Content;
-use cometql_engine::store::Keep;
-use cometql_engine::{MessageId, StoredPublication};
+use cometql_engine::store::{Keep, Once};
+use cometql_engine::{MessageId, StoreAnswer, StoredPublication};
 use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{ChannelName, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sent::{self, Place};
 use super::values::{
     Failure, Outcome, channel_name, content, integer, message_id_text, number, rows,
 };
@@ -68,7 +69,8 @@ pub(super) fn append(
     offset: u64,
     content: &Content,
     keep: Keep,
-) -> Outcome<u64> {
+    once: Option<Once>,
+) -> Outcome<StoreAnswer> {
     let (previous, kept) = connection
         .prepare_cached("SELECT last_offset, kept FROM channels WHERE tenant = ?1 AND name = ?2")?
         .query_row(params![tenant.0, channel.as_str()], |row| {
@@ -76,6 +78,12 @@ pub(super) fn append(
         })
         .optional()?
         .ok_or(Failure::NotOpened)?;
+    if let Some(once) = once {
+        let place = Place::Channel(tenant, channel);
+        if let Some(known) = sent::note(connection, place, content, offset, once)? {
+            return Ok(known);
+        }
+    }
     connection
         .prepare_cached(
             "INSERT INTO pipes_messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -113,7 +121,7 @@ pub(super) fn append(
             integer(kept.saturating_sub(trimmed)),
             age.map(integer),
         ])?;
-    Ok(1)
+    Ok(StoreAnswer::Changed(1))
 }
 
 /// Removes the `excess` oldest publications of a channel.

@@ -2,23 +2,28 @@
 
 use std::collections::HashMap;
 
+use cometql_engine::StoreAnswer;
 use cometql_engine::publication::{Content, InboxMessage};
+use cometql_engine::store::Once;
 use cometql_protocol::{TenantId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sent::{self, Place};
 use super::values::{Outcome, content, integer, message_id_text, number, rows};
 
 /// Most private messages that one purge removes, so that it does not hold up everybody.
 const PURGE_AT_ONCE: u64 = 10_000;
 
-/// The new message's offset; `None` when `limit` messages wait already.
+/// The new message's offset, unless it is a retry, or `limit` messages wait already.
 pub(super) fn append(
     connection: &Connection,
     tenant: TenantId,
     user: UserId,
     content: &Content,
     limit: u64,
-) -> Outcome<Option<u64>> {
+    once: Option<Once>,
+) -> Outcome<StoreAnswer> {
+    let place = Place::Inbox(tenant, user);
     let user = integer(user.get());
     let (last, waiting) = connection
         .prepare_cached(
@@ -29,10 +34,19 @@ pub(super) fn append(
         })
         .optional()?
         .unwrap_or((0, 0));
-    if waiting >= limit {
-        return Ok(None);
-    }
     let offset = last + 1;
+    let full = waiting >= limit;
+    let known = match once {
+        Some(_) if full => sent::find(connection, place, content)?,
+        Some(once) => sent::note(connection, place, content, offset, once)?,
+        None => None,
+    };
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    if full {
+        return Ok(StoreAnswer::Full);
+    }
     connection
         .prepare_cached("INSERT INTO users_messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
         .execute(params![
@@ -53,7 +67,7 @@ pub(super) fn append(
             integer(offset),
             integer(waiting + 1)
         ])?;
-    Ok(Some(offset))
+    Ok(StoreAnswer::InboxOffset(offset))
 }
 
 pub(super) fn read(

@@ -10,6 +10,7 @@ mod inbox;
 mod open;
 mod request;
 mod schema;
+mod sent;
 mod tables;
 mod upkeep;
 mod users;
@@ -195,6 +196,7 @@ impl Store {
 
     /// Removes private messages sent before `inbox_ms` ago and publications that their channels don't keep so long, some
     /// at a time, and gives space back to the file system. To be called about every minute. Returns how many it removed.
+    /// Also forgets ids whose time is over.
     ///
     /// # Errors
     /// When the store can't do it.
@@ -205,6 +207,8 @@ impl Store {
             Ok(messages + history::purge(connection, now_ms)?)
         });
         let purged = purged.await;
+        // A store that fails has told so above.
+        while let Ok(sent::PURGE_AT_ONCE) = self.call(0, move |c| sent::purge(c, now_ms)).await {}
         // A closed store needs no upkeep.
         _ = self.jobs.send(Job::Upkeep);
         purged

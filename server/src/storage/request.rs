@@ -42,9 +42,8 @@ pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<Store
             offset,
             content,
             keep,
-        } => StoreAnswer::Changed(history::append(
-            c, *tenant, channel, *offset, content, *keep,
-        )?),
+            once,
+        } => history::append(c, *tenant, channel, *offset, content, *keep, *once)?,
         StoreRequest::ReadHistory {
             tenant,
             channel,
@@ -67,8 +66,8 @@ pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<Store
             user,
             content,
             limit,
-        } => inbox::append(c, *tenant, *user, content, *limit)?
-            .map_or(StoreAnswer::Full, StoreAnswer::InboxOffset),
+            once,
+        } => inbox::append(c, *tenant, *user, content, *limit, *once)?,
         StoreRequest::InboxRead {
             tenant,
             user,

@@ -16,8 +16,10 @@
 //! | `pipes_settings` | `name`, `length` | `name` |
 //! | `pipes_members` | `name`, `user_id` | `name, user_id` |
 //! | `revoked_tokens` | `token` | `token` |
+//! | `sent` | `name` (empty for inboxes), `user_id` (0 for channels), `id` (16 bytes), `offset`, `digest`, `until_ms` | `name, user_id, id` |
 //! | `channels` | `name`, `epoch`, `last_offset`, `kept` (rows in `pipes_messages`), `age_ms` (null = no limit) | `name` |
 //!
+//! `sent` has the ids that senders chose, as long as they make a second message a retry, whatever becomes of the message.
 //! `inboxes` and `channels` outlive their messages, because offsets must go on from where they are. `node` has one row:
 //! when this node last ran, so that users who were online at a crash get a plausible time of leaving; and whether this is
 //! a copy that was not opened yet, because then every channel begins a new epoch: the offsets after the copy are taken.
@@ -62,6 +64,11 @@ ALTER TABLE pipes_messages ADD COLUMN previous INTEGER NOT NULL DEFAULT 0;
 UPDATE pipes_messages SET previous = coalesce(
     (SELECT max(older.offset) FROM pipes_messages AS older WHERE older.tenant = pipes_messages.tenant
      AND older.name = pipes_messages.name AND older.offset < pipes_messages.offset), offset - 1);
+", "
+CREATE TABLE sent (tenant INTEGER NOT NULL, name TEXT NOT NULL, user_id INTEGER NOT NULL, id BLOB NOT NULL,
+    offset INTEGER NOT NULL, digest INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name, user_id, id)) WITHOUT ROWID;
+CREATE INDEX sent_until ON sent (until_ms);
 "];
 
 /// A statement that fails when a table or column of the current version is missing.
@@ -76,6 +83,7 @@ pub(super) const PROBES: &[&str] = &[
     "SELECT tenant, name, user_id FROM pipes_members",
     "SELECT tenant, token FROM revoked_tokens",
     "SELECT tenant, name, epoch, last_offset, kept, age_ms FROM channels",
+    "SELECT tenant, name, user_id, id, offset, digest, until_ms FROM sent",
     "SELECT one, ran_until, is_copy FROM node",
 ];
 

@@ -71,5 +71,6 @@ pub(super) fn content(row: &Row<'_>) -> Outcome<Content> {
         time_ms: number(row, 1)?,
         user: user.and_then(|user| UserId::new(u64::try_from(user).ok()?)),
         from_browser: false,
+        once: false,
     })
 }

@@ -49,6 +49,7 @@ pub(crate) async fn node(change: impl FnOnce(&mut AppSettings)) -> App {
 pub(crate) async fn publish(app: &App, channel: &str, data: &str) -> Answer {
     let draft = Draft {
         id: MessageId(7),
+        once: false,
         event: EventName::default(),
         data: data.into(),
         data_is_json: false,

@@ -467,6 +467,7 @@ pub(super) fn channel(name: &str) -> ChannelName {
 pub(super) fn draft(data: &str) -> Draft {
     Draft {
         id: MessageId(7),
+        once: false,
         event: EventName::default(),
         data: data.into(),
         data_is_json: wire::is_json_container(data),

@@ -7,7 +7,8 @@ use cometql_protocol::{UserId, wire};
 
 use super::super::{ChannelKey, UserKey};
 use crate::publication::Content;
-use crate::{InboxMessage, StoreAnswer, StoreRequest, StoredPublication};
+use crate::store::Once;
+use crate::{InboxMessage, MessageId, StoreAnswer, StoreRequest, StoredPublication};
 
 /// The offset before it, and the content.
 type Row = (u64, Content);
@@ -19,6 +20,8 @@ pub(super) struct ModelStore {
     channels: HashMap<ChannelKey, (wire::Position, Rows)>,
     pub(super) settings: HashMap<ChannelKey, u64>,
     inboxes: HashMap<UserKey, (u64, BTreeMap<u64, Content>)>,
+    /// Ids that senders chose: where they are, what they were, until when.
+    sent: HashMap<(String, MessageId), (u64, Once)>,
     seen: HashMap<UserKey, u64>,
     pub(super) data: HashMap<UserKey, String>,
     pub(super) members: Vec<(ChannelKey, UserId)>,
@@ -56,7 +59,12 @@ impl ModelStore {
                 offset,
                 content,
                 keep,
+                once,
             } => {
+                let place = format!("{tenant:?} {channel}");
+                if let Some(known) = self.note(place, offset, &content, once) {
+                    return known;
+                }
                 let (position, rows) = self
                     .channels
                     .get_mut(&(tenant, channel))
@@ -75,28 +83,47 @@ impl ModelStore {
                 after,
                 limit,
                 newest,
-            } => {
-                let rows = self
-                    .channels
-                    .get(&(tenant, channel))
-                    .map(|(_, rows)| rows.clone());
-                let rows = rows.unwrap_or_default();
-                let mut rows: Vec<_> = rows
-                    .range(after + 1..)
-                    .map(|(offset, (previous, content))| StoredPublication {
-                        offset: *offset,
-                        previous: *previous,
-                        content: content.clone(),
-                    })
-                    .collect();
-                let limit = usize::try_from(limit).unwrap();
-                if newest {
-                    rows = rows.split_off(rows.len().saturating_sub(limit));
-                }
-                rows.truncate(limit);
-                StoreAnswer::History(rows)
-            }
+            } => self.read(&(tenant, channel), after, limit, newest),
             other => self.answer_change(other),
+        }
+    }
+
+    fn read(&self, key: &ChannelKey, after: u64, limit: u64, newest: bool) -> StoreAnswer {
+        let stored = |(offset, (previous, content)): (&u64, &Row)| StoredPublication {
+            offset: *offset,
+            previous: *previous,
+            content: content.clone(),
+        };
+        let rows = self.channels.get(key).map(|(_, rows)| rows);
+        let rows = rows.map(|rows| rows.range(after + 1..).map(stored).collect());
+        let mut rows: Vec<_> = rows.unwrap_or_default();
+        let limit = usize::try_from(limit).unwrap();
+        if newest {
+            rows = rows.split_off(rows.len().saturating_sub(limit));
+        }
+        rows.truncate(limit);
+        StoreAnswer::History(rows)
+    }
+
+    /// Notes an id that a sender chose, or tells of the message that has it.
+    fn note(
+        &mut self,
+        place: String,
+        offset: u64,
+        content: &Content,
+        once: Option<Once>,
+    ) -> Option<StoreAnswer> {
+        let once = once?;
+        let key = (place, content.id);
+        match self.sent.get(&key) {
+            Some((offset, known)) if known.until_ms > content.time_ms => Some(StoreAnswer::Known {
+                offset: *offset,
+                digest: known.digest,
+            }),
+            _ => {
+                self.sent.insert(key, (offset, once));
+                None
+            }
         }
     }
 
@@ -146,14 +173,23 @@ impl ModelStore {
                 user,
                 content,
                 limit,
+                once,
             } => {
+                let place = format!("{tenant:?} {user:?}");
                 let (last, rows) = self.inboxes.entry((tenant, user)).or_default();
-                if rows.len() as u64 >= limit {
+                let (next, full) = (*last + 1, rows.len() as u64 >= limit);
+                let known = self.sent.get(&(place.clone(), content.id));
+                let known = known.is_some_and(|(_, known)| known.until_ms > content.time_ms);
+                if full && !known {
                     return StoreAnswer::Full;
                 }
-                *last += 1;
-                rows.insert(*last, content);
-                StoreAnswer::InboxOffset(*last)
+                if let Some(known) = self.note(place, next, &content, once) {
+                    return known;
+                }
+                let (last, rows) = self.inboxes.entry((tenant, user)).or_default();
+                *last = next;
+                rows.insert(next, content);
+                StoreAnswer::InboxOffset(next)
             }
             R::InboxRead {
                 tenant,

@@ -57,6 +57,7 @@ fn content(number: u64, event: &str, data: &str, from: Option<u64>) -> Content {
         time_ms: 1_700_000_000_000 + number * 1000,
         user: from.and_then(UserId::new),
         from_browser: false,
+        once: false,
     }
 }
 
@@ -82,6 +83,7 @@ fn publish(store: &Store, tenant: TenantId, name: &str, contents: Vec<Content>) 
                 publications: u64::MAX,
                 age_ms: u64::MAX,
             },
+            once: None,
         };
         ask(store, append);
     }
@@ -143,6 +145,7 @@ async fn fill(store: &Store) {
             user: user(of),
             content: content(number, "im", text, None),
             limit: 10,
+            once: None,
         };
         ask(store, append);
     }

@@ -106,8 +106,8 @@ pub(super) fn channel(
     }
 }
 
-/// The content of a publication or private message that a row gives.
-pub(super) fn draft(context: &Context, row: &Row<'_>) -> Result<Draft, SqlError> {
+/// The content of a publication or private message that a row gives; its id is that in a column, if it is one.
+pub(super) fn draft(context: &Context, row: &Row<'_>, id: &str) -> Result<Draft, SqlError> {
     let event = text(row.required("event")?, "event")?;
     let event = EventName::parse(&event).map_err(|error| match error {
         NameError::TooLong => errors::too_long("Channel event_name"),
@@ -123,10 +123,50 @@ pub(super) fn draft(context: &Context, row: &Row<'_>) -> Result<Draft, SqlError>
             context.settings.publication_bytes
         )));
     }
+    let chosen = row.get(id).and_then(chosen_id);
     Ok(Draft {
-        id: MessageId(uuid::Uuid::now_v7().as_u128()),
+        id: chosen.unwrap_or_else(|| MessageId(uuid::Uuid::now_v7().as_u128())),
+        once: chosen.is_some(),
         event,
         data_is_json: escaping::is_json_container(&data),
         data: Arc::from(data),
     })
+}
+
+/// The id that a sender chose for a message. Anything that is no UUID is ignored, as the original ignored it, and the nil
+/// UUID too, which stands for none.
+fn chosen_id(value: &Value) -> Option<MessageId> {
+    let text = text(value, "id").ok()?;
+    let id = uuid::Uuid::try_parse(text.trim()).ok()?;
+    (!id.is_nil()).then(|| MessageId(id.as_u128()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &Value, expected: Option<u128>) {
+        assert_eq!(chosen_id(value), expected.map(MessageId), "{value:?}");
+    }
+
+    #[test]
+    fn ids_that_senders_choose() {
+        let id = 0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4051;
+        for text in [
+            "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051",
+            "0190A1B2-C3D4-7E5F-8A9B-0C1D2E3F4051",
+            "0190a1b2c3d47e5f8a9b0c1d2e3f4051",
+        ] {
+            check(&Value::Text(text.into()), Some(id));
+            check(&Value::Bytes(text.into()), Some(id));
+        }
+        for text in ["", "7", "none", "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f405"] {
+            check(&Value::Text(text.into()), None);
+        }
+        check(&Value::Text(uuid::Uuid::nil().to_string()), None);
+        check(&Value::Bytes(vec![0xff; 36]), None);
+        check(&Value::Integer(7), None);
+        check(&Value::Null, None);
+    }
 }

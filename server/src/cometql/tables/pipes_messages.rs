@@ -58,7 +58,7 @@ fn publish(
     row: Row<'_>,
 ) -> Result<(MessageId, Command), SqlError> {
     let channel = fields::channel(context, session, &row)?;
-    let draft = fields::draft(context, &row)?;
+    let draft = fields::draft(context, &row, "id")?;
     let id = draft.id;
     let tenant = session.tenant;
     let command = Command::Publish {

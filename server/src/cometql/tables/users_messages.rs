@@ -14,7 +14,7 @@ pub(super) async fn insert(
     let mut last_insert_id = 0;
     let send = |row: Row<'_>| {
         let user = fields::user_or_zero(&row, "id")?;
-        let draft = fields::draft(context, &row)?;
+        let draft = fields::draft(context, &row, "index")?;
         last_insert_id = user.map_or(0, |user| user.get());
         // The original takes id 0, which nobody has: checked, then sent to nobody.
         Ok(user.map(|user| {

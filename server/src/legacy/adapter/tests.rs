@@ -93,6 +93,7 @@ fn bodies(outputs: Vec<Output>) -> Vec<RequestBody> {
 fn publication(channel: &str, event: &str, data: &str, from: Option<u64>) -> Arc<Publication> {
     let content = Content {
         id: MessageId(1),
+        once: false,
         event: EventName::parse(event).unwrap(),
         data: data.into(),
         data_is_json: is_json_container(data),
