@@ -27,8 +27,9 @@ pub struct Limits {
     pub window_publications: usize,
     /// How long the recovery window keeps a publication, and an unused channel its place, in milliseconds.
     pub window_ms: u64,
-    /// Bytes of payload that all recovery windows of a shard keep together.
-    pub window_bytes_per_shard: usize,
+    /// Memory for the recovery windows of all channels of the node. When it is used up, the channel that was not in use for the
+    /// longest time loses its oldest publications. Each shard has its part.
+    pub window_bytes: usize,
     /// How long an id that a sender chose makes a second message with it a retry, in milliseconds.
     pub retry_ms: u64,
     /// Memory for such ids, of the node. When it is used up, the oldest are forgotten earlier; those of durable channels and
@@ -63,7 +64,7 @@ impl Default for Limits {
             outbox_bytes: 1 << 20,
             window_publications: 100,
             window_ms: 60_000,
-            window_bytes_per_shard: 64 << 20,
+            window_bytes: 128 << 20,
             retry_ms: 5 * 60_000,
             retry_bytes: 32 << 20,
             history_publications: 1_000_000,

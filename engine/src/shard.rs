@@ -37,6 +37,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod window;
 
 use checks::Checks;
 use connections::Connections;
@@ -168,6 +169,11 @@ impl<T> Shard<T> {
         self.give_users_up(now, effects);
         self.recent
             .forget(now.0.saturating_sub(self.limits.retry_ms));
+    }
+
+    /// This shard's part of what the node may use for recovery windows.
+    fn window_budget(&self) -> usize {
+        self.limits.window_bytes / self.shards
     }
 
     /// This shard's part of what the node may use for ids that senders chose.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cometql_protocol::ChannelName;
 use cometql_protocol::wire::{Kept, Position, Reply};
 
-use super::sequencer::Sequence;
+use super::sequencer::{Sequence, Sequencer};
 use super::subscribe::chain;
 use super::tickets::{Then, name};
 use super::{ChannelKey, Shard, unavailable};
@@ -14,20 +14,18 @@ use crate::{
     ConnectionId, Effects, Message, Publication, StoreFailure, StoreRequest, StoredPublication,
 };
 
-impl<T> Sequence<T> {
-    /// Delivered publications after an offset that the window reaches back to.
-    pub(super) fn after(&self, offset: u64) -> Vec<Arc<Publication>> {
-        let from = self
-            .window
-            .partition_point(|publication| publication.offset() <= offset);
-        self.window.range(from..).cloned().collect()
-    }
-
+impl<T> Sequencer<T> {
     /// The newest `limit` after an offset, if the window holds them all.
-    fn newest_after(&self, offset: u64, limit: usize) -> Option<Vec<Arc<Publication>>> {
-        let mut publications = self.after(offset);
-        let complete = publications.len() >= limit || offset >= self.floor;
-        if !complete && matches!(self.retention, Retention::Durable { .. }) {
+    fn newest_after(
+        &self,
+        key: &ChannelKey,
+        offset: u64,
+        limit: usize,
+    ) -> Option<Vec<Arc<Publication>>> {
+        let mut publications = self.windows.after(key, offset);
+        let complete = publications.len() >= limit || offset >= self.floor(key);
+        let retention = self.get(key).map(|sequence| sequence.retention);
+        if !complete && matches!(retention, Some(Retention::Durable { .. })) {
             return None;
         }
         let surplus = publications.len().saturating_sub(limit);
@@ -46,7 +44,9 @@ impl<T> Shard<T> {
         limit: u64,
         effects: &mut impl Effects<Token = T>,
     ) {
+        self.sequencer.windows.used(&key);
         let sequence = self.sequencer.ready(&key);
+        let position = sequence.position();
         let same_life = since.filter(|since| since.epoch == sequence.epoch);
         let after = same_life.map_or(0, |since| since.offset);
         // The window may hold more than a durable channel is to keep.
@@ -55,7 +55,7 @@ impl<T> Shard<T> {
             Retention::Window | Retention::Ephemeral => limit,
         };
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-        let Some(publications) = sequence.newest_after(after, wanted) else {
+        let Some(publications) = self.sequencer.newest_after(&key, after, wanted) else {
             let (tenant, channel) = key.clone();
             let ticket = self.tickets.open(Then::History {
                 connection,
@@ -72,7 +72,6 @@ impl<T> Shard<T> {
             };
             return effects.store(ticket, ask);
         };
-        let position = sequence.position();
         let channel = name(&key);
         let answer = Message::HistoryRead {
             connection,

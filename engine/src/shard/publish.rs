@@ -158,7 +158,8 @@ impl<T> Shard<T> {
         let chosen = Chosen::of(&content);
         let (tenant, channel) = key.clone();
         let publication = Arc::new(Publication::new(tenant, channel, content, Some(place)));
-        self.sequencer.keep(key, &publication, &self.limits);
+        let (most, budget) = (self.limits.window_publications, self.window_budget());
+        self.sequencer.windows.keep(key, &publication, most, budget);
         self.release(key, &publication, chosen, origin, effects);
     }
 

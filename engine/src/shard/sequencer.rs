@@ -1,18 +1,17 @@
 //! The channels that a shard puts in order: offsets, recent history, and which shards have subscribers.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use cometql_protocol::wire::{Epoch, Position};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use super::tickets::Then;
+use super::window::Windows;
 use super::{ChannelKey, Input, Shard, unavailable};
 use crate::permission::Retention;
 use crate::{
-    Answer, ConnectionId, Effects, Limits, Message, Now, Publication, Reject, ShardId,
-    StoreFailure, StoreRequest,
+    Answer, ConnectionId, Effects, Message, Now, Reject, ShardId, StoreFailure, StoreRequest,
 };
 
 /// All channels that this shard sequences and that are in use.
@@ -20,9 +19,7 @@ pub(super) struct Sequencer<T> {
     channels: HashMap<ChannelKey, Sequence<T>, FixedState>,
     /// `pipes_settings`: publications that a channel keeps on disk.
     pub(super) settings: HashMap<ChannelKey, u64, FixedState>,
-    /// Every publication in a window, oldest first: by age and by budget the oldest of all goes first.
-    kept: VecDeque<Mark>,
-    kept_bytes: usize,
+    pub(super) windows: Windows,
     /// When to look whether a channel is still in use, soonest first.
     look: VecDeque<(u64, ChannelKey)>,
 }
@@ -36,9 +33,6 @@ pub(super) struct Sequence<T> {
     pub(super) offset: u64,
     /// The last offset delivered; behind `offset` while the store writes.
     pub(super) delivered: u64,
-    /// The window holds every delivered publication with a larger offset.
-    pub(super) floor: u64,
-    pub(super) window: VecDeque<Arc<Publication>>,
     /// Appends that the store has not answered.
     pub(super) appending: u32,
     /// Subscriptions per shard, those that wait for their answer included.
@@ -58,20 +52,12 @@ enum State<T> {
     Closed,
 }
 
-struct Mark {
-    at_ms: u64,
-    key: ChannelKey,
-    offset: u64,
-    bytes: usize,
-}
-
 impl<T> Default for Sequencer<T> {
     fn default() -> Self {
         Self {
             channels: HashMap::default(),
             settings: HashMap::default(),
-            kept: VecDeque::new(),
-            kept_bytes: 0,
+            windows: Windows::default(),
             look: VecDeque::new(),
         }
     }
@@ -97,54 +83,14 @@ impl<T> Sequencer<T> {
         self.channels.keys().cloned().collect()
     }
 
-    /// Puts a delivered publication into its channel's window, and lets go what exceeds the limits.
-    pub(super) fn keep(
-        &mut self,
-        key: &ChannelKey,
-        publication: &Arc<Publication>,
-        limits: &Limits,
-    ) {
-        let Some(sequence) = self.channels.get_mut(key) else {
-            return;
-        };
-        let bytes = weight(publication);
-        sequence.window.push_back(Arc::clone(publication));
-        self.kept_bytes += bytes;
-        self.kept.push_back(Mark {
-            at_ms: publication.time_ms,
-            key: key.clone(),
-            offset: publication.offset(),
-            bytes,
-        });
-        if sequence.window.len() > limits.window_publications {
-            sequence.let_go();
-        }
-        while self.kept_bytes > limits.window_bytes_per_shard && self.kept.len() > 1 {
-            self.let_oldest_go();
-        }
+    /// The window holds every delivered publication with a larger offset.
+    pub(super) fn floor(&self, key: &ChannelKey) -> u64 {
+        let delivered = self
+            .channels
+            .get(key)
+            .map_or(0, |channel| channel.delivered);
+        self.windows.floor(key).unwrap_or(delivered)
     }
-
-    fn let_oldest_go(&mut self) {
-        let Some(mark) = self.kept.pop_front() else {
-            return;
-        };
-        self.kept_bytes -= mark.bytes;
-        let Some(sequence) = self.channels.get_mut(&mark.key) else {
-            return;
-        };
-        if sequence
-            .window
-            .front()
-            .is_some_and(|oldest| oldest.offset() == mark.offset)
-        {
-            sequence.let_go();
-        }
-    }
-}
-
-/// What a kept publication costs: its payload and about as much as its structures take.
-fn weight(publication: &Publication) -> usize {
-    2 * publication.data.len() + 256
 }
 
 impl<T> Sequence<T> {
@@ -193,12 +139,6 @@ impl<T> Sequence<T> {
         at.map(|at| self.refused.swap_remove(at)).is_some()
     }
 
-    /// Forgets what the window holds: it begins anew behind the last delivered publication.
-    pub(super) fn clear_window(&mut self) {
-        self.window.clear();
-        self.floor = self.delivered;
-    }
-
     fn is_durable(&self) -> bool {
         matches!(self.retention, Retention::Durable { .. })
     }
@@ -207,18 +147,11 @@ impl<T> Sequence<T> {
     fn skip_unknown(&mut self) {
         self.offset += 1;
         self.delivered = self.offset;
-        self.clear_window();
-    }
-
-    fn let_go(&mut self) {
-        if let Some(oldest) = self.window.pop_front() {
-            self.floor = oldest.offset();
-        }
     }
 
     fn is_idle(&self) -> bool {
         let in_use = matches!(self.state, State::Opening(_)) || self.appending > 0;
-        self.interested.is_empty() && self.window.is_empty() && !in_use
+        self.interested.is_empty() && !in_use
     }
 }
 
@@ -283,16 +216,19 @@ impl<T> Shard<T> {
         let State::Opening(waiting) = std::mem::replace(&mut sequence.state, next) else {
             return;
         };
-        match result {
+        let goes_on = match result {
             Ok(position) if sequence.is_durable() => sequence.stand_at(position),
-            Err(_) if sequence.is_durable() => {}
+            Err(_) if sequence.is_durable() => true,
             // The store has given up the epoch: it is this life's alone from now on.
-            Ok(position) if position.epoch != sequence.epoch => {}
+            Ok(position) if position.epoch != sequence.epoch => true,
             // It has not, and after the next start it might go on in it from where it stands.
             Ok(_) | Err(_) => {
                 sequence.epoch = Epoch(effects.random());
-                sequence.clear_window();
+                false
             }
+        };
+        if !goes_on {
+            self.sequencer.windows.clear(key);
         }
         for input in waiting {
             match &failure {
@@ -312,9 +248,11 @@ impl<T> Shard<T> {
         sequence.retention = retention;
         if was == Retention::Ephemeral && retention != Retention::Ephemeral {
             sequence.skip_unknown();
+            self.sequencer.windows.clear(key);
         }
         // The store answers in order. So a channel that stops being durable waits for it too, or what is published now
         // would overtake what the store still writes or reads.
+        let sequence = self.sequencer.ready(key);
         if sequence.is_durable() != was_durable {
             sequence.unsaved = true;
             self.open_durable(key, effects);
@@ -323,14 +261,7 @@ impl<T> Shard<T> {
 
     pub(super) fn forget_old_publications(&mut self, now: Now) {
         let horizon = now.0.saturating_sub(self.limits.window_ms);
-        while self
-            .sequencer
-            .kept
-            .front()
-            .is_some_and(|mark| mark.at_ms < horizon)
-        {
-            self.sequencer.let_oldest_go();
-        }
+        self.sequencer.windows.forget(horizon);
     }
 
     /// A channel that nobody used for the window's time is forgotten: nobody can hold a position in it that the window
@@ -349,7 +280,7 @@ impl<T> Shard<T> {
                 continue;
             };
             let unused = sequence.used_ms + self.limits.window_ms <= now.0;
-            if unused && sequence.is_idle() {
+            if unused && sequence.is_idle() && self.sequencer.windows.is_empty(&key) {
                 self.sequencer.channels.remove(&key);
             } else {
                 self.sequencer
@@ -372,8 +303,6 @@ impl<T> Shard<T> {
             epoch: Epoch(effects.random()),
             offset: 0,
             delivered: 0,
-            floor: 0,
-            window: VecDeque::new(),
             appending: 0,
             interested: SmallVec::new(),
             refused: Vec::new(),
@@ -501,15 +430,16 @@ impl<T> Shard<T> {
 }
 
 impl<T> Sequence<T> {
-    /// Goes on where the store says: it knows all offsets of this life, and of those before in the same epoch.
-    fn stand_at(&mut self, position: Position) {
+    /// Goes on where the store says: it knows all offsets of this life, and of those before in the same epoch. Whether that
+    /// is where the channel was.
+    fn stand_at(&mut self, position: Position) -> bool {
         self.unsaved = false;
-        if self.epoch == position.epoch && self.offset == position.offset {
-            return;
+        let goes_on = self.epoch == position.epoch && self.offset == position.offset;
+        if !goes_on {
+            self.epoch = position.epoch;
+            self.offset = position.offset;
+            self.delivered = position.offset;
         }
-        self.epoch = position.epoch;
-        self.offset = position.offset;
-        self.delivered = position.offset;
-        self.clear_window();
+        goes_on
     }
 }

@@ -46,9 +46,7 @@ impl<T> Shard<T> {
             self.sequencer.settings.insert(key.clone(), length);
         } else {
             self.sequencer.settings.remove(key);
-            if let Some(sequence) = self.sequencer.get_mut(key) {
-                sequence.clear_window();
-            }
+            self.sequencer.windows.clear(key);
         }
         self.review(key, effects);
         effects.answer(token, Answer::Done { rows });
@@ -86,11 +84,9 @@ impl<T> Shard<T> {
             Ok(rows) => rows,
             Err(failure) => return effects.answer(token, rejected(&failure)),
         };
-        if let Some(sequence) = self.sequencer.get_mut(key) {
-            match id {
-                None => sequence.clear_window(),
-                Some(id) => sequence.window.retain(|publication| publication.id != id),
-            }
+        match id {
+            None => self.sequencer.windows.clear(key),
+            Some(id) => self.sequencer.windows.delete(key, id),
         }
         effects.answer(token, Answer::Done { rows });
     }

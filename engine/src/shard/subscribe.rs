@@ -236,7 +236,11 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let limits = Arc::clone(&self.limits);
+        self.sequencer.windows.used(&key);
+        let floor = self.sequencer.floor(&key);
         let sequence = self.sequencer.ready(&key);
+        let (position, delivered) = (sequence.position(), sequence.delivered);
+        let durable = matches!(sequence.retention, Retention::Durable { .. });
         sequence.join(connection.shard());
         if let Some(member) = joins {
             self.leaves
@@ -245,21 +249,18 @@ impl<T> Shard<T> {
         let replay = |publications| (true, publications);
         let (recovered, publications) = match since {
             None => (false, Vec::new()),
-            Some(since) if sequence.position().is_none_or(|now| !reaches(now, since)) => {
-                (false, Vec::new())
-            }
-            Some(since) if since.offset >= sequence.floor => {
-                let missed = sequence.after(since.offset);
+            Some(since) if position.is_none_or(|now| !reaches(now, since)) => (false, Vec::new()),
+            Some(since) if since.offset >= floor => {
+                let missed = self.sequencer.windows.after(&key, since.offset);
                 let places = missed.iter().filter_map(|publication| publication.place);
                 let links = places.map(|place| (place.previous, place.offset));
-                is_whole(since.offset, links, sequence.delivered)
+                is_whole(since.offset, links, delivered)
                     .then(|| bounded(missed, limits.outbox_bytes))
                     .flatten()
                     .map_or((false, Vec::new()), replay)
             }
             Some(since) => {
-                let missed = sequence.delivered - since.offset;
-                let durable = matches!(sequence.retention, Retention::Durable { .. });
+                let missed = delivered - since.offset;
                 if durable && may_read_history && missed <= limits.history_page {
                     let replay = Replay {
                         connection,
@@ -276,7 +277,6 @@ impl<T> Shard<T> {
         if since.is_some() {
             count_recovery(recovered, effects);
         }
-        let position = sequence.position();
         let channel = key.1;
         let replay = publications;
         let answer = Message::Subscribed {

@@ -41,8 +41,8 @@ pub struct LimitsSection {
     pub window_publications: usize,
     /// How long it keeps them.
     pub window_age: Span,
-    /// Payload that all windows of a shard keep together.
-    pub window_memory_per_shard: Bytes,
+    /// Memory for the windows of all channels.
+    pub window_memory: Bytes,
     /// How long an id that a sender chose makes a second message with it a retry.
     pub retry_age: Span,
     /// Memory for such ids.
@@ -98,7 +98,7 @@ impl Default for LimitsSection {
             outbox: Bytes(engine.outbox_bytes),
             window_publications: engine.window_publications,
             window_age: Span(engine.window_ms),
-            window_memory_per_shard: Bytes(engine.window_bytes_per_shard),
+            window_memory: Bytes(engine.window_bytes),
             retry_age: Span(engine.retry_ms),
             retry_memory: Bytes(engine.retry_bytes),
             history_publications: engine.history_publications,
@@ -135,7 +135,7 @@ impl LimitsSection {
             outbox_bytes: self.outbox.0,
             window_publications: self.window_publications,
             window_ms: self.window_age.0,
-            window_bytes_per_shard: self.window_memory_per_shard.0,
+            window_bytes: self.window_memory.0,
             retry_ms: self.retry_age.0,
             retry_bytes: self.retry_memory.0,
             history_publications: self.history_publications,

@@ -161,7 +161,8 @@ fn what_the_window_lost_is_said() {
 #[test]
 fn the_window_forgets_by_age_and_by_budget() {
     let limits = crate::Limits {
-        window_bytes_per_shard: 2_000,
+        // On each of the three shards.
+        window_bytes: 3 * 2_000,
         ..crate::Limits::default()
     };
     let mut node = Node::with(limits, crate::Rules::default());
@@ -180,6 +181,76 @@ fn the_window_forgets_by_age_and_by_budget() {
         kept(node.ask(one, r#"{"id":1,"history":{"channel":"web_a"}}"#)),
         0
     );
+}
+
+/// Names of channels that one shard sequences.
+fn neighbours() -> impl Iterator<Item = String> {
+    let home = |name: &str| crate::ids::shard_of_channel(TENANT, name, 3);
+    let names = (0..100).map(|number| format!("web_{number}"));
+    names.filter(move |name| home(name) == home("web_0"))
+}
+
+#[test]
+fn the_channel_that_was_not_used_for_the_longest_time_loses_its_window_first() {
+    let limits = crate::Limits {
+        // For six publications of 100 bytes on each shard.
+        window_bytes: 3 * 6 * 456,
+        ..crate::Limits::default()
+    };
+    let mut node = Node::with(limits, crate::Rules::default());
+    let text = "x".repeat(100);
+    let names: Vec<String> = neighbours().take(3).collect();
+    let [one, two, three] = &names[..] else {
+        panic!("100 names fall on three shards")
+    };
+    let begin = |node: &mut Node, name: &str| {
+        let connection = node.open(0);
+        let told = node.ask(connection, &format!(r#"{{"id":1,"subscribe":"{name}"}}"#));
+        node.close(connection);
+        let since = position(&told[0]);
+        node.publish(name, &text);
+        node.publish(name, &text);
+        since
+    };
+    let (first, second) = (begin(&mut node, one), begin(&mut node, two));
+    let third = begin(&mut node, three);
+    let missed = [&*text, &*text];
+    // Who asks uses the channel, too.
+    assert!(node.recovers(one, &first, &missed));
+    node.publish(three, &text);
+    assert!(!node.recovers(two, &second, &missed), "it lost one of two");
+    let later = second.replace(r#""offset":0"#, r#""offset":1"#);
+    assert!(node.recovers(two, &later, &missed[..1]));
+    assert!(node.recovers(one, &first, &missed));
+    assert!(node.recovers(three, &third, &[&*text; 3]));
+    // What is larger than all of the memory is not kept, and nothing is kept beside it.
+    node.publish(one, &"x".repeat(3_000));
+    for (name, since) in [(one, first), (two, later), (three, third)] {
+        assert!(!node.recovers(name, &since, &[]), "{name}");
+    }
+}
+
+#[test]
+fn windows_that_turn_over_quickly_leave_the_others_alone() {
+    let limits = crate::Limits {
+        window_publications: 2,
+        window_bytes: 3 * 4 * 256,
+        ..crate::Limits::default()
+    };
+    let mut node = Node::with(limits, crate::Rules::default());
+    let names: Vec<String> = neighbours().take(2).collect();
+    node.publish(&names[0], "");
+    let connection = node.open(0);
+    let told = node.ask(
+        connection,
+        &format!(r#"{{"id":1,"subscribe":"{}"}}"#, names[0]),
+    );
+    node.close(connection);
+    let since = position(&told[0]).replace(r#""offset":1"#, r#""offset":0"#);
+    for _ in 0..100 {
+        node.publish(&names[1], "");
+    }
+    assert!(node.recovers(&names[0], &since, &[""]));
 }
 
 #[test]

@@ -17,6 +17,16 @@ use crate::{Disconnect, MessageId};
 /// Names by what a test's rules keep of them; `private_` may be taken away.
 const CHANNELS: [&str; 4] = ["log_a", "web_a", "live_a", "private_a"];
 
+/// For eight publications on each shard.
+const WINDOW_BYTES: usize = 3 * 8 * 270;
+
+fn limits() -> Limits {
+    Limits {
+        window_bytes: WINDOW_BYTES,
+        ..Limits::default()
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Open {
@@ -153,7 +163,7 @@ struct World {
 
 impl World {
     fn new(unsteady: bool) -> Self {
-        let mut node = Node::with(Limits::default(), rules(0));
+        let mut node = Node::with(limits(), rules(0));
         for user in 1..3 {
             let member = ((TENANT, channel("private_a")), UserId::new(user).unwrap());
             node.world.store.members.push(member);
@@ -278,7 +288,7 @@ impl World {
         if !node.world.store_fails {
             (0..unheard).for_each(|_| node.store_unheard());
         }
-        self.node = node.restarted_with(Limits::default(), rules(self.rules));
+        self.node = node.restarted_with(limits(), rules(self.rules));
         self.browsers.clear();
         self.commands.clear();
     }
@@ -509,6 +519,9 @@ fn check(steps: Vec<Step>, unsteady: bool) {
     for step in steps {
         world.take(step);
         world.listen();
+        for shard in world.node.shards() {
+            shard.sequencer.windows.check(WINDOW_BYTES / 3);
+        }
     }
     world.end();
 }
