@@ -269,6 +269,15 @@ pub enum Message {
         /// Oldest first.
         messages: Vec<Arc<InboxMessage>>,
     },
+    /// Local → home: those messages were handed to a connection that acknowledges by that.
+    InboxWritten {
+        /// Whose user.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// The last one's offset.
+        up_to: u64,
+    },
     /// Local → home: acknowledged up to this offset.
     InboxAck {
         /// Whose request.

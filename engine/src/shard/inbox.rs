@@ -9,7 +9,7 @@ use super::{Shard, UserKey, rejected, unavailable};
 use crate::effects::Counted;
 use crate::publication::Content;
 use crate::{
-    Answer, ConnectionId, Draft, Effects, InboxMessage, Message, Now, Reject, StoreAnswer,
+    Answer, ConnectionId, Draft, Effects, InboxMessage, Message, Now, Push, Reject, StoreAnswer,
     StoreFailure, StoreRequest,
 };
 use cometql_protocol::ErrorCode;
@@ -219,7 +219,7 @@ impl<T> Shard<T> {
             Some(sent) => Inbox::More(sent),
             None => Inbox::Live,
         };
-        if let Some(last) = last {
+        if last.is_some() {
             effects.send(
                 connection.shard(),
                 Message::Inbox {
@@ -227,9 +227,6 @@ impl<T> Shard<T> {
                     messages: page,
                 },
             );
-            if by_write {
-                self.acknowledge_by_write(key, last, effects);
-            }
         }
         if by_write && more {
             self.homes.more.push((key, connection));
@@ -275,18 +272,37 @@ impl<T> Shard<T> {
                 },
             );
         }
-        let by_write = home
-            .devices
-            .iter()
-            .any(|device| device.acknowledges_by_write && device.inbox == Inbox::Live);
-        if by_write {
-            self.acknowledge_by_write(key, message.offset, effects);
-        }
         reached
     }
 
+    /// Private messages come to the shard of their connection. One that is gone meanwhile has acknowledged nothing.
+    pub(super) fn hand_over(
+        &mut self,
+        connection: ConnectionId,
+        messages: &[Arc<InboxMessage>],
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let Some(session) = self.connections.get(connection) else {
+            return;
+        };
+        for message in messages {
+            effects.push(connection, Push::Inbox(message));
+        }
+        if session.settings.legacy
+            && let (Some(user), Some(last)) = (session.user(), messages.last())
+        {
+            let tenant = session.settings.tenant;
+            let written = Message::InboxWritten {
+                tenant,
+                user,
+                up_to: last.offset,
+            };
+            effects.send(self.home_of((tenant, user)), written);
+        }
+    }
+
     /// A write to the original's socket counts only if no connection of the user acknowledges by itself.
-    fn acknowledge_by_write(
+    pub(super) fn acknowledge_by_write(
         &mut self,
         key: UserKey,
         up_to: u64,

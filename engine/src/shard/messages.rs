@@ -7,9 +7,7 @@ use super::connections::Session;
 use super::homes::{Device, Inbox};
 use super::tickets::Origin;
 use super::{ChannelKey, Input, Shard, history};
-use crate::{
-    Answer, Command, ConnectionId, Disconnect, Effects, Identity, Message, Now, Push, Reject,
-};
+use crate::{Answer, Command, ConnectionId, Disconnect, Effects, Identity, Message, Now, Reject};
 
 impl<T> Shard<T> {
     pub(super) fn on_command(
@@ -94,6 +92,7 @@ impl<T> Shard<T> {
             Message::UserOnline { .. }
             | Message::UserOffline { .. }
             | Message::InboxAck { .. }
+            | Message::InboxWritten { .. }
             | Message::StatusAsk { .. } => self.on_home_message(now, message, effects),
             other => self.on_local_message(now, other, effects),
         }
@@ -195,6 +194,11 @@ impl<T> Shard<T> {
             } => {
                 self.on_user_offline(now, (tenant, user), connection, departure, effects);
             }
+            Message::InboxWritten {
+                tenant,
+                user,
+                up_to,
+            } => self.acknowledge_by_write((tenant, user), up_to, effects),
             Message::InboxAck {
                 connection,
                 request,
@@ -251,13 +255,7 @@ impl<T> Shard<T> {
             Message::Inbox {
                 connection,
                 messages,
-            } => {
-                if self.connections.get(connection).is_some() {
-                    for message in &messages {
-                        effects.push(connection, Push::Inbox(message));
-                    }
-                }
-            }
+            } => self.hand_over(connection, &messages, effects),
             Message::Disconnect(which) => self.disconnect(now, &which, effects),
             Message::MembersRemoved {
                 tenant,

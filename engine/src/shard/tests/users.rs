@@ -2,8 +2,17 @@
 
 use cometql_protocol::{CloseCode, ErrorCode, UserId};
 
-use super::harness::{Node, TENANT, data};
-use crate::{Answer, Disconnect, Limits, Rules};
+use super::harness::{Node, TENANT, data, draft};
+use crate::ids::shard_of_user;
+use crate::{Answer, Command, Disconnect, Limits, Rules};
+
+fn send(user: u64, text: &str) -> Command {
+    Command::Send {
+        tenant: TENANT,
+        user: UserId::new(user).unwrap(),
+        draft: draft(text),
+    }
+}
 
 #[test]
 fn a_private_message_goes_to_all_connections_and_waits_until_acknowledged() {
@@ -116,6 +125,73 @@ fn the_originals_sockets_acknowledge_by_being_written_to() {
     node.close(ours);
     let again = node.open_on(1, true);
     assert_eq!(data(&node.ask(again, connect)), ["kept"]);
+}
+
+#[test]
+fn a_socket_that_is_gone_was_not_written_to() {
+    let mut node = Node::new();
+    let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
+    let one = node.open_on(0, true);
+    node.ask(one, connect);
+    node.world.store_sleeps = true;
+    let number = node.start(send(7, "x"));
+    node.run();
+    node.world.store_sleeps = false;
+    // The message is on its way to the connection's shard, which hears first that the socket is gone.
+    let home = shard_of_user(TENANT, UserId::new(7).unwrap(), 3);
+    assert!(node.step(3 + usize::from(home.0)));
+    assert!(node.answer(number).is_some());
+    node.close(one);
+    let two = node.open_on(1, true);
+    assert_eq!(data(&node.ask(two, connect)), ["x"]);
+    node.close(two);
+    let three = node.open_on(1, true);
+    assert_eq!(data(&node.ask(three, connect)), Vec::<String>::new());
+}
+
+#[test]
+fn a_private_message_is_stored_then_sent_then_answered() {
+    let mut node = Node::new();
+    let one = node.user(0, 7);
+    node.world.store_sleeps = true;
+    let number = node.start(send(7, "x"));
+    node.run();
+    assert_eq!(node.answer(number), None);
+    assert_eq!(node.told(one), Vec::<String>::new());
+    node.world.store_sleeps = false;
+    node.run();
+    let (offset, reached) = (1, 1);
+    assert_eq!(node.answer(number), Some(Answer::Sent { offset, reached }));
+    assert_eq!(data(&node.told(one)), ["x"]);
+    node.world.store_fails = true;
+    assert!(matches!(node.send(7, "y"), Answer::Rejected(_)));
+    assert_eq!(node.told(one), Vec::<String>::new());
+}
+
+#[test]
+fn who_asks_for_no_private_messages_acknowledges_none() {
+    let mut node = Node::new();
+    let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
+    let deaf = node.open(0);
+    node.ask(deaf, connect);
+    node.send(7, "x");
+    assert_eq!(node.told(deaf), Vec::<String>::new());
+    let inbox = r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#;
+    let one = node.open(1);
+    assert_eq!(data(&node.ask(one, inbox)), ["x"]);
+    node.close(one);
+    // It was not acknowledged: it comes again, under the offset by which a client knows it.
+    let two = node.open(2);
+    let told = node.ask(two, inbox);
+    assert_eq!(data(&told), ["x"]);
+    assert!(told[1].contains(r#""offset":1"#), "{told:?}");
+    // An acknowledgement that is repeated does no harm, and takes nothing that came later.
+    node.send(7, "y");
+    for _ in 0..2 {
+        node.ask(two, r#"{"id":2,"ack":{"offset":1}}"#);
+    }
+    let three = node.open(0);
+    assert_eq!(data(&node.ask(three, inbox)), ["y"]);
 }
 
 #[test]
