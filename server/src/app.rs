@@ -128,6 +128,7 @@ impl App {
         let http_address = socket.local_addr().map_err(listen)?;
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
+        store.review(Arc::clone(&rules)).await?;
         let metrics = Arc::new(Metrics::default());
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {

@@ -84,7 +84,7 @@ impl Node {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => match read().and_then(|config| self.reload(&config)) {
+                _ = hang_up.recv() => match self.reload(read()).await {
                     Ok(()) => tracing::info!("configuration reloaded"),
                     Err(error) => tracing::error!(%error, "configuration not reloaded, the old one stays in force"),
                 },
@@ -97,7 +97,8 @@ impl Node {
     }
 
     /// All is read before anything is changed.
-    fn reload(&self, config: &Config) -> anyhow::Result<()> {
+    async fn reload(&self, config: anyhow::Result<Config>) -> anyhow::Result<()> {
+        let config = config?;
         let wrong = config.check();
         if !wrong.is_empty() {
             bail!("{}", wrong.join("; "));
@@ -107,6 +108,8 @@ impl Node {
         let rules = config.rules().map_err(anyhow::Error::msg)?;
         let certificates = self.certificates.iter().map(|tls| tls.read_again());
         let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+        // Should what follows fail, some positions are told as not recovered that could have been.
+        self.app.store().review(Arc::clone(&rules)).await?;
         // The last that may fail, and it changes nothing then.
         self.tokens.reload(&tokens)?;
         for (tls, certificate) in self.certificates.iter().zip(certificates) {

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::{Durability, Store};
 
 mod retries;
+mod rules;
 
 pub(super) const TENANT: TenantId = TenantId(1);
 const OTHER: TenantId = TenantId(2);

@@ -8,7 +8,7 @@ use super::conformance::{
 use super::open::FILE;
 use super::{Durability, Store};
 use crate::fuzz::check;
-use cometql_protocol::wire::Epoch;
+use cometql_protocol::wire::{Epoch, Position};
 
 /// Each three bytes of an input are a place in the file (two bytes, little end first, times 4) and what stands there then.
 #[test]
@@ -53,7 +53,11 @@ fn use_all(store: &Store) {
         StoreRequest::OpenChannel {
             tenant,
             channel: channel.clone(),
-            new_epoch: Epoch(6),
+            start: Position {
+                epoch: Epoch(6),
+                offset: 0,
+            },
+            renewed: None,
         },
     );
     _ = try_ask(

@@ -327,6 +327,38 @@ pub(super) fn purge(connection: &Connection, now_ms: u64) -> Outcome<u64> {
     Ok(removed)
 }
 
+/// Other rules are in force than when the store was used last: channels that are no longer kept on disk may publish without
+/// the store. `rules` stands for the rules.
+pub(super) fn review(
+    connection: &Connection,
+    rules: u64,
+    is_durable: impl Fn(TenantId, &ChannelName) -> bool,
+) -> Outcome<u64> {
+    let changed = connection
+        .prepare_cached("UPDATE node SET rules = ?1 WHERE rules <> ?1")?
+        .execute([rules.cast_signed()])?;
+    if changed == 0 {
+        return Ok(0);
+    }
+    let mut statement = connection.prepare(
+        "SELECT tenant, name FROM channels WHERE NOT EXISTS (SELECT 1 FROM pipes_settings AS kept
+         WHERE kept.tenant = channels.tenant AND kept.name = channels.name AND length > 0)",
+    )?;
+    let mut found = statement.query([])?;
+    let mut given_up = Vec::new();
+    while let Some(row) = found.next()? {
+        let tenant = TenantId(row.get(0)?);
+        let channel = channel_name(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?;
+        if !is_durable(tenant, &channel) {
+            given_up.push((tenant, channel));
+        }
+    }
+    for (tenant, channel) in &given_up {
+        give_up_epoch(connection, *tenant, channel)?;
+    }
+    Ok(given_up.len() as u64)
+}
+
 /// Marks a copy, see [`begin_copy`].
 pub(super) const MARK_COPY: &str = "UPDATE node SET is_copy = 1";
 

@@ -20,17 +20,22 @@ mod writer;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod tests;
 
+use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
-use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest};
+use cometql_engine::permission::Retention;
+use cometql_engine::{Rules, StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::{ChannelName, TenantId};
+use foldhash::fast::FixedState;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -222,6 +227,24 @@ impl Store {
     pub async fn runs(&self, now_ms: u64) -> Result<(), StoreFailure> {
         let note = move |connection: &Connection| Ok(users::runs(connection, now_ms / 1000)?);
         self.call(0, note).await
+    }
+
+    /// To be called before channel rules come into force. Channels that the store has kept, and will not any more, are used
+    /// without it from then on: should they come back, no position from before may count as complete. Returns how many
+    /// these are.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn review(&self, rules: Arc<Rules>) -> Result<u64, StoreFailure> {
+        // The same rules give the same number as long as the program is the same; another one only costs a look.
+        let number = FixedState::default().hash_one(format!("{rules:?}"));
+        self.call(0, move |connection| {
+            history::review(connection, number, |tenant, channel| {
+                let retention = rules.behaviour(tenant, channel.as_str()).retention;
+                matches!(retention, Retention::Durable { .. })
+            })
+        })
+        .await
     }
 
     /// Carries out what waits, closes the file and gives the lock back. Later requests fail.
