@@ -70,6 +70,25 @@ pub enum Counted {
     Recovered,
     /// Subscriptions that asked for a position and were answered `recovered: false`.
     NotRecovered,
+    /// Requests and commands refused because somebody went too fast.
+    RateLimited(Limited),
+}
+
+/// Who went too fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limited {
+    /// One browser session.
+    Connection,
+    /// A user, over all connections.
+    User,
+    /// The browsers that publish in a channel.
+    Channel,
+    /// The browsers of a tenant.
+    Tenant,
+    /// The backends that publish in a channel.
+    BackendChannel,
+    /// The backends of a tenant.
+    BackendTenant,
 }
 
 /// What one shard tells another (or itself): the parts "owner of connections" (local), "sequencer of a channel" and

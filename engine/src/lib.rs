@@ -4,22 +4,26 @@
 //! [`Shard`]: `handle(now, input, effects)`. What a shard may cause is the trait [`Effects`], and nothing else.
 
 pub mod command;
+pub mod conflated;
 pub mod effects;
 pub mod ids;
 pub mod limits;
 pub mod permission;
 pub mod publication;
+pub mod rates;
 pub mod reject;
 pub mod session;
 pub mod shard;
 pub mod store;
 
 pub use command::{Answer, Command, Draft};
+pub use conflated::Conflated;
 pub use effects::{Disconnect, Effects, Message, Push};
 pub use ids::{ConnectionId, MessageId, Now, ShardId};
 pub use limits::Limits;
 pub use permission::Rules;
 pub use publication::{InboxMessage, Publication};
+pub use rates::Rates;
 pub use reject::Reject;
 pub use session::{ClientInfo, Credentials, Departure, Ending, Identity, SessionSettings};
 pub use shard::{Input, Shard};

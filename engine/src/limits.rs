@@ -19,10 +19,28 @@ pub struct Limits {
     /// What a session's requests may cost at once before the rate counts. A page that comes back subscribes to all its
     /// channels at once.
     pub request_burst: u32,
+    /// Publications per second of a user, over all connections, and in each of the following twice as many at once;
+    /// 0 = however many.
+    pub user_publish_rate: u32,
+    /// What a user's requests may cost per second, over all connections, and here and for a tenant ten times as much at
+    /// once; 0 = however much.
+    pub user_request_rate: u32,
+    /// Publications per second of all browsers in one channel; 0 = however many.
+    pub channel_publish_rate: u32,
+    /// Publications per second of all browsers of a tenant; 0 = however many.
+    pub tenant_publish_rate: u32,
+    /// What requests of all browsers of a tenant may cost per second; 0 = however much.
+    pub tenant_request_rate: u32,
+    /// Publications per second of backends in one channel; 0 = however many.
+    pub backend_channel_rate: u32,
+    /// Publications and private messages per second of a tenant's backends; 0 = however many.
+    pub backend_tenant_rate: u32,
     /// Requests of a session that wait for an answer (a store, another shard).
     pub pending_requests: usize,
     /// Bytes that may wait for one socket, beside one message.
     pub outbox_bytes: usize,
+    /// Bytes that may wait for all sockets of the node whose clients do not read.
+    pub outbox_bytes_per_node: usize,
     /// Publications that the recovery window of a channel keeps.
     pub window_publications: usize,
     /// How long the recovery window keeps a publication, and an unused channel its place, in milliseconds.
@@ -60,8 +78,16 @@ impl Default for Limits {
             publish_burst: 40,
             request_rate: 50,
             request_burst: 500,
+            user_publish_rate: 100,
+            user_request_rate: 250,
+            channel_publish_rate: 1_000,
+            tenant_publish_rate: 0,
+            tenant_request_rate: 0,
+            backend_channel_rate: 0,
+            backend_tenant_rate: 0,
             pending_requests: 1024,
             outbox_bytes: 1 << 20,
+            outbox_bytes_per_node: 256 << 20,
             window_publications: 100,
             window_ms: 60_000,
             window_bytes: 128 << 20,

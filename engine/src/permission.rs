@@ -65,6 +65,17 @@ pub enum Retention {
     },
 }
 
+/// What waits for a connection whose socket takes nothing for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflate {
+    /// Only the newest publication of the channel.
+    Channel,
+    /// Only the newest publication of each event of the channel.
+    Event,
+    /// All of them, as for channels that never conflated; but first goes what still waits from when this one did.
+    Ended,
+}
+
 /// One `[[channels]]` entry, or a built-in default. `None` = what the next matching rule says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -88,8 +99,14 @@ pub struct Rule {
     pub retention: Option<Retention>,
     /// Whether others are told of joins and leaves.
     pub join_leave: Option<bool>,
+    /// Whether a slow consumer gets only the newest (`Some(Some(_))`), or all and is closed (`Some(None)`).
+    pub conflate: Option<Option<Conflate>>,
     /// Publications per second that one browser session may send to such a channel.
     pub publish_rate: Option<u32>,
+    /// Publications per second that all browsers together may send to one such channel; 0 = however many.
+    pub channel_publish_rate: Option<u32>,
+    /// Publications per second that backends may send to one such channel; 0 = however many.
+    pub backend_publish_rate: Option<u32>,
     /// Largest payload from a browser, in bytes.
     pub publication_bytes: Option<usize>,
 }
@@ -109,7 +126,10 @@ impl Rule {
             presence_count: None,
             retention: None,
             join_leave: None,
+            conflate: None,
             publish_rate: None,
+            channel_publish_rate: None,
+            backend_publish_rate: None,
             publication_bytes: None,
         }
     }
@@ -174,8 +194,14 @@ pub struct Behaviour {
     pub retention: Retention,
     /// Whether others are told of joins and leaves.
     pub join_leave: bool,
+    /// Whether a slow consumer gets only the newest.
+    pub conflate: Option<Conflate>,
     /// Publications per second of one browser session, where a rule says.
     pub publish_rate: Option<u32>,
+    /// Publications per second of all browsers into the channel, where a rule says.
+    pub channel_publish_rate: Option<u32>,
+    /// Publications per second of backends into the channel, where a rule says.
+    pub backend_publish_rate: Option<u32>,
     /// Largest payload from a browser in bytes, where a rule says.
     pub publication_bytes: Option<usize>,
 }
@@ -213,13 +239,29 @@ impl Rules {
             join_leave: self
                 .first(tenant, channel, |rule| rule.join_leave.as_ref())
                 .is_some_and(|(_, told)| *told),
+            conflate: self
+                .first(tenant, channel, |rule| rule.conflate.as_ref())
+                .and_then(|(_, conflate)| *conflate),
             publish_rate: self
                 .first(tenant, channel, |rule| rule.publish_rate.as_ref())
+                .map(|(_, rate)| *rate),
+            channel_publish_rate: self
+                .first(tenant, channel, |rule| rule.channel_publish_rate.as_ref())
+                .map(|(_, rate)| *rate),
+            backend_publish_rate: self
+                .first(tenant, channel, |rule| rule.backend_publish_rate.as_ref())
                 .map(|(_, rate)| *rate),
             publication_bytes: self
                 .first(tenant, channel, |rule| rule.publication_bytes.as_ref())
                 .map(|(_, bytes)| *bytes),
         }
+    }
+
+    /// Whether any rule says how fast backends may publish.
+    #[must_use]
+    pub fn limit_backends(&self) -> bool {
+        let mut configured = self.rules[..self.configured].iter();
+        configured.any(|rule| rule.backend_publish_rate.is_some())
     }
 
     /// Whether this identity may do that to the channel.

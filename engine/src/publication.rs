@@ -7,6 +7,7 @@ use cometql_protocol::wire::{Epoch, PublicationView};
 use cometql_protocol::{ChannelName, EventName, TenantId, UserId};
 
 use crate::MessageId;
+use crate::permission::Conflate;
 
 /// Wire encodings of which a publication caches its bytes. The server's codecs number them; the engine only counts.
 pub const ENCODINGS: usize = 4;
@@ -35,6 +36,8 @@ pub struct Publication {
     pub from_browser: bool,
     /// Its place in the channel's history; `None` on channels without history.
     pub place: Option<Place>,
+    /// Whether only the newest waits for a slow consumer.
+    pub conflate: Option<Conflate>,
     frames: [OnceLock<Bytes>; ENCODINGS],
 }
 
@@ -101,6 +104,7 @@ impl Publication {
             user,
             from_browser,
             place,
+            conflate: None,
             frames,
         }
     }

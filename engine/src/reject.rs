@@ -12,6 +12,8 @@ pub struct Reject {
     pub code: ErrorCode,
     /// What is wrong and what to do.
     pub message: String,
+    /// After so many milliseconds the same may succeed.
+    pub retry_ms: Option<u64>,
 }
 
 impl Reject {
@@ -20,6 +22,16 @@ impl Reject {
         Self {
             code,
             message: message.into(),
+            retry_ms: None,
+        }
+    }
+
+    /// A refusal of somebody who goes too fast.
+    pub fn too_fast(message: impl Into<String>, retry_ms: u64) -> Self {
+        let retry_ms = Some(retry_ms);
+        Self {
+            retry_ms,
+            ..Self::new(ErrorCode::RateLimited, message)
         }
     }
 }

@@ -11,7 +11,7 @@ use cometql_protocol::{ChannelName, TenantId, UserId};
 use crate::ids::{shard_of_channel, shard_of_user};
 use crate::{
     Answer, ClientInfo, Command, ConnectionId, Effects, Ending, Identity, Limits, Message, Now,
-    Reject, Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
+    Rates, Reject, Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
 };
 
 mod checks;
@@ -27,6 +27,7 @@ mod locals;
 mod login;
 mod messages;
 mod publish;
+mod rates;
 mod recent;
 mod requests;
 mod revoke;
@@ -93,6 +94,7 @@ pub struct Shard<T> {
     shards: usize,
     limits: Arc<Limits>,
     rules: Arc<Rules>,
+    rates: Arc<Rates>,
     connections: Connections,
     locals: Locals,
     checks: Checks,
@@ -113,6 +115,7 @@ impl<T> Shard<T> {
             shards,
             limits,
             rules,
+            rates: Arc::default(),
             connections: Connections::default(),
             locals: Locals::default(),
             checks: Checks::default(),
@@ -123,6 +126,11 @@ impl<T> Shard<T> {
             recent: Recent::default(),
             tickets: Tickets::default(),
         }
+    }
+
+    /// Lets it share the limits of users, channels and tenants with the other shards of the node, before the first input.
+    pub fn share_rates(&mut self, rates: Arc<Rates>) {
+        self.rates = rates;
     }
 
     /// Tells a row of `pipes_settings`, before the first input. Rows of other shards' channels are ignored.

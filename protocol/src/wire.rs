@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use encode::{
     Member, PublicationView, encode_error, encode_inbox_message, encode_presence_event,
-    encode_publication, encode_reply, encode_unsubscribed,
+    encode_publication, encode_refusal, encode_reply, encode_unsubscribed,
 };
 pub use request::{
     Connect, DecodeError, History, Publish, Request, RequestBody, Subscribe, decode_requests,

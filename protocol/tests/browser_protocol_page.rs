@@ -4,8 +4,8 @@
 
 use cometql_protocol::wire::{
     Epoch, Kept, Member, Position, PublicationView, Reply, RequestBody, decode_requests,
-    encode_error, encode_inbox_message, encode_presence_event, encode_publication, encode_reply,
-    encode_unsubscribed,
+    encode_error, encode_inbox_message, encode_presence_event, encode_publication, encode_refusal,
+    encode_reply, encode_unsubscribed,
 };
 use cometql_protocol::{ChannelName, ErrorCode, UserId};
 
@@ -163,6 +163,15 @@ fn every_reply_is_shown_as_it_is() {
     let message = "default private_: only logged-in users";
     let code = ErrorCode::PermissionDenied;
     expected.push(encode_error(13, code, message, Some("private_a")));
+    let message = "this session may publish 20 times a second, 40 at once";
+    let code = ErrorCode::RateLimited;
+    expected.push(encode_refusal(
+        14,
+        code,
+        message,
+        Some(50),
+        Some("web_chat"),
+    ));
     assert_eq!(examples("reply"), expected);
 }
 

@@ -13,7 +13,7 @@ use crate::auth::{Browser, Tokens};
 use crate::http::{Front, HttpSettings, Listener, accept};
 use crate::hub::Hub;
 use crate::metrics::{Metrics, SAMPLE_EVERY};
-use crate::shard::{Shards, Shared};
+use crate::shard::{Backlog, Shards, Shared};
 use crate::storage::Store;
 
 mod backends;
@@ -132,6 +132,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
+            backlog: Backlog::new(limits.outbox_bytes_per_node),
             limits: Arc::new(limits),
             store: store.clone(),
             histories: store.settings()?.into(),
@@ -144,14 +145,14 @@ impl App {
                 message_bytes,
                 admin: Arc::clone(&admin_on_http),
             }),
+            rates: Arc::default(),
         };
         let count = shards.unwrap_or_else(cores);
         let shards = Shards::start(count, &shared, &rules).map_err(StartError::Shards)?;
         let hub = Hub::new(shards.mailboxes().to_vec(), rules);
-        let doors = shards.mailboxes().iter().cloned();
-        let doors = doors.zip(shards.loads().iter().cloned()).collect();
         let mut tasks = upkeep(&store, inbox_ms, &metrics);
-        tasks.push(tokio::spawn(accept(Listener::new(socket, capacity, doors))));
+        let listener = Listener::new(socket, capacity, shards.doors());
+        tasks.push(tokio::spawn(accept(listener)));
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
         let backends = Backends::start(
             backends,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use cometql_engine::ShardId;
-use cometql_engine::effects::Counted;
+use cometql_engine::effects::{Counted, Limited};
 use cometql_engine::ids::MAX_SHARDS;
 use cometql_protocol::CloseCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -49,6 +49,16 @@ const EVENTS: [(Counted, &str, &str); 6] = [
         "not_recovered",
         "Subscriptions that may have missed something, and were told.",
     ),
+];
+
+/// Every [`Limited`] in its order, with the label of its counter.
+const LIMITED: [(Limited, &str); 6] = [
+    (Limited::Connection, "connection"),
+    (Limited::User, "user"),
+    (Limited::Channel, "channel"),
+    (Limited::Tenant, "tenant"),
+    (Limited::BackendChannel, "backend_channel"),
+    (Limited::BackendTenant, "backend_tenant"),
 ];
 
 /// What carries a session.
@@ -133,6 +143,9 @@ struct ByShard {
     reads: IntCounterVec,
     dropped_frames: IntCounterVec,
     dropped_bytes: IntCounterVec,
+    conflated: IntCounterVec,
+    relieved: IntCounterVec,
+    limited: IntCounterVec,
 }
 
 /// The counters of one shard.
@@ -144,6 +157,9 @@ struct OfShard {
     reads: IntCounter,
     dropped_frames: IntCounter,
     dropped_bytes: IntCounter,
+    conflated: IntCounter,
+    relieved: IntCounter,
+    limited: [IntCounter; LIMITED.len()],
 }
 
 impl Default for Metrics {
@@ -241,6 +257,20 @@ impl ByShard {
                 "Frames thrown away because their client was too slow.",
             ),
             dropped_bytes: of_shard("dropped_bytes_total", "Bytes of those frames."),
+            conflated: of_shard(
+                "conflated_total",
+                "Publications that a newer one replaced before a slow client got them.",
+            ),
+            relieved: of_shard(
+                "relieved_total",
+                "Slow clients that were closed because too much waited on the node.",
+            ),
+            limited: counters(
+                registry,
+                "rate_limited_total",
+                "Requests and commands that were refused because somebody went too fast.",
+                &["shard", "by"],
+            ),
         }
     }
 
@@ -254,6 +284,23 @@ impl ByShard {
             reads: self.reads.with_label_values(&[shard]),
             dropped_frames: self.dropped_frames.with_label_values(&[shard]),
             dropped_bytes: self.dropped_bytes.with_label_values(&[shard]),
+            conflated: self.conflated.with_label_values(&[shard]),
+            relieved: self.relieved.with_label_values(&[shard]),
+            limited: LIMITED.map(|(_, by)| self.limited.with_label_values(&[shard, by])),
+        }
+    }
+}
+
+impl OfShard {
+    fn counter(&self, event: Counted) -> &IntCounter {
+        match event {
+            Counted::Publications => &self.events[0],
+            Counted::Deliveries => &self.events[1],
+            Counted::InboxMessages => &self.events[2],
+            Counted::Refusals => &self.events[3],
+            Counted::Recovered => &self.events[4],
+            Counted::NotRecovered => &self.events[5],
+            Counted::RateLimited(by) => &self.limited[by as usize],
         }
     }
 }
@@ -266,7 +313,7 @@ impl Metrics {
 
     /// Counts for a shard.
     pub fn count(&self, shard: ShardId, event: Counted, times: u64) {
-        self.of(shard).events[place(event)].inc_by(times);
+        self.of(shard).counter(event).inc_by(times);
     }
 
     /// Counts a browser connection that was opened.
@@ -294,6 +341,16 @@ impl Metrics {
     /// Counts that bytes came from a browser's open connection.
     pub fn read(&self, shard: ShardId) {
         self.of(shard).reads.inc();
+    }
+
+    /// Counts publications that newer ones replaced.
+    pub fn conflated(&self, shard: ShardId, publications: usize) {
+        self.of(shard).conflated.inc_by(publications as u64);
+    }
+
+    /// Counts a connection that was closed to make room for others.
+    pub fn relieved(&self, shard: ShardId) {
+        self.of(shard).relieved.inc();
     }
 
     /// Counts a browser connection that the server closed.
@@ -387,7 +444,7 @@ impl Metrics {
     #[must_use]
     pub fn total(&self, event: Counted) -> u64 {
         let counters = self.shards.iter().filter_map(OnceLock::get);
-        let counts = counters.map(|counters| counters.events[place(event)].get());
+        let counts = counters.map(|counters| counters.counter(event).get());
         counts.sum()
     }
 
@@ -399,6 +456,13 @@ impl Metrics {
             .flat_map(|of| &of.opened)
             .map(IntCounter::get)
             .sum()
+    }
+
+    /// Connections that were closed to make room for others, on all shards.
+    #[must_use]
+    pub fn relieved_total(&self) -> u64 {
+        let counters = self.shards.iter().filter_map(OnceLock::get);
+        counters.map(|of| of.relieved.get()).sum()
     }
 
     /// Statements of all kinds, refused ones included.
@@ -420,17 +484,6 @@ impl Metrics {
         // A metric that can't be written is left out rather than all of them.
         _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
         text
-    }
-}
-
-fn place(event: Counted) -> usize {
-    match event {
-        Counted::Publications => 0,
-        Counted::Deliveries => 1,
-        Counted::InboxMessages => 2,
-        Counted::Refusals => 3,
-        Counted::Recovered => 4,
-        Counted::NotRecovered => 5,
     }
 }
 

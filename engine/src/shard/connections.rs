@@ -7,6 +7,7 @@ use cometql_protocol::{TenantId, UserId};
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::rates::Rate;
 use crate::{ClientInfo, ConnectionId, Identity, Limits, Now, SessionSettings, ShardId};
 
 /// All sessions of a shard.
@@ -85,23 +86,22 @@ impl Bucket {
         }
     }
 
-    /// Takes one token if there is one.
-    pub(super) fn take(&mut self, now: Now, rate: u32, burst: u32) -> bool {
-        self.take_many(now, rate, burst, 1)
-    }
-
-    /// Takes so many tokens if there are as many.
-    pub(super) fn take_many(&mut self, now: Now, rate: u32, burst: u32, tokens: u32) -> bool {
+    /// Takes so many tokens if there are as many. Else it returns after how many milliseconds there will be.
+    pub(super) fn take(&mut self, now: Now, rate: Rate, tokens: u32) -> Result<(), u64> {
         let passed = low(now).wrapping_sub(self.at);
         self.at = low(now);
-        let gained = passed.saturating_mul(rate);
+        let gained = passed.saturating_mul(rate.per_second);
         self.milli = self
             .milli
             .saturating_add(gained)
-            .min(burst.saturating_mul(1000));
-        let left = self.milli.checked_sub(tokens.saturating_mul(1000));
-        self.milli = left.unwrap_or(self.milli);
-        left.is_some()
+            .min(rate.burst.saturating_mul(1000));
+        let cost = tokens.saturating_mul(1000);
+        let missing = u64::from(cost.saturating_sub(self.milli));
+        if missing > 0 {
+            return Err(missing.div_ceil(u64::from(rate.per_second.max(1))));
+        }
+        self.milli -= cost;
+        Ok(())
     }
 }
 
@@ -245,12 +245,16 @@ mod tests {
     #[test]
     fn buckets_refill() {
         let mut bucket = Bucket::full(Now(0), 2);
-        assert!(bucket.take(Now(0), 10, 2));
-        assert!(bucket.take(Now(0), 10, 2));
-        assert!(!bucket.take(Now(50), 10, 2));
-        assert!(bucket.take(Now(100), 10, 2));
-        assert!(!bucket.take(Now(100), 10, 2));
-        assert!(!bucket.take_many(Now(200), 10, 2, 2));
-        assert!(bucket.take_many(Now(300), 10, 2, 2));
+        let rate = Rate {
+            per_second: 10,
+            burst: 2,
+        };
+        assert_eq!(bucket.take(Now(0), rate, 1), Ok(()));
+        assert_eq!(bucket.take(Now(0), rate, 1), Ok(()));
+        assert_eq!(bucket.take(Now(50), rate, 1), Err(50));
+        assert_eq!(bucket.take(Now(100), rate, 1), Ok(()));
+        assert_eq!(bucket.take(Now(100), rate, 1), Err(100));
+        assert_eq!(bucket.take(Now(200), rate, 2), Err(100));
+        assert_eq!(bucket.take(Now(300), rate, 2), Ok(()));
     }
 }

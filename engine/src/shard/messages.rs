@@ -30,6 +30,10 @@ impl<T> Shard<T> {
         {
             return self.defer(&key, Input::Command(command, token));
         }
+        if let Err(too_fast) = self.may_command(now, &command) {
+            let reject = too_fast.counted(effects);
+            return effects.answer(token, Answer::Rejected(reject));
+        }
         match command {
             Command::Publish {
                 tenant,

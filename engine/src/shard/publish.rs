@@ -59,7 +59,8 @@ impl<T> Shard<T> {
             Retention::Ephemeral => {
                 let (tenant, channel) = key.clone();
                 let chosen = Chosen::of(&content);
-                let publication = Publication::new(tenant, channel, content, None);
+                let mut publication = Publication::new(tenant, channel, content, None);
+                publication.conflate = sequence.conflate;
                 self.release(key, &Arc::new(publication), chosen, origin, effects);
             }
             Retention::Window => {
@@ -157,7 +158,9 @@ impl<T> Shard<T> {
         sequence.delivered = offset;
         let chosen = Chosen::of(&content);
         let (tenant, channel) = key.clone();
-        let publication = Arc::new(Publication::new(tenant, channel, content, Some(place)));
+        let mut publication = Publication::new(tenant, channel, content, Some(place));
+        publication.conflate = sequence.conflate;
+        let publication = Arc::new(publication);
         let (most, budget) = (self.limits.window_publications, self.window_budget());
         self.sequencer.windows.keep(key, &publication, most, budget);
         self.release(key, &publication, chosen, origin, effects);

@@ -43,18 +43,14 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let limit = self.limits.pending_requests;
-        let (rate, burst) = (self.limits.request_rate, self.limits.request_burst);
-        let Some(session) = self.connections.get_mut(connection) else {
-            return;
-        };
-        let cost = cost(&request.body).min(burst);
-        if !session.request_bucket.take_many(now, rate, burst, cost) {
-            let message =
-                format!("this session may send {rate} requests a second, {burst} at once");
-            let reject = Reject::new(ErrorCode::RateLimited, message);
+        if let Err(too_fast) = self.may_ask(now, connection, cost(&request.body)) {
+            let reject = too_fast.counted(effects);
             let channel = channel_of(&request.body);
             return self.refuse(connection, request.id, &reject, channel, effects);
         }
+        let Some(session) = self.connections.get_mut(connection) else {
+            return;
+        };
         match &mut session.parked {
             None => self.carry_out(now, connection, request, Membership::Unasked, effects),
             Some(parked) if parked.len() < limit => parked.push_back(request),
@@ -280,16 +276,10 @@ impl<T> Shard<T> {
             );
             return Err(Reject::new(ErrorCode::TooLarge, message).into());
         }
-        let rate = behaviour.publish_rate.unwrap_or(self.limits.publish_rate);
-        let burst = self.limits.publish_burst.max(rate);
         let subscribed = self.is_active(session, &(tenant, channel.clone()));
         let user = session.user().filter(|_| !hidden);
-        let Some(session) = self.connections.get_mut(connection) else {
-            return Ok(());
-        };
-        if !session.publish_bucket.take(now, rate, burst) {
-            let message = format!("this session may publish {rate} times a second");
-            return Err(Reject::new(ErrorCode::RateLimited, message).into());
+        if let Err(too_fast) = self.may_publish(now, connection, name, &behaviour) {
+            return Err(too_fast.counted(effects).into());
         }
         let content = Content {
             id: publish

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::tickets::Then;
 use super::window::Windows;
 use super::{ChannelKey, Input, Shard, unavailable};
-use crate::permission::Retention;
+use crate::permission::{Conflate, Retention};
 use crate::{
     Answer, ConnectionId, Effects, Message, Now, Reject, ShardId, StoreFailure, StoreRequest,
 };
@@ -27,6 +27,7 @@ pub(super) struct Sequencer<T> {
 /// One channel in order.
 pub(super) struct Sequence<T> {
     pub(super) retention: Retention,
+    pub(super) conflate: Option<Conflate>,
     state: State<T>,
     pub(super) epoch: Epoch,
     /// The last offset given out.
@@ -241,9 +242,12 @@ impl<T> Shard<T> {
     /// Applies settings and rules as they are now to a channel that is in use.
     pub(super) fn review(&mut self, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
         let retention = self.retention(key);
+        let conflate = self.rules.behaviour(key.0, key.1.as_str()).conflate;
         let Some(sequence) = self.sequencer.get_mut(key) else {
             return;
         };
+        let ended = sequence.conflate.map(|_| Conflate::Ended);
+        sequence.conflate = conflate.or(ended);
         let (was_durable, was) = (sequence.is_durable(), sequence.retention);
         sequence.retention = retention;
         if was == Retention::Ephemeral && retention != Retention::Ephemeral {
@@ -299,6 +303,7 @@ impl<T> Shard<T> {
     fn create(&mut self, now: Now, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
         let sequence = Sequence {
             retention: self.retention(key),
+            conflate: self.rules.behaviour(key.0, key.1.as_str()).conflate,
             state: State::Ready,
             epoch: Epoch(effects.random()),
             offset: 0,

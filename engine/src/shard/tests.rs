@@ -6,6 +6,7 @@ mod durable;
 mod harness;
 mod presence;
 mod random;
+mod rates;
 mod retries;
 mod rights;
 mod store;

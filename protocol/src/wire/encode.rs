@@ -102,8 +102,24 @@ pub fn encode_unsubscribed(channel: &ChannelName, code: ErrorCode, message: &str
 /// The reply when a request was refused: `{"id":…,"error":{"code":…,"message":…}}`.
 #[must_use]
 pub fn encode_error(id: u32, code: ErrorCode, message: &str, channel: Option<&str>) -> String {
+    encode_refusal(id, code, message, None, channel)
+}
+
+/// The same, and after how many milliseconds the request may succeed: `{"id":…,"error":{…,"retry_after_ms":…}}`.
+#[must_use]
+pub fn encode_refusal(
+    id: u32,
+    code: ErrorCode,
+    message: &str,
+    retry_after_ms: Option<u64>,
+    channel: Option<&str>,
+) -> String {
     let mut out = format!(r#"{{"id":{id}"#);
     push_error(&mut out, code, message);
+    if let Some(retry_after_ms) = retry_after_ms {
+        out.pop();
+        _ = write!(out, r#","retry_after_ms":{retry_after_ms}}}"#);
+    }
     if let Some(channel) = channel {
         out.push_str(r#","channel":"#);
         push_string(&mut out, channel);
@@ -360,6 +376,7 @@ mod tests {
         insta::assert_snapshot!(encode_inbox_message("hi", "[1]", true, 4, 5), @r#"{"push":"message","event":"hi","data":[1],"offset":4,"time":5}"#);
         insta::assert_snapshot!(encode_unsubscribed(&name("web_a"), ErrorCode::PermissionDenied, "rule"), @r#"{"push":"unsubscribed","channel":"web_a","error":{"code":"permission_denied","message":"rule"}}"#);
         insta::assert_snapshot!(encode_error(3, ErrorCode::BadName, "is too short", Some("ab")), @r#"{"id":3,"error":{"code":"bad_name","message":"is too short"},"channel":"ab"}"#);
+        insta::assert_snapshot!(encode_refusal(3, ErrorCode::RateLimited, "slow down", Some(250), Some("web_a")), @r#"{"id":3,"error":{"code":"rate_limited","message":"slow down","retry_after_ms":250},"channel":"web_a"}"#);
     }
 
     #[test]

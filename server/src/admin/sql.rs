@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, StatusCode};
 use serde_json::{Value as Json, json};
 
@@ -63,8 +63,17 @@ pub(super) async fn run(
     };
     match result {
         Ok(outcome) => super::json(StatusCode::OK, &outcome_json(outcome, &session.warnings)),
-        Err(error) => refusal(status(error.code), error.code, &error.message),
+        Err(error) => refused(&error),
     }
+}
+
+fn refused(error: &SqlError) -> Reply {
+    let mut reply = refusal(status(error.code), error.code, &error.message);
+    if let Some(wait) = error.retry_ms {
+        let seconds = HeaderValue::from(wait.div_ceil(1_000));
+        reply.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    reply
 }
 
 fn outcome_json(outcome: Outcome, warnings: &[String]) -> Json {

@@ -167,7 +167,14 @@ impl From<Reject> for SqlError {
             ErrorCode::InboxFull => 507,
             ErrorCode::Unavailable => 503,
         };
-        Self::new(code, reject.message)
+        let message = match reject.retry_ms {
+            Some(wait) => format!("{}: try again in {wait} ms", reject.message),
+            None => reject.message,
+        };
+        Self {
+            retry_ms: reject.retry_ms,
+            ..Self::new(code, message)
+        }
     }
 }
 

@@ -76,6 +76,8 @@ pub struct SqlError {
     pub state: &'static str,
     /// What is wrong and what to do.
     pub message: String,
+    /// After so many milliseconds the same may succeed.
+    pub retry_ms: Option<u64>,
 }
 
 impl SqlError {
@@ -85,6 +87,7 @@ impl SqlError {
             code,
             state: "HY000",
             message: message.into(),
+            retry_ms: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `[[channels]]`: who may do what to which channel.
 
-use cometql_engine::permission::{Pattern, Retention, Rule, Who};
+use cometql_engine::permission::{Conflate, Pattern, Retention, Rule, Who};
 use cometql_protocol::TenantId;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,14 @@ pub struct ChannelEntry {
     pub history_age: Option<Span>,
     /// Whether subscribers are told of joins and leaves.
     pub join_leave: Option<bool>,
+    /// What waits for a client that does not read.
+    pub conflate: Option<Waits>,
     /// Publications per second from one browser session.
     pub publish_rate: Option<u32>,
+    /// Publications per second from all browsers in one channel.
+    pub channel_publish_rate: Option<u32>,
+    /// Publications per second from backends in one channel.
+    pub backend_publish_rate: Option<u32>,
     /// Largest payload from a browser.
     pub browser_publication: Option<Bytes>,
 }
@@ -50,6 +56,18 @@ pub enum Kind {
     Window,
     /// On disk.
     Durable,
+}
+
+/// What waits for a client that does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Waits {
+    /// Everything, until it is too much.
+    None,
+    /// The newest publication of the channel.
+    Channel,
+    /// The newest publication of each event.
+    Event,
 }
 
 /// Who has a right: `anyone`, `authorised`, `members`, `nobody`, `claim:NAME` or `claim:NAME=VALUE`.
@@ -126,7 +144,14 @@ impl ChannelEntry {
             presence_count: who(&self.presence_count),
             retention: self.retention()?,
             join_leave: self.join_leave,
+            conflate: self.conflate.map(|waits| match waits {
+                Waits::None => None,
+                Waits::Channel => Some(Conflate::Channel),
+                Waits::Event => Some(Conflate::Event),
+            }),
             publish_rate: self.publish_rate,
+            channel_publish_rate: self.channel_publish_rate,
+            backend_publish_rate: self.backend_publish_rate,
             publication_bytes: self.browser_publication.map(|bytes| bytes.0),
             ..Rule::new(format!("channels[{number}] {text:?}"), pattern)
         })

@@ -33,10 +33,26 @@ pub struct LimitsSection {
     pub request_rate: u32,
     /// Requests that a session may send at once.
     pub request_burst: u32,
+    /// Publications per second of a user, over all connections; 0 = however many.
+    pub user_publish_rate: u32,
+    /// What a user's requests may cost per second, over all connections; 0 = however much.
+    pub user_request_rate: u32,
+    /// Publications per second of all browsers in one channel; 0 = however many.
+    pub channel_publish_rate: u32,
+    /// Publications per second of all browsers of a tenant; 0 = however many.
+    pub tenant_publish_rate: u32,
+    /// What requests of all browsers of a tenant may cost per second; 0 = however much.
+    pub tenant_request_rate: u32,
+    /// Publications per second of backends in one channel; 0 = however many.
+    pub backend_channel_rate: u32,
+    /// Publications and private messages per second of a tenant's backends; 0 = however many.
+    pub backend_tenant_rate: u32,
     /// Requests of a session that wait for an answer.
     pub pending_requests: usize,
     /// Bytes that may wait for one socket, beside one message.
     pub outbox: Bytes,
+    /// Bytes that may wait for all sockets whose clients do not read.
+    pub outboxes: Bytes,
     /// Publications that the recovery window of a channel keeps.
     pub window_publications: usize,
     /// How long it keeps them.
@@ -94,8 +110,16 @@ impl Default for LimitsSection {
             publish_burst: engine.publish_burst,
             request_rate: engine.request_rate,
             request_burst: engine.request_burst,
+            user_publish_rate: engine.user_publish_rate,
+            user_request_rate: engine.user_request_rate,
+            channel_publish_rate: engine.channel_publish_rate,
+            tenant_publish_rate: engine.tenant_publish_rate,
+            tenant_request_rate: engine.tenant_request_rate,
+            backend_channel_rate: engine.backend_channel_rate,
+            backend_tenant_rate: engine.backend_tenant_rate,
             pending_requests: engine.pending_requests,
             outbox: Bytes(engine.outbox_bytes),
+            outboxes: Bytes(engine.outbox_bytes_per_node),
             window_publications: engine.window_publications,
             window_age: Span(engine.window_ms),
             window_memory: Bytes(engine.window_bytes),
@@ -131,8 +155,16 @@ impl LimitsSection {
             publish_burst: self.publish_burst,
             request_rate: self.request_rate,
             request_burst: self.request_burst,
+            user_publish_rate: self.user_publish_rate,
+            user_request_rate: self.user_request_rate,
+            channel_publish_rate: self.channel_publish_rate,
+            tenant_publish_rate: self.tenant_publish_rate,
+            tenant_request_rate: self.tenant_request_rate,
+            backend_channel_rate: self.backend_channel_rate,
+            backend_tenant_rate: self.backend_tenant_rate,
             pending_requests: self.pending_requests,
             outbox_bytes: self.outbox.0,
+            outbox_bytes_per_node: self.outboxes.0,
             window_publications: self.window_publications,
             window_ms: self.window_age.0,
             window_bytes: self.window_memory.0,

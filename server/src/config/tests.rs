@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use cometql_engine::permission::{Pattern, Retention, Who};
+use cometql_engine::permission::{Conflate, Pattern, Retention, Who};
 use toml::Table;
 
 use super::*;
@@ -52,7 +52,7 @@ fn the_examples_are_valid_and_name_every_key() {
     let jwt = Table::try_from(&config.jwt_keys[0]).unwrap();
     assert_eq!(keys(jwt).len(), 12);
     let channel = Table::try_from(&config.channels[0]).unwrap();
-    assert_eq!(keys(channel).len(), 14);
+    assert_eq!(keys(channel).len(), 17);
 }
 
 #[test]
@@ -313,6 +313,11 @@ fn channel_entries_become_rules() {
         (rule.publish_rate, rule.publication_bytes),
         (Some(5), Some(4_096))
     );
+    assert_eq!(
+        (rule.channel_publish_rate, rule.backend_publish_rate),
+        (Some(50), Some(1_000))
+    );
+    assert_eq!(rule.conflate, Some(Some(Conflate::Channel)));
     for right in ["anyone", "members", "claim:a", "claim:a=b=c"] {
         let parsed = channels::Right::try_from(right.to_owned()).unwrap();
         assert_eq!(String::from(parsed), right);

@@ -20,8 +20,16 @@ fn text(metrics: &Metrics) -> String {
 
 #[test]
 fn every_event_has_its_counter() {
-    for (at, (event, _, _)) in EVENTS.into_iter().enumerate() {
-        assert_eq!(place(event), at);
+    let metrics = Metrics::default();
+    for (times, (event, name, _)) in (100..).zip(EVENTS) {
+        metrics.count(ShardId(9), event, times);
+        let row = format!("cometql_{name}_total{{shard=\"9\"}} {times}\n");
+        assert!(text(&metrics).contains(&row), "{row}");
+    }
+    for (times, (by, label)) in (200..).zip(LIMITED) {
+        metrics.count(ShardId(9), Counted::RateLimited(by), times);
+        let row = format!("cometql_rate_limited_total{{by=\"{label}\",shard=\"9\"}} {times}\n");
+        assert!(text(&metrics).contains(&row), "{row}");
     }
     let metrics = Metrics::default();
     metrics.count(ShardId(0), Counted::Deliveries, 5);
@@ -30,6 +38,8 @@ fn every_event_has_its_counter() {
     metrics.opened(ShardId(0), Carrier::Events);
     metrics.gone(ShardId(0), Carrier::Events, true);
     metrics.dropped(ShardId(0), 4, 1000);
+    metrics.conflated(ShardId(0), 3);
+    metrics.relieved(ShardId(1));
     metrics.log_in(Door::Mysql, false);
     metrics.log_in_waits(Duration::from_millis(300));
     metrics.statement(StatementKind::Unread, false);
@@ -51,6 +61,8 @@ fn every_event_has_its_counter() {
         "cometql_opened_total{kind=\"sse\",shard=\"0\"} 1",
         "cometql_dropped_frames_total{shard=\"0\"} 4",
         "cometql_dropped_bytes_total{shard=\"0\"} 1000",
+        "cometql_conflated_total{shard=\"0\"} 3",
+        "cometql_relieved_total{shard=\"1\"} 1",
         "cometql_log_ins_total{door=\"mysql\",result=\"failed\"} 1",
         "cometql_log_ins_total{door=\"browser\",result=\"ok\"} 0",
         "cometql_log_in_wait_milliseconds_total 300",

@@ -115,9 +115,8 @@ pub(super) fn error(error: &SqlError, with_state: bool) -> ErrPacket<'_> {
 /// An error with one of MySQL's own codes, where drivers depend on it.
 pub(super) fn mysql_error(code: u16, state: &'static str, message: impl Into<String>) -> SqlError {
     SqlError {
-        code,
         state,
-        message: message.into(),
+        ..SqlError::new(code, message)
     }
 }
 

@@ -73,10 +73,11 @@ impl Codec {
         if let Self::Legacy(adapter) = self {
             return Coded::Legacy(adapter.on_refused(now, request, reject, channel));
         }
-        self.text(&wire::encode_error(
+        self.text(&wire::encode_refusal(
             request,
             reject.code,
             &reject.message,
+            reject.retry_ms,
             channel,
         ))
     }
@@ -117,6 +118,21 @@ impl Codec {
             (codec, Push::Unsubscribed(channel, code, message)) => {
                 codec.text(&wire::encode_unsubscribed(channel, code, message))
             }
+        }
+    }
+
+    /// A publication that stands for older ones: the offset before it is another one than for everybody else.
+    pub(super) fn conflated(&mut self, publication: &Publication, previous: u64) -> Bytes {
+        let place = publication.place.filter(|own| own.previous != previous);
+        let (Some(place), Self::WebSocket | Self::Events(_)) = (place, &*self) else {
+            return self.publication(publication);
+        };
+        let mut view = publication.view(None);
+        view.offsets = Some((place.offset, previous));
+        let text = wire::encode_publication(view);
+        match self {
+            Self::Events(stream) => stream.publication(&Stream::event(&text), publication),
+            Self::WebSocket | Self::Legacy(_) => frame::text(&text),
         }
     }
 

@@ -73,6 +73,7 @@ impl Core {
     ) -> Self {
         let limits: &Arc<Limits> = &shared.limits;
         let mut shard = Shard::new(id, shards.len(), Arc::clone(limits), rules);
+        shard.share_rates(Arc::clone(&shared.rates));
         for (tenant, channel, length) in shared.histories.iter().cloned() {
             shard.restore_setting(tenant, channel, length);
         }
@@ -152,11 +153,10 @@ impl Core {
         // On an error the reader learns it too, and ends the connection.
         while stream.writable().await.is_ok() {
             let mut state = self.0.state.borrow_mut();
-            let Some(link) = state.out.link(id) else {
+            if state.out.link(id).is_none() {
                 return;
-            };
-            link.blocked = false;
-            state.out.flush_one(id);
+            }
+            state.out.resume(id);
             // This task goes on waiting: no other one is needed.
             state.out.stuck.retain(|stuck| *stuck != id);
             if state.out.link(id).is_none_or(|link| !link.blocked) {
@@ -248,11 +248,16 @@ impl Core {
         });
     }
 
-    /// For a task that writes: all that waits, and whether that is the end.
+    /// For a task that writes: all that waits, and whether that is the end. Until it takes again, or says that it has
+    /// written, its client counts as one that does not read.
     pub(crate) fn take(&self, id: ConnectionId) -> Option<(Vec<Bytes>, bool)> {
-        let mut state = self.0.state.borrow_mut();
-        let link = state.out.link(id)?;
-        Some((link.take(), link.closing))
+        self.0.state.borrow_mut().out.take(id)
+    }
+
+    /// For a task that writes: all that it took is written.
+    pub(crate) fn written(&self, id: ConnectionId) {
+        self.0.state.borrow_mut().out.resume(id);
+        self.0.flush.notify_one();
     }
 
     /// Whether a connection is open and its codec's secret is this one.
@@ -290,6 +295,11 @@ impl Core {
     /// Somebody watches a channel.
     pub(super) fn tap(&self, tap: Tap) {
         self.0.state.borrow_mut().out.taps.add(tap);
+    }
+
+    /// Closes clients that do not read, until the node's budget is kept.
+    pub(super) fn relieve(&self) {
+        self.change(|state| state.out.relieve());
     }
 
     /// What waits for the sockets.

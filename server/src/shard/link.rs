@@ -201,7 +201,7 @@ pub(super) struct Link {
     torn: bool,
     /// Listed for the next flush.
     pub(super) dirty: bool,
-    /// A task waits until the socket takes bytes again.
+    /// The socket takes nothing for now: a task waits until it does, or still writes what it took before.
     pub(super) blocked: bool,
     /// A close frame is the last that was put into the outbox.
     pub(super) closing: bool,

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cometql_engine::{
-    Command, ConnectionId, Disconnect, Limits, Message, Rules, Shard, ShardId, StoreAnswer,
+    Command, ConnectionId, Disconnect, Limits, Message, Rates, Rules, Shard, ShardId, StoreAnswer,
     StoreFailure,
 };
 use cometql_protocol::{ChannelName, TenantId};
@@ -26,10 +26,12 @@ mod core;
 pub(crate) mod link;
 mod outbound;
 mod run;
+mod stalled;
 mod taps;
 mod token;
 
 pub(crate) use self::core::Core;
+pub(crate) use stalled::Backlog;
 use taps::Tap;
 pub(crate) use taps::{Tapped, tap};
 pub(crate) use token::{Batch, Token, unavailable};
@@ -53,6 +55,10 @@ pub(crate) struct Shared {
     pub(crate) close_wait: Duration,
     /// What answers HTTP requests.
     pub(crate) front: Arc<Front>,
+    /// What waits for clients that do not read.
+    pub(crate) backlog: Arc<Backlog>,
+    /// How fast users, channels and tenants went.
+    pub(crate) rates: Arc<Rates>,
 }
 
 /// Looks at a shard, on its thread.
@@ -79,6 +85,8 @@ pub(crate) enum Mail {
     Tap(Tap),
     /// How much waits for the sockets?
     Waiting(oneshot::Sender<Waiting>),
+    /// Too much waits on the node, and most of it on this shard.
+    Relieve,
     /// Close connections and say how many.
     Disconnect(Disconnect, oneshot::Sender<u64>),
     /// A new socket.
@@ -165,9 +173,10 @@ impl Shards {
         &self.mailboxes
     }
 
-    /// The loads, in the order of the shards.
-    pub(crate) fn loads(&self) -> &[Load] {
-        &self.loads
+    /// Where new sockets go to, with the loads, in the order of the shards.
+    pub(crate) fn doors(&self) -> Vec<(mpsc::UnboundedSender<Mail>, Load)> {
+        let doors = self.mailboxes.iter().cloned();
+        doors.zip(self.loads.iter().cloned()).collect()
     }
 
     /// Tells clients to come back and ends the threads; blocks until they have ended.

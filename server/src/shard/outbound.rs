@@ -1,4 +1,5 @@
-//! All that a shard causes: the engine's `Effects` over sockets, mailboxes, the store and log-in checks.
+//! All that a shard causes: the engine's `Effects` over sockets, mailboxes, the store and log-in checks. What is
+//! different for sockets that take nothing is in `stall`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::codec::Coded;
 use super::link::{Buffers, Flushed, Link};
+use super::stalled::Stalled;
 use super::taps::Taps;
 use super::{Mail, Shared, Token};
 use crate::hub::Waiting;
@@ -24,6 +26,8 @@ use crate::legacy;
 use crate::metrics::Metrics;
 use crate::storage::Store;
 use crate::websocket::frame;
+
+mod stall;
 
 /// Connections that are written to before the shard looks at its mailbox again. What came meanwhile joins what still
 /// waits, so that under load one write takes several publications; the time of so many writes is what it may wait.
@@ -51,6 +55,8 @@ pub(super) struct Outbound {
     pub(super) dirty: VecDeque<ConnectionId>,
     /// Links whose sockets filled up: each needs a task that waits.
     pub(super) stuck: Vec<ConnectionId>,
+    /// What waits for them.
+    stalled: Stalled,
     /// What the shard sent to itself.
     pub(super) local: VecDeque<Message>,
     /// What adapters want to ask the engine.
@@ -85,6 +91,7 @@ impl Outbound {
             buffers: Buffers::default(),
             dirty: VecDeque::new(),
             stuck: Vec::new(),
+            stalled: Stalled::new(id, Arc::clone(&shared.backlog)),
             local: VecDeque::new(),
             requests: VecDeque::new(),
             checks: Vec::new(),
@@ -112,13 +119,15 @@ impl Outbound {
         if let Some(link) = self.link(id) {
             let (carrier, left) = (link.codec.carrier(), !link.closing);
             self.metrics.gone(self.id, carrier, left);
+            self.stalled.end(id);
             self.links[id.slot()] = None;
         }
     }
 
     /// What waits for the sockets.
     pub(super) fn waiting(&self) -> Waiting {
-        let waiting = self.links.iter().flatten().map(Link::waiting);
+        let bytes = |link: &Link| link.waiting() + self.stalled.conflated_bytes(link.id);
+        let waiting = self.links.iter().flatten().map(bytes);
         waiting
             .filter(|bytes| *bytes > 0)
             .fold(Waiting::default(), |sum, bytes| Waiting {
@@ -207,8 +216,7 @@ impl Outbound {
         }
         if link.is_full(limit) && !link.blocked && link.flush(&mut self.buffers) == Flushed::Blocked
         {
-            link.blocked = true;
-            self.stuck.push(to);
+            stall(link, &mut self.stuck, &mut self.stalled);
         }
         if link.is_full(limit) {
             return self.finish(
@@ -219,10 +227,18 @@ impl Outbound {
         }
         link.queue(frame, &mut self.buffers);
         mark(&mut self.dirty, link);
+        if link.blocked && self.stalled.set(to, link.waiting()) {
+            self.keep_budget();
+        }
     }
 
     /// Ends a connection with a code. What waits is sent first, except for a slow consumer.
     pub(super) fn finish(&mut self, connection: ConnectionId, code: CloseCode, reason: &str) {
+        if code == CloseCode::SlowConsumer {
+            self.drop_conflated(connection);
+        } else {
+            self.settle(connection);
+        }
         let Some(link) = open_link(&mut self.links, connection) else {
             return;
         };
@@ -235,6 +251,7 @@ impl Outbound {
         if code == CloseCode::SlowConsumer {
             let (frames, bytes) = link.discard();
             self.metrics.dropped(self.id, frames, bytes);
+            self.stalled.set(connection, link.waiting());
         }
         match link.codec.close(code, reason) {
             Some(frame) => {
@@ -280,10 +297,7 @@ impl Outbound {
             return;
         }
         match link.flush(&mut self.buffers) {
-            Flushed::Blocked => {
-                link.blocked = true;
-                self.stuck.push(id);
-            }
+            Flushed::Blocked => stall(link, &mut self.stuck, &mut self.stalled),
             Flushed::Broken => link.wire.end(),
             Flushed::All | Flushed::Handed => {}
         }
@@ -295,6 +309,13 @@ fn open_link(links: &mut [Option<Link>], id: ConnectionId) -> Option<&mut Link> 
         .get_mut(id.slot())?
         .as_mut()
         .filter(|link| link.id == id && !link.closing)
+}
+
+/// The socket takes no more for now.
+fn stall(link: &mut Link, stuck: &mut Vec<ConnectionId>, stalled: &mut Stalled) {
+    link.blocked = true;
+    stuck.push(link.id);
+    stalled.set(link.id, link.waiting());
 }
 
 fn mark(dirty: &mut VecDeque<ConnectionId>, link: &mut Link) {
@@ -315,14 +336,27 @@ impl Effects for Outbound {
     }
 
     fn push(&mut self, to: ConnectionId, push: Push<'_>) {
+        match push {
+            Push::Publication(publication) => {
+                if let Some(conflate) = publication.conflate
+                    && self.conflates(to, publication, conflate)
+                {
+                    return;
+                }
+            }
+            Push::Own(..) | Push::Unsubscribed(..) => self.settle(to),
+            Push::Presence(..) | Push::Inbox(_) => {}
+        }
         self.write(to, |link, now| link.codec.push(now, push));
     }
 
     fn reply(&mut self, to: ConnectionId, request: u32, reply: Reply) {
+        self.settle(to);
         self.write(to, |link, now| link.codec.reply(now, request, &reply));
     }
 
     fn refuse(&mut self, to: ConnectionId, request: u32, reject: &Reject, channel: Option<&str>) {
+        self.settle(to);
         self.write(to, |link, now| {
             link.codec.refuse(now, request, reject, channel)
         });

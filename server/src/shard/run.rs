@@ -92,6 +92,7 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
         Mail::Tap(tap) => core.tap(tap),
         // Who asked may have gone.
         Mail::Waiting(told) => _ = told.send(core.waiting()),
+        Mail::Relieve => core.relieve(),
         // Who asked may have gone.
         Mail::Disconnect(which, told) => _ = told.send(core.disconnect(which)),
         Mail::Arrival(arrival) => {

@@ -242,8 +242,12 @@ async fn write_tls(
         let Some((frames, _)) = core.take(id) else {
             return;
         };
+        if frames.is_empty() {
+            continue;
+        }
         if write.write_all(&frames.concat()).await.is_err() || write.flush().await.is_err() {
             return;
         }
+        core.written(id);
     }
 }

@@ -231,7 +231,12 @@ pub(crate) struct Events {
 impl Events {
     /// Opens a stream.
     pub(crate) async fn open(app: &App, path: &str, headers: &str) -> Self {
-        let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
+        let stream = TcpStream::connect(app.http_address()).await.unwrap();
+        Self::over(stream, path, headers).await
+    }
+
+    /// Opens a stream over a connection.
+    pub(crate) async fn over(mut stream: TcpStream, path: &str, headers: &str) -> Self {
         // Without chunks: HTTP/1.0 ends a body with the connection.
         let request = format!("GET {path} HTTP/1.0\r\nhost: test\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();

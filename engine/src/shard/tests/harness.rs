@@ -39,6 +39,7 @@ pub(super) struct World {
     /// What was published, in order.
     pub(super) log: Vec<Logged>,
     random: u64,
+    counted: HashMap<Counted, u64>,
 }
 
 /// A publication that had its place.
@@ -91,7 +92,13 @@ impl Effects for Fx<'_> {
     }
 
     fn refuse(&mut self, to: ConnectionId, request: u32, reject: &Reject, channel: Option<&str>) {
-        let text = wire::encode_error(request, reject.code, &reject.message, channel);
+        let text = wire::encode_refusal(
+            request,
+            reject.code,
+            &reject.message,
+            reject.retry_ms,
+            channel,
+        );
         self.tell(to, text);
     }
 
@@ -123,7 +130,9 @@ impl Effects for Fx<'_> {
         });
     }
 
-    fn count(&mut self, _event: Counted, _times: u64) {}
+    fn count(&mut self, event: Counted, times: u64) {
+        *self.world.counted.entry(event).or_default() += times;
+    }
 
     fn random(&mut self) -> u64 {
         self.world.random += 1;
@@ -149,7 +158,12 @@ impl Node {
 
     pub(super) fn with(limits: Limits, rules: Rules) -> Self {
         let (limits, rules) = (Arc::new(limits), Arc::new(rules));
-        let shard = |id| Shard::new(ShardId(id), 3, Arc::clone(&limits), Arc::clone(&rules));
+        let rates = Arc::default();
+        let shard = |id| {
+            let mut shard = Shard::new(ShardId(id), 3, Arc::clone(&limits), Arc::clone(&rules));
+            shard.share_rates(Arc::clone(&rates));
+            shard
+        };
         Self {
             shards: (0..3).map(shard).collect(),
             now: Now(1_000_000),
@@ -218,6 +232,11 @@ impl Node {
         }
         self.run();
         self.told(connection)
+    }
+
+    /// How often something happened.
+    pub(super) fn counted(&self, event: Counted) -> u64 {
+        self.world.counted.get(&event).copied().unwrap_or(0)
     }
 
     pub(super) fn told(&mut self, connection: ConnectionId) -> Vec<String> {
