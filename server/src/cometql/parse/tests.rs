@@ -3,6 +3,7 @@
 use super::*;
 use crate::cometql::Value;
 
+mod isolation;
 mod limits;
 
 fn one(sql: &str) -> Result<Parsed, SqlError> {
