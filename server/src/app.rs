@@ -3,16 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cometql_engine::{Limits, Rules, StoreFailure};
 use tokio::task::JoinHandle;
 
-use crate::auth::{Browser, Tokens};
+use crate::admin::Door;
+use crate::auth::{Browser, Keys, Tokens};
+use crate::cometql;
 use crate::http::{Front, HttpSettings, Listener, accept};
 use crate::hub::Hub;
 use crate::metrics::{Metrics, SAMPLE_EVERY};
+use crate::quota::Quota;
 use crate::shard::{Backlog, Shards, Shared};
 use crate::storage::Store;
 
@@ -140,11 +143,7 @@ impl App {
             browser: Browser::new(tokens.clone(), store.clone()),
             ping_every: http.ping_every,
             close_wait: http.close_wait,
-            front: Arc::new(Front {
-                settings: http,
-                message_bytes,
-                admin: Arc::clone(&admin_on_http),
-            }),
+            front: front(http, message_bytes, &admin_on_http),
             rates: Arc::default(),
         };
         let count = shards.unwrap_or_else(cores);
@@ -214,6 +213,16 @@ impl App {
         self.backends.admin_address
     }
 
+    /// Puts other keys of tenants in force. Sessions of backends that were opened with a key that is gone end.
+    pub fn set_keys(&self, keys: Keys) {
+        self.backends.set_keys(keys);
+    }
+
+    /// Puts the escaping modes of these settings in force, and nothing else of them.
+    pub fn set_escaping(&self, language: &cometql::Settings) {
+        self.backends.set_escaping(language);
+    }
+
     /// How many connections fit.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -244,6 +253,16 @@ impl App {
         _ = store.runs(now_ms()).await;
         store.shutdown().await;
     }
+}
+
+fn front(settings: HttpSettings, message_bytes: usize, admin: &Arc<OnceLock<Door>>) -> Arc<Front> {
+    let most = settings.tenant_capacity;
+    Arc::new(Front {
+        places: most.map(|most| Quota::new(usize::MAX, most)),
+        settings,
+        message_bytes,
+        admin: Arc::clone(admin),
+    })
 }
 
 /// What is done now and then for as long as the node runs.

@@ -17,6 +17,7 @@ pub mod legacy;
 pub mod metrics;
 pub mod mysql;
 pub mod net;
+pub mod quota;
 pub(crate) mod shard;
 pub mod storage;
 pub(crate) mod websocket;

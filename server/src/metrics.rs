@@ -89,6 +89,32 @@ pub enum Door {
 /// The names of [`Door`] in its order.
 const DOORS: [&str; 3] = ["mysql", "admin", "browser"];
 
+/// Why a MySQL client was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There are as many logged-in connections as may be.
+    Connections,
+    /// Its tenant has as many as one may.
+    Tenant,
+    /// It had not logged in when others came, and there were too many such.
+    Strangers,
+}
+
+/// The names of [`Refused`] in its order.
+const REFUSED: [&str; 3] = ["connections", "tenant", "strangers"];
+
+/// Why a browser got no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The node has as many connections as may be.
+    Node,
+    /// The tenant has as many as one may.
+    Tenant,
+}
+
+/// The names of [`Full`] in its order.
+const FULL: [&str; 2] = ["node", "tenant"];
+
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatementKind {
@@ -127,7 +153,8 @@ pub struct Metrics {
     statements: [Results; KINDS.len()],
     closed: [IntCounter; CloseCode::ALL.len()],
     left: IntCounter,
-    mysql_refused: IntCounter,
+    mysql_refused: [IntCounter; REFUSED.len()],
+    browser_refused: [IntCounter; FULL.len()],
     mysql_commands: IntCounter,
     mysql_left: IntCounter,
     started: Instant,
@@ -184,6 +211,18 @@ impl Default for Metrics {
             "Browser connections that ended, by close code; client = the client went.",
             &["code"],
         );
+        let refused = counters(
+            &registry,
+            "mysql_refused_total",
+            "MySQL connections that were one too many, by reason.",
+            &["reason"],
+        );
+        let full = counters(
+            &registry,
+            "browser_refused_total",
+            "Sessions of browsers that were one too many, by reason.",
+            &["reason"],
+        );
         let single =
             |name: &str, help: &str| counters(&registry, name, help, &[]).with_label_values(NONE);
         let of = |family: &IntCounterVec, name: &str| {
@@ -201,10 +240,8 @@ impl Default for Metrics {
             closed: CloseCode::ALL
                 .map(|code| closed.with_label_values(&[code.code().to_string().as_str()])),
             left: closed.with_label_values(&["client"]),
-            mysql_refused: single(
-                "mysql_refused_total",
-                "MySQL connections that were one too many.",
-            ),
+            browser_refused: FULL.map(|reason| full.with_label_values(&[reason])),
+            mysql_refused: REFUSED.map(|reason| refused.with_label_values(&[reason])),
             mysql_commands: single(
                 "mysql_commands_total",
                 "Commands that came from MySQL clients.",
@@ -377,8 +414,13 @@ impl Metrics {
     }
 
     /// Counts a MySQL connection that was one too many.
-    pub fn mysql_refused(&self) {
-        self.mysql_refused.inc();
+    pub fn mysql_refused(&self, why: Refused) {
+        self.mysql_refused[why as usize].inc();
+    }
+
+    /// Counts a session of a browser that was one too many.
+    pub fn browser_refused(&self, why: Full) {
+        self.browser_refused[why as usize].inc();
     }
 
     /// Counts a command that came from a MySQL client.

@@ -184,6 +184,39 @@ async fn files_of_one_folder() {
     app.stop().await;
 }
 
+/// The place of who does not read is free again, and what it did not read by then never comes.
+#[tokio::test]
+async fn who_never_reads_a_file_is_left() {
+    const LENGTH: u64 = 256 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(folder.path().join("large")).unwrap();
+    file.set_len(LENGTH).unwrap();
+    let app = node(|settings| {
+        settings.http.files = Some(folder.path().to_owned());
+        settings.http.capacity = Some(1);
+        settings.http.write_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
+    let request = b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let free = async {
+        let ready = "GET /health?ready HTTP/1.1";
+        while !http(app.http_address(), ready)
+            .await
+            .starts_with("HTTP/1.1 200")
+        {}
+    };
+    within(free).await;
+    let mut read = 0;
+    let mut piece = vec![0; 1 << 20];
+    while let Ok(more @ 1..) = within(stream.read(&mut piece)).await {
+        read += more as u64;
+    }
+    assert!(read < LENGTH, "all of it came");
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn a_session_over_events_and_posts() {
     let app = node(|_| {}).await;

@@ -10,16 +10,13 @@ use std::net::SocketAddr;
 use cometql_server::app::App;
 use cometql_server::auth::{Keyring, Keys};
 use cometql_server::mysql::Settings;
+use common::backend::{KEY, packet, raw, read_packet};
 use common::{node, within};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, TxOpts};
-use sha1::{Digest, Sha1};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-const KEY: &str = "a key of tenant zero";
+use tokio::io::AsyncWriteExt;
 
 async fn start() -> (App, SocketAddr) {
     let app = node(|settings| {
@@ -123,53 +120,11 @@ async fn sqlx_connects_binds_and_reads() {
     within(app.stop()).await;
 }
 
-fn sha1(parts: &[&[u8]]) -> [u8; 20] {
-    let mut digest = Sha1::new();
-    for part in parts {
-        digest.update(part);
-    }
-    digest.finalize().into()
-}
-
-/// Logs in with `mysql_native_password` and nothing that a packet could do without.
-async fn raw(address: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let greeting = read_packet(&mut stream).await.1;
-    let at = greeting.iter().position(|&byte| byte == 0).unwrap() + 5;
-    let scramble = [&greeting[at..at + 8], &greeting[at + 27..at + 39]].concat();
-    let once = sha1(&[KEY.as_bytes()]);
-    let twice = sha1(&[&scramble, &sha1(&[&once])]);
-    let proof: Vec<u8> = once.iter().zip(twice).map(|(a, b)| a ^ b).collect();
-    let log_in = [
-        &b"\x00\x82\0\0\0\0\0\0\x2d"[..],
-        &[0; 23],
-        b"root\0\x14",
-        &proof,
-    ]
-    .concat();
-    stream.write_all(&packet(1, &log_in)).await.unwrap();
-    assert_eq!(read_packet(&mut stream).await.1[0], 0);
-    stream
-}
-
-fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
-    let head = u32::try_from(payload.len()).unwrap() | u32::from(sequence) << 24;
-    [&head.to_le_bytes()[..], payload].concat()
-}
-
-async fn read_packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
-    let mut head = [0; 4];
-    within(stream.read_exact(&mut head)).await.unwrap();
-    let mut payload = vec![0; usize::from(head[0]) | usize::from(head[1]) << 8];
-    within(stream.read_exact(&mut payload)).await.unwrap();
-    (head[3], payload)
-}
-
 #[tokio::test]
 async fn pipelined_inserts_are_all_carried_out() {
     const STATEMENTS: u64 = 30;
     let (app, address) = start().await;
-    let mut stream = raw(address).await;
+    let mut stream = raw(address, KEY).await;
     let mut statements = Vec::new();
     for id in 1..=STATEMENTS {
         let sql = format!("\x03INSERT INTO users_auth (id, hash) VALUES ({id}, 'h{id}')");
@@ -217,7 +172,7 @@ async fn pipelined_publications_and_others_are_answered_in_order() {
         ("\x03SET NAMES utf8mb4".to_owned(), ok),
         (publish("web_b"), ok),
     ];
-    let mut stream = raw(address).await;
+    let mut stream = raw(address, KEY).await;
     let packets: Vec<_> = commands
         .iter()
         .map(|(text, _)| packet(0, text.as_bytes()))

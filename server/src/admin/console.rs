@@ -2,7 +2,6 @@
 //! for with the cookie of its log-in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Reply, Shared, guard, refusal, reply, sql, tail, text};
+use super::{Peer, Reply, Shared, guard, refusal, reply, sql, statement, tail, text};
 use crate::auth::Login;
 
 const PAGE: &str = include_str!("console/index.html");
@@ -72,6 +71,13 @@ impl Sessions {
         (session.ends > Instant::now()).then(|| (session.user.clone(), session.key.clone()))
     }
 
+    pub(super) fn end_unless(&self, proved: impl Fn(&str, &str) -> bool) -> usize {
+        let mut open = self.lock();
+        let before = open.len();
+        open.retain(|_, session| proved(&session.user, &session.key));
+        before - open.len()
+    }
+
     fn end(&self, headers: &HeaderMap) {
         if let Some(id) = cookie(headers) {
             self.lock().remove(id);
@@ -83,11 +89,7 @@ impl Sessions {
     }
 }
 
-pub(super) async fn answer(
-    shared: &Arc<Shared>,
-    peer: IpAddr,
-    request: Request<Incoming>,
-) -> Reply {
+pub(super) async fn answer(shared: &Arc<Shared>, peer: Peer, request: Request<Incoming>) -> Reply {
     let path = request.uri().path().to_owned();
     match (request.method().clone(), path.as_str()) {
         (Method::GET, "/console" | "/console/") => page(),
@@ -96,7 +98,7 @@ pub(super) async fn answer(
         (Method::POST, "/console/login") => log_in(shared, peer, request.into_body()).await,
         (Method::POST, "/console/logout") => {
             shared.sessions.end(request.headers());
-            with_cookie(super::json(StatusCode::OK, &json!({})), "", 0)
+            with_cookie(super::json(StatusCode::OK, &json!({})), peer, "", 0)
         }
         (Method::GET, "/console/state") => match proved(shared, request.headers()) {
             Some((login, user, _)) => state(shared, &login, &user).await,
@@ -112,9 +114,8 @@ pub(super) async fn answer(
         },
         (Method::POST, "/console/sql") => match proved(shared, request.headers()) {
             Some((login, user, key)) => {
-                let most = shared.context.settings.insert_bytes;
-                match text(shared, request.into_body(), most).await {
-                    Ok(sql) => sql::run(shared, &login, user, key, &sql).await,
+                match statement(shared, &login, request.into_body()).await {
+                    Ok((sql, _memory)) => sql::run(shared, &login, user, key, &sql).await,
                     Err(reply) => reply,
                 }
             }
@@ -136,7 +137,7 @@ fn page() -> Reply {
     page
 }
 
-async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
+async fn log_in(shared: &Shared, peer: Peer, body: Incoming) -> Reply {
     let body = match text(shared, body, LOG_IN_BYTES).await {
         Ok(body) => body,
         Err(reply) => return reply,
@@ -146,7 +147,10 @@ async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
     let (Some(user), Some(key)) = (user, key) else {
         return refusal(StatusCode::BAD_REQUEST, 3, "give user and key");
     };
-    if guard::log_in(shared, peer, user, key).await.is_none() {
+    if guard::log_in(shared, peer.address, user, key)
+        .await
+        .is_none()
+    {
         return refusal(
             StatusCode::UNAUTHORIZED,
             16,
@@ -155,7 +159,7 @@ async fn log_in(shared: &Shared, peer: IpAddr, body: Incoming) -> Reply {
     }
     let id = shared.sessions.begin(user.to_owned(), key.to_owned());
     let seconds = shared.settings.session.as_secs();
-    with_cookie(super::json(StatusCode::OK, &json!({})), &id, seconds)
+    with_cookie(super::json(StatusCode::OK, &json!({})), peer, &id, seconds)
 }
 
 pub(super) fn proved(shared: &Shared, headers: &HeaderMap) -> Option<(Login, String, String)> {
@@ -196,9 +200,11 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .map(|(_, id)| id)
 }
 
-fn with_cookie(mut reply: Reply, id: &str, seconds: u64) -> Reply {
-    let cookie =
-        format!("{COOKIE_NAME}={id}; Max-Age={seconds}; Path=/console; HttpOnly; SameSite=Strict");
+fn with_cookie(mut reply: Reply, peer: Peer, id: &str, seconds: u64) -> Reply {
+    let secure = if peer.tls { "; Secure" } else { "" };
+    let cookie = format!(
+        "{COOKIE_NAME}={id}; Max-Age={seconds}; Path=/console; HttpOnly; SameSite=Strict{secure}"
+    );
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         reply.headers_mut().insert(SET_COOKIE, cookie);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,9 +19,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::auth::Throttle;
-use crate::cometql::Context;
+use crate::auth::{Login, Throttle};
+use crate::cometql::{Context, errors};
 use crate::metrics::Now;
+use crate::net::Patient;
+use crate::quota::Share;
 
 mod console;
 mod guard;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub connections: usize,
     /// How long a request's body may take to come.
     pub body_time: Duration,
+    /// How long a client may refuse to read an answer.
+    pub write_time: Duration,
 }
 
 impl Default for Settings {
@@ -58,6 +62,7 @@ impl Default for Settings {
             session: Duration::from_hours(8),
             connections: 256,
             body_time: Duration::from_secs(30),
+            write_time: Duration::from_mins(1),
         }
     }
 }
@@ -76,6 +81,16 @@ struct Shared {
     tails: Arc<Semaphore>,
     /// True once the node stops: tails end then.
     stopping: watch::Receiver<bool>,
+    /// Tells tails to look whether their log-in still holds.
+    keys: watch::Sender<()>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// The request came through TLS.
+    pub(crate) tls: bool,
 }
 
 /// What a reply carries: a whole, or a stream of events.
@@ -98,7 +113,18 @@ impl Door {
             throttle,
             tails: Arc::new(Semaphore::new(tail::MOST)),
             stopping,
+            keys: watch::Sender::default(),
         }))
+    }
+
+    /// Ends the log-ins whose key is gone; returns how many.
+    pub(crate) fn keys_changed(&self) -> usize {
+        let ended = self.0.sessions.end_unless(|user, key| {
+            let login = self.0.context.keyring.prove(user, key);
+            login.is_some()
+        });
+        self.0.keys.send_replace(());
+        ended
     }
 
     /// Whether the browser port hands a path on; it has a `/health` of its own.
@@ -107,7 +133,7 @@ impl Door {
     }
 
     /// Answers a request of this peer.
-    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Reply {
         answer(&self.0, peer, request).await
     }
 }
@@ -155,9 +181,14 @@ async fn connection(
     door: Door,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let stream = Patient::new(stream, door.0.settings.write_time);
+    let peer = Peer {
+        address: peer.ip(),
+        tls: false,
+    };
     let service = service_fn(move |request| {
         let door = door.clone();
-        async move { Ok::<_, Infallible>(door.answer(peer.ip(), request).await) }
+        async move { Ok::<_, Infallible>(door.answer(peer, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -177,7 +208,7 @@ async fn connection(
     }
 }
 
-async fn answer(shared: &Arc<Shared>, peer: IpAddr, request: Request<Incoming>) -> Reply {
+async fn answer(shared: &Arc<Shared>, peer: Peer, request: Request<Incoming>) -> Reply {
     if guard::is_foreign(request.headers()) {
         return refusal(
             StatusCode::FORBIDDEN,
@@ -189,7 +220,7 @@ async fn answer(shared: &Arc<Shared>, peer: IpAddr, request: Request<Incoming>) 
     match (request.method(), path.as_str()) {
         (&Method::GET, "/health") => json(StatusCode::OK, &serde_json::json!({"status": "ok"})),
         (&Method::GET, "/metrics") => metrics(shared).await,
-        (&Method::POST, "/sql") => sql::answer(shared, peer, request).await,
+        (&Method::POST, "/sql") => sql::answer(shared, peer.address, request).await,
         (_, path) if path == "/console" || path.starts_with("/console/") => {
             console::answer(shared, peer, request).await
         }
@@ -210,6 +241,7 @@ async fn metrics(shared: &Shared) -> Reply {
         totals: context.hub.totals(None).await,
         waiting: context.hub.waiting().await,
         mysql_connections: context.processes.count(),
+        statement_bytes: context.memory.taken(),
         store: context.store.stats(),
     });
     reply(
@@ -217,6 +249,24 @@ async fn metrics(shared: &Shared) -> Reply {
         "text/plain; version=0.0.4; charset=utf-8",
         text,
     )
+}
+
+/// A body as a statement of a log-in, and the memory that it takes until it is carried out.
+async fn statement(
+    shared: &Shared,
+    login: &Login,
+    body: Incoming,
+) -> Result<(String, Share), Reply> {
+    let most = shared.context.settings.load().insert_bytes;
+    let length = body.size_hint().upper();
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let length = length.unwrap_or(most).min(most);
+    let share = shared.context.memory.take(Some(login.tenant), length);
+    let share = share.map_err(|spent| {
+        let error = errors::no_memory(spent);
+        refusal(StatusCode::SERVICE_UNAVAILABLE, error.code, &error.message)
+    })?;
+    Ok((text(shared, body, most).await?, share))
 }
 
 /// A body as text, up to a size and within a time.

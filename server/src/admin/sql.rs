@@ -7,7 +7,7 @@ use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, StatusCode};
 use serde_json::{Value as Json, json};
 
-use super::{Reply, Shared, guard, refusal, text};
+use super::{Reply, Shared, guard, refusal, statement};
 use crate::auth::Login;
 use crate::cometql::{
     DATABASE, Idle, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, execute, parse,
@@ -21,9 +21,8 @@ pub(super) async fn answer(shared: &Shared, peer: IpAddr, request: Request<Incom
     let Some(login) = guard::log_in(shared, peer, &user, &key).await else {
         return unauthorized("Authentication failure");
     };
-    let most = shared.context.settings.insert_bytes;
-    match text(shared, request.into_body(), most).await {
-        Ok(sql) => run(shared, &login, user, key, &sql).await,
+    match statement(shared, &login, request.into_body()).await {
+        Ok((sql, _memory)) => run(shared, &login, user, key, &sql).await,
         Err(reply) => reply,
     }
 }
@@ -47,7 +46,7 @@ pub(super) async fn run(
         idle: Idle::default(),
         warnings: Vec::new(),
     };
-    let result = match parse(sql, shared.context.settings.of(login.tenant)) {
+    let result = match parse(sql, shared.context.settings.load().of(login.tenant)) {
         Ok(statements) => match statements.as_slice() {
             [statement] => execute(&shared.context, &mut session, statement, &[]).await,
             _ => Err(SqlError::new(

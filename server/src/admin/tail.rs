@@ -33,6 +33,7 @@ struct Tail {
     tapped: Tapped,
     alive: Interval,
     stopping: watch::Receiver<bool>,
+    keys: watch::Receiver<()>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -63,6 +64,7 @@ pub(super) fn answer(
         headers,
         alive,
         stopping: shared.stopping.clone(),
+        keys: shared.keys.subscribe(),
         _place: place,
     };
     let events = stream::unfold(tail, |mut tail| async move {
@@ -82,16 +84,20 @@ impl Tail {
         tokio::select! {
             biased;
             _ = self.stopping.wait_for(|stop| *stop) => None,
-            _ = self.alive.tick() => {
-                console::proved(&self.shared, &self.headers)?;
-                Some(Bytes::from_static(b":\n\n"))
-            }
+            _ = self.alive.tick() => still_there(&self.shared, &self.headers),
+            _ = self.keys.changed() => still_there(&self.shared, &self.headers),
             publication = self.tapped.next() => {
                 let publication = publication?;
                 Some(event(&publication, self.tapped.take_missed()))
             }
         }
     }
+}
+
+/// A comment, if the log-in still holds.
+fn still_there(shared: &Shared, headers: &HeaderMap) -> Option<Bytes> {
+    console::proved(shared, headers)?;
+    Some(Bytes::from_static(b":\n\n"))
 }
 
 /// JSON has no line breaks outside of its texts, so one line of data is enough.

@@ -4,12 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::StartError;
-use crate::auth::{Keyring, Throttle, Tokens};
+use crate::auth::{Keyring, Keys, Throttle, Tokens};
 use crate::cometql::{self, Context, Processes};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -32,7 +33,8 @@ pub struct BackendSettings {
 impl BackendSettings {
     /// Most connections that the doors take together.
     pub(super) fn most_connections(&self) -> usize {
-        let mysql = self.mysql.as_ref().map_or(0, |port| port.max_connections);
+        let mysql = self.mysql.as_ref();
+        let mysql = mysql.map_or(0, |port| port.max_connections + port.strangers);
         let admin = self.admin.address.map_or(0, |_| self.admin.connections);
         mysql + admin
     }
@@ -42,6 +44,8 @@ impl BackendSettings {
 pub(super) struct Backends {
     pub(super) mysql_address: Option<SocketAddr>,
     pub(super) admin_address: Option<SocketAddr>,
+    context: Context,
+    door: admin::Door,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -92,7 +96,8 @@ impl Backends {
             hub: hub.clone(),
             store: store.clone(),
             turns: language.turns(),
-            settings: Arc::new(language),
+            memory: language.statement_memory(),
+            settings: Arc::new(ArcSwap::from_pointee(language)),
             keyring: Arc::new(keyring),
             tokens: Arc::new(tokens.clone()),
             processes: Arc::new(Processes::default()),
@@ -114,21 +119,45 @@ impl Backends {
             tasks.push(tokio::spawn(serve));
         }
         let on_http = admin.on_http;
-        let door = admin::Door::new(admin, context, throttle, stopping.clone());
+        let door = admin::Door::new(admin, context.clone(), throttle, stopping.clone());
         if let Some(socket) = sockets.admin {
             let serve = admin::serve(socket, door.clone(), stopped(stopping));
             tasks.push(tokio::spawn(serve));
         }
         if on_http {
             // Set only here.
-            _ = admin_on_http.set(door);
+            _ = admin_on_http.set(door.clone());
         }
         Self {
             mysql_address,
             admin_address,
+            context,
+            door,
             stop,
             tasks,
         }
+    }
+
+    /// Puts other keys in force, and ends the sessions whose key is none any more.
+    pub(super) fn set_keys(&self, keys: Keys) {
+        let keyring = &self.context.keyring;
+        keyring.reload(keys);
+        let ended = self.context.processes.end_unless(|user, key, tenant| {
+            keyring.prove(user, &key.0).is_some() && keyring.opens(&key.0, tenant)
+        });
+        let ended = ended + self.door.keys_changed();
+        if ended > 0 {
+            tracing::info!(
+                ended,
+                "sessions of backends ended: their keys were taken away"
+            );
+        }
+    }
+
+    /// Puts other ways to read literals in force.
+    pub(super) fn set_escaping(&self, language: &cometql::Settings) {
+        let settings = &self.context.settings;
+        settings.store(Arc::new(settings.load().reading_as(language)));
     }
 
     /// Ends both ports; statements that run are ended first.

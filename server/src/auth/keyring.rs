@@ -47,7 +47,7 @@ impl Keyring {
         }
     }
 
-    /// Puts other keys in force. Sessions that are logged in stay so.
+    /// Puts other keys in force. Who keeps sessions ends those whose key is gone.
     pub fn reload(&self, keys: Keys) {
         self.keys.store(Arc::new(keys));
     }

@@ -16,7 +16,8 @@ use crate::{admin, mysql};
 /// A node that runs, with what a reload touches.
 pub(super) struct Node {
     pub(super) app: App,
-    keyring: Keyring,
+    /// What it was started with.
+    config: Config,
     tokens: Tokens,
     certificates: Vec<Arc<Tls>>,
     data_directory: PathBuf,
@@ -58,6 +59,7 @@ impl Node {
                     session: config.admin.session.duration(),
                     connections: config.limits.admin_connections,
                     body_time: config.limits.request_body_time.duration(),
+                    write_time: config.http.write_time.duration(),
                 },
             },
             ..AppSettings::new(store)
@@ -65,7 +67,7 @@ impl Node {
         let app = App::start(settings).await.map_err(|e| explain(e, config))?;
         Ok(Self {
             app,
-            keyring,
+            config: config.clone(),
             tokens,
             certificates,
             data_directory,
@@ -115,8 +117,15 @@ impl Node {
         for (tls, certificate) in self.certificates.iter().zip(certificates) {
             tls.put(certificate);
         }
-        self.keyring.reload(keys);
+        self.app.set_keys(keys);
+        self.app.set_escaping(&config.language());
         self.app.hub().set_rules(rules);
+        for key in self.config.needs_restart(&config) {
+            tracing::warn!(
+                key,
+                "this setting was changed, but it stays as it was until the next start"
+            );
+        }
         Ok(())
     }
 }
@@ -139,6 +148,8 @@ fn http(config: &Config, certificates: &mut Vec<Arc<Tls>>) -> anyhow::Result<Htt
         capacity: (limits.connections > 0).then_some(limits.connections),
         head_timeout: limits.request_head_time.duration(),
         body_timeout: limits.request_body_time.duration(),
+        write_timeout: section.write_time.duration(),
+        tenant_capacity: (limits.tenant_connections > 0).then_some(limits.tenant_connections),
         head_bytes: limits.request_head.0,
         origins: Origins::from_list(section.origins.clone()),
         files: (!files.is_empty()).then(|| PathBuf::from(files)),
@@ -172,10 +183,17 @@ fn mysql(
         )?,
         proxies: networks(&section.proxy_protocol)?,
         packet_bytes: config.limits.insert.0 + (64 << 10),
+        require_tls: section.require_tls,
         max_connections: section.connections,
+        tenant_connections: match section.tenant_connections {
+            0 => usize::MAX,
+            most => most,
+        },
+        strangers: section.strangers,
         log_in_time: section.log_in_time.duration(),
         wait_time: section.idle_time.duration(),
         write_time: section.write_time.duration(),
+        read_time: section.read_time.duration(),
         stop_time: section.stop_time.duration(),
         prepared_statements: section.prepared_statements,
         long_data_bytes: section.long_data.0,

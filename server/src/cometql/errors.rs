@@ -5,6 +5,7 @@ use cometql_engine::{Reject, StoreFailure};
 use cometql_protocol::ErrorCode;
 
 use super::SqlError;
+use crate::quota::Spent;
 
 /// A code of the documentation's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +135,19 @@ pub(crate) fn access_denied() -> SqlError {
 
 pub(crate) fn internal() -> SqlError {
     SqlError::new(500, "internal server error")
+}
+
+/// Large statements that are under way, or prepared ones, take all memory that there is for them.
+pub(crate) fn no_memory(spent: Spent) -> SqlError {
+    let whose = match spent {
+        Spent::Node => "the node's",
+        Spent::Tenant => "this tenant's",
+    };
+    let message = format!(
+        "No memory for the statement now: {whose} large and prepared statements take all of it. Try again later, \
+         or send smaller ones"
+    );
+    SqlError::new(503, message)
 }
 
 /// `. Did you mean …?`, where a name is near enough.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use cometql_engine::MessageId;
 use cometql_protocol::TenantId;
 
 use crate::auth::{Keyring, Tokens};
 use crate::hub::Hub;
 use crate::metrics::{Metrics, StatementKind};
+use crate::quota::Quota;
 use crate::storage::Store;
 
 pub mod catalog;
@@ -32,7 +34,7 @@ pub(crate) mod variables;
 pub use database::{DATABASE, LogInKey, choose_database};
 pub use idle::Idle;
 pub use outcome::{Column, ColumnKind, Done, Outcome, RowSet, SqlError, Value};
-pub use processes::{ProcessGuard, ProcessRow, Processes};
+pub use processes::{End, ProcessGuard, ProcessRow, Processes};
 pub use turns::{Place, Turns};
 
 /// What every statement may use. Cheap to clone.
@@ -42,8 +44,8 @@ pub struct Context {
     pub hub: Hub,
     /// The store.
     pub store: Store,
-    /// Sizes and modes.
-    pub settings: Arc<Settings>,
+    /// Sizes and modes. A reload changes how literals are read.
+    pub settings: Arc<ArcSwap<Settings>>,
     /// To see which tenants a log-in's key opens (`USE db_N`).
     pub keyring: Arc<Keyring>,
     /// To see whose a revoked token is.
@@ -52,6 +54,8 @@ pub struct Context {
     pub processes: Arc<Processes>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Bytes of statements that are received, carried out or prepared, from [`Settings::statement_memory`].
+    pub memory: Arc<Quota>,
     /// Who waits for whom, from [`Settings::turns`].
     pub turns: Arc<Turns>,
 }
@@ -79,6 +83,8 @@ pub struct Settings {
     pub select_concurrency_per_tenant: usize,
     /// Longest payload of a publication or private message, in bytes.
     pub publication_bytes: usize,
+    /// Most bytes of statements at once, on the whole node.
+    pub memory_bytes: usize,
     /// Tenants with settings of their own.
     pub tenants: BTreeMap<TenantId, Self>,
 }
@@ -88,6 +94,28 @@ impl Settings {
     #[must_use]
     pub fn of(&self, tenant: TenantId) -> &Self {
         self.tenants.get(&tenant).unwrap_or(self)
+    }
+
+    /// These, but literals are read as the others say.
+    #[must_use]
+    pub fn reading_as(&self, others: &Self) -> Self {
+        let common = Self {
+            escaping: others.escaping,
+            tenants: BTreeMap::new(),
+            ..self.clone()
+        };
+        let own = others.tenants.iter().map(|(&tenant, others)| {
+            let escaping = others.escaping;
+            let settings = Self {
+                escaping,
+                ..common.clone()
+            };
+            (tenant, settings)
+        });
+        Self {
+            tenants: own.collect(),
+            ..common.clone()
+        }
     }
 
     /// A place for each SELECT that may run at once, and the turns of changes.
@@ -102,6 +130,12 @@ impl Settings {
             of_tenant => of_tenant,
         };
         Arc::new(Turns::new(places, of_tenant))
+    }
+
+    /// Memory for statements: half of it for any one tenant, so that none takes it from all others.
+    #[must_use]
+    pub fn statement_memory(&self) -> Arc<Quota> {
+        Quota::new(self.memory_bytes, self.memory_bytes / 2)
     }
 }
 
@@ -118,6 +152,7 @@ impl Default for Settings {
             select_concurrency: 0,
             select_concurrency_per_tenant: 0,
             publication_bytes: 1 << 20,
+            memory_bytes: 256 << 20,
             tenants: BTreeMap::new(),
         }
     }

@@ -11,6 +11,8 @@ use std::time::Instant;
 use cometql_protocol::TenantId;
 use tokio::sync::Notify;
 
+use super::LogInKey;
+
 /// Most bytes of a statement that the list shows, as in MySQL's own list.
 const INFO_BYTES: usize = 100;
 
@@ -53,8 +55,19 @@ struct Process {
     killed: Notify,
 }
 
+/// Why a connection is ended by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `KILL`.
+    Killed,
+    /// The key of its log-in was taken away.
+    KeyRemoved,
+}
+
 struct State {
     user: String,
+    key: LogInKey,
+    end: End,
     tenant: Option<TenantId>,
     database: String,
     command: &'static str,
@@ -69,6 +82,8 @@ impl Processes {
             host,
             state: Mutex::new(State {
                 user: "unauthenticated user".to_owned(),
+                key: LogInKey::default(),
+                end: End::Killed,
                 tenant: None,
                 database: String::new(),
                 command: "Connect",
@@ -110,8 +125,21 @@ impl Processes {
         if tenant.is_some() && lock(&process.state).tenant != tenant {
             return false;
         }
-        process.killed.notify_one();
+        process.end(End::Killed);
         true
+    }
+
+    /// Ends every logged-in connection of which this is false for user name, key and tenant; returns how many.
+    pub fn end_unless(&self, proved: impl Fn(&str, &LogInKey, TenantId) -> bool) -> usize {
+        let open: Vec<_> = lock(&self.table).open.values().cloned().collect();
+        let unproved = open.into_iter().filter(|process| {
+            let state = lock(&process.state);
+            let tenant = state.tenant;
+            tenant.is_some_and(|tenant| !proved(&state.user, &state.key, tenant))
+        });
+        unproved
+            .inspect(|process| process.end(End::KeyRemoved))
+            .count()
     }
 }
 
@@ -128,6 +156,11 @@ impl Table {
 }
 
 impl Process {
+    fn end(&self, end: End) {
+        lock(&self.state).end = end;
+        self.killed.notify_one();
+    }
+
     fn row(&self, id: u32) -> ProcessRow {
         let state = lock(&self.state);
         ProcessRow {
@@ -157,10 +190,11 @@ impl ProcessGuard {
         self.id
     }
 
-    /// Notes who logged in.
-    pub fn logged_in(&self, user: &str, tenant: TenantId) {
+    /// Notes who logged in, with which key.
+    pub fn logged_in(&self, user: &str, key: &LogInKey, tenant: TenantId) {
         let mut state = lock(&self.process.state);
         user.clone_into(&mut state.user);
+        state.key.clone_from(key);
         state.tenant = Some(tenant);
     }
 
@@ -182,9 +216,10 @@ impl ProcessGuard {
             .push_str(&info[..info.floor_char_boundary(INFO_BYTES)]);
     }
 
-    /// Waits until somebody kills the connection. To be awaited by one task only.
-    pub async fn killed(&self) {
+    /// Waits until somebody ends the connection. To be awaited by one task only.
+    pub async fn killed(&self) -> End {
         self.process.killed.notified().await;
+        lock(&self.process.state).end
     }
 }
 
@@ -217,21 +252,35 @@ mod tests {
     async fn a_kill_reaches_only_the_own_tenant() {
         let processes = Arc::new(Processes::default());
         let (one, two) = (processes.register(host()), processes.register(host()));
-        one.logged_in("root", TenantId(0));
-        two.logged_in("7", TenantId(7));
+        one.logged_in("root", &LogInKey("r".into()), TenantId(0));
+        two.logged_in("7", &LogInKey("s".into()), TenantId(7));
         assert!(!processes.kill(two.id(), Some(TenantId(0))));
         assert!(processes.kill(two.id(), Some(TenantId(7))));
-        two.killed().await;
+        assert_eq!(two.killed().await, End::Killed);
         assert!(processes.kill(one.id(), None));
-        one.killed().await;
+        assert_eq!(one.killed().await, End::Killed);
         assert!(!processes.kill(99, None));
+    }
+
+    #[tokio::test]
+    async fn who_has_a_key_no_more_is_ended() {
+        let processes = Arc::new(Processes::default());
+        let (one, two) = (processes.register(host()), processes.register(host()));
+        let _stranger = processes.register(host());
+        one.logged_in("root", &LogInKey("r".into()), TenantId(0));
+        two.logged_in("7", &LogInKey("s".into()), TenantId(7));
+        let ended = processes.end_unless(|user, key, tenant| {
+            (user, key.0.as_str(), tenant) == ("root", "r", TenantId(0))
+        });
+        assert_eq!(ended, 1);
+        assert_eq!(two.killed().await, End::KeyRemoved);
     }
 
     #[test]
     fn the_list_shows_who_does_what_and_forgets_the_closed() {
         let processes = Arc::new(Processes::default());
         let (one, two) = (processes.register(host()), processes.register(host()));
-        one.logged_in("root", TenantId(0));
+        one.logged_in("root", &LogInKey("r".into()), TenantId(0));
         one.uses("CometQL_v1", TenantId(0));
         one.does("Query", &"é".repeat(99));
         let rows = processes.list(Some(TenantId(0)));

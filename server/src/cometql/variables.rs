@@ -163,10 +163,10 @@ fn read(held: Held, context: &Context, session: &SqlSession) -> Value {
         Text(text) => Value::Text(text.to_owned()),
         Number(number) => Value::Integer(number),
         Held::MaxPacket => {
-            Value::Integer(i64::try_from(context.settings.insert_bytes).unwrap_or(i64::MAX))
+            Value::Integer(i64::try_from(context.settings.load().insert_bytes).unwrap_or(i64::MAX))
         }
         Held::MaxTime => {
-            Value::Integer(i64::try_from(context.settings.select_ms).unwrap_or(i64::MAX))
+            Value::Integer(i64::try_from(context.settings.load().select_ms).unwrap_or(i64::MAX))
         }
         Held::Idle => Value::Integer(session.idle.seconds()),
         Held::ConnectionId => Value::Integer(i64::from(session.connection)),

@@ -44,6 +44,15 @@ impl Config {
             let bad = networks.iter().filter_map(|n| n.parse::<Network>().err());
             wrong.extend(bad.map(|error| format!("{name}: {error}")));
         }
+        if self.mysql.require_tls && self.mysql.tls_certificate.is_empty() {
+            wrong.push("mysql.require_tls needs mysql.tls_certificate and mysql.tls_key".into());
+        }
+        if self.mysql.strangers == 0 {
+            wrong.push("mysql.strangers = 0 would let nobody log in".into());
+        }
+        if self.limits.statement_memory.0 / 2 < self.limits.insert.0 {
+            wrong.push("limits.statement_memory must be at least twice limits.insert".into());
+        }
         wrong
     }
 
@@ -61,6 +70,15 @@ impl Config {
             warnings.push(format!(
                 "a tenant's key is shorter than {SECRET_LENGTH} characters and also signs tokens of the original's \
                  protocol: whoever has a token can guess it offline. Use a longer key, or legacy.derived_secret = false"
+            ));
+        }
+        let mysql = self.public_addresses().find(|(name, _)| *name == "mysql");
+        if let Some((_, address)) = mysql
+            && !self.mysql.require_tls
+        {
+            warnings.push(format!(
+                "mysql.listen = {address} is reachable from other machines without TLS: statements can be read on the \
+                 way. Set mysql.require_tls = true, unless that network is yours alone"
             ));
         }
         for (at, entry) in self.jwt_keys.iter().enumerate() {

@@ -11,6 +11,8 @@ use crate::cometql::Settings;
 pub struct LimitsSection {
     /// Most browser connections; 0 = what the open-files limit leaves.
     pub connections: usize,
+    /// Most of one tenant; 0 = as many as of all.
+    pub tenant_connections: usize,
     /// Longest head of an HTTP request.
     pub request_head: Bytes,
     /// How long a request's head may take to come.
@@ -81,6 +83,8 @@ pub struct LimitsSection {
     pub insert_rows: usize,
     /// Longest other statement.
     pub statement: Bytes,
+    /// Bytes of statements that are received, carried out or prepared at once.
+    pub statement_memory: Bytes,
     /// Most terms outside of VALUES.
     pub statement_terms: usize,
     /// Most rows of a SELECT.
@@ -99,6 +103,7 @@ impl Default for LimitsSection {
         let language = Settings::default();
         Self {
             connections: 0,
+            tenant_connections: 0,
             request_head: Bytes(16 << 10),
             request_head_time: Span::seconds(10),
             request_body_time: Span::seconds(30),
@@ -134,6 +139,7 @@ impl Default for LimitsSection {
             insert: Bytes(language.insert_bytes),
             insert_rows: language.insert_rows,
             statement: Bytes(language.statement_bytes),
+            statement_memory: Bytes(language.memory_bytes),
             statement_terms: language.terms,
             select_rows: language.select_rows,
             select_time: Span(language.select_ms),

@@ -16,6 +16,7 @@ mod file;
 mod jwt;
 mod keys;
 mod limits;
+mod reload;
 mod settings;
 mod units;
 
@@ -110,6 +111,8 @@ pub struct HttpSection {
     pub ping: Span,
     /// How long a closed client may take to read what waits and to close its side.
     pub close_wait: Span,
+    /// How long a client may refuse to read an answer that is no session.
+    pub write_time: Span,
 }
 
 /// `[mysql]`.
@@ -127,14 +130,22 @@ pub struct MysqlSection {
     pub proxy_protocol: Vec<String>,
     /// How the literals of `message` and `data` are read.
     pub escaping: Escaping,
-    /// Most connections at once.
+    /// Whether who does not use TLS is refused.
+    pub require_tls: bool,
+    /// Most logged-in connections at once.
     pub connections: usize,
+    /// Most logged-in connections of one tenant; 0 = as many as of all.
+    pub tenant_connections: usize,
+    /// Most connections at once that have not logged in.
+    pub strangers: usize,
     /// How long a log-in may take.
     pub log_in_time: Span,
     /// How long a connection may be idle.
     pub idle_time: Span,
     /// How long a client may refuse to read an answer.
     pub write_time: Span,
+    /// How long a client may pause within a packet.
+    pub read_time: Span,
     /// How long open connections may take to end when the server stops.
     pub stop_time: Span,
     /// Most prepared statements of a connection.
@@ -262,6 +273,7 @@ impl Default for HttpSection {
             files: String::new(),
             ping: Span::seconds(25),
             close_wait: Span::seconds(5),
+            write_time: Span::seconds(60),
         }
     }
 }
@@ -274,10 +286,14 @@ impl Default for MysqlSection {
             tls_key: String::new(),
             proxy_protocol: Vec::new(),
             escaping: Escaping::Auto,
+            require_tls: false,
             connections: 1_000,
+            tenant_connections: 0,
+            strangers: 100,
             log_in_time: Span::seconds(10),
             idle_time: Span::seconds(8 * 3600),
             write_time: Span::seconds(60),
+            read_time: Span::seconds(30),
             stop_time: Span::seconds(5),
             prepared_statements: 1_024,
             long_data: Bytes(16 << 20),

@@ -79,6 +79,7 @@ impl Config {
             select_concurrency: limits.select_concurrency,
             select_concurrency_per_tenant: limits.select_concurrency_per_tenant,
             publication_bytes: limits.publication.0,
+            memory_bytes: limits.statement_memory.0,
             tenants: BTreeMap::new(),
         };
         let own = self.tenants.iter().filter_map(|(number, section)| {

@@ -276,11 +276,15 @@ fn the_defaults_are_those_of_the_parts() {
         crate::mysql::Settings::default(),
     );
     assert_eq!(config.http.close_wait.duration(), http.close_wait);
+    assert_eq!(config.http.write_time.duration(), http.write_timeout);
     assert_eq!(config.http.ping.duration(), http.ping_every);
     assert_eq!(config.mysql.connections, mysql.max_connections);
+    assert_eq!(config.mysql.require_tls, mysql.require_tls);
+    assert_eq!(config.mysql.strangers, mysql.strangers);
     assert_eq!(config.mysql.log_in_time.duration(), mysql.log_in_time);
     assert_eq!(config.mysql.idle_time.duration(), mysql.wait_time);
     assert_eq!(config.mysql.write_time.duration(), mysql.write_time);
+    assert_eq!(config.mysql.read_time.duration(), mysql.read_time);
     assert_eq!(config.mysql.stop_time.duration(), mysql.stop_time);
     assert_eq!(config.mysql.prepared_statements, mysql.prepared_statements);
     assert_eq!(config.mysql.long_data.0, mysql.long_data_bytes);

@@ -14,6 +14,7 @@ use super::answer::{self, Answer};
 use super::{Visit, client, query};
 use crate::legacy::{Adapter, url};
 use crate::net::Stream;
+use crate::quota::Share;
 use crate::shard::Loaded;
 use crate::shard::codec::Codec;
 use crate::shard::link::Wire;
@@ -32,6 +33,8 @@ pub(super) struct Session {
     settings: SessionSettings,
     info: ClientInfo,
     codec: Codec,
+    /// Its place among the tenant's.
+    share: Option<Box<Share>>,
     on_close: OnClose,
 }
 
@@ -50,8 +53,10 @@ impl Upgrade {
             settings,
             info,
             codec,
+            share,
             on_close,
         } = *session;
+        let loaded = loaded.with(share);
         let open = |wire| {
             let id = visit.core.open(settings, info, codec, wire);
             tracing::debug!(tenant = %settings.tenant, connection = %id, "session opened");
@@ -102,7 +107,12 @@ pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Answer {
         Ok(query) => query,
         Err(error) => return answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
+    let share = match visit.place(query.tenant) {
+        Ok(share) => share,
+        Err(refusal) => return *refusal,
+    };
     let session = Session {
+        share,
         settings: SessionSettings {
             tenant: query.tenant,
             kind: "websocket",
@@ -129,6 +139,10 @@ pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now
     let upgrade = match url::parse(target, visit.front.settings.largest_tenant) {
         Err(error) => Upgrade::Refused(frame::text(&error.frame(now))),
         Ok(url) => {
+            let share = match visit.place(url.tenant) {
+                Ok(share) => share,
+                Err(refusal) => return *refusal,
+            };
             let mut info = client::info(request.headers(), visit.address(request.headers()));
             info.uuid.clone_from(&url.uuid);
             let settings = SessionSettings {
@@ -140,6 +154,7 @@ pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now
             Upgrade::Session(Box::new(Session {
                 settings,
                 info,
+                share,
                 on_close: OnClose::Drop(adapter.linger()),
                 codec: Codec::Legacy(Box::new(adapter)),
             }))

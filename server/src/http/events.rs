@@ -18,6 +18,7 @@ use super::answer::{self, Answer};
 use super::query::{self, Query};
 use super::sse::{Stream, decode_positions};
 use super::{Visit, client};
+use crate::quota::Share;
 use crate::shard::Core;
 use crate::shard::codec::Codec;
 use crate::shard::link::Wire;
@@ -44,7 +45,11 @@ pub(super) fn open(visit: &Visit, request: &Request<Incoming>) -> Answer {
         Ok(token) => token,
         Err(sentence) => return answer::text(StatusCode::BAD_REQUEST, sentence),
     };
-    let session = Session::open(visit, headers, &query);
+    let share = match visit.place(query.tenant) {
+        Ok(share) => share,
+        Err(refusal) => return *refusal,
+    };
+    let session = Session::open(visit, headers, &query, share);
     session.ask(&query, token, headers);
     let kind = HeaderValue::from_static("text/event-stream");
     let mut answer = answer::stream(kind, session.body());
@@ -73,6 +78,8 @@ struct Session {
     wire: Rc<Wire>,
     /// What the client must know to send requests.
     name: String,
+    /// Its place among the tenant's.
+    _share: Option<Box<Share>>,
 }
 
 impl Drop for Session {
@@ -83,7 +90,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    fn open(visit: &Visit, headers: &HeaderMap, query: &Query) -> Self {
+    fn open(visit: &Visit, headers: &HeaderMap, query: &Query, share: Option<Box<Share>>) -> Self {
         let last = headers
             .get(LAST_EVENT_ID)
             .and_then(|id| id.to_str().ok())
@@ -105,6 +112,7 @@ impl Session {
             id,
             wire,
             name: format!("{id}.{secret}"),
+            _share: share,
         }
     }
 

@@ -13,11 +13,13 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::admin;
-use crate::net::{Stream, proxy};
+use crate::net::{Patient, Stream, proxy};
+use crate::quota::Quota;
 use crate::shard::{Core, Loaded};
 
 mod answer;
@@ -56,6 +58,8 @@ pub(crate) struct Front {
     pub(crate) message_bytes: usize,
     /// The paths of administrators, where the configuration puts them on this port too. Set once all ports run.
     pub(crate) admin: Arc<OnceLock<admin::Door>>,
+    /// Places of sessions, where each tenant has only so many.
+    pub(crate) places: Option<Arc<Quota>>,
 }
 
 /// One client's HTTP conversation.
@@ -128,6 +132,7 @@ async fn converse(stream: Stream, visit: &Rc<Visit>) -> Option<(Stream, Bytes, c
         let visit = Rc::clone(visit);
         async move { Ok::<_, Infallible>(routes::answer(&visit, request).await) }
     });
+    let stream = Patient::new(stream, settings.write_timeout);
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
@@ -136,8 +141,13 @@ async fn converse(stream: Stream, visit: &Rc<Visit>) -> Option<(Stream, Bytes, c
         .without_shutdown();
     match conversation.await {
         Ok(parts) => {
-            let upgrade = visit.upgrade.take()?;
-            Some((parts.io.into_inner(), parts.read_buf, upgrade))
+            let mut stream = parts.io.into_inner();
+            let Some(upgrade) = visit.upgrade.take() else {
+                // Through TLS the client wants to hear that this was all.
+                _ = stream.shutdown().await;
+                return None;
+            };
+            Some((stream.into_inner(), parts.read_buf, upgrade))
         }
         Err(error) => {
             tracing::debug!(%error, "an HTTP conversation ended");

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cometql_engine::Now;
+use cometql_protocol::TenantId;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -13,7 +14,10 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::answer::{self, Answer};
 use super::{Origins, Visit, client, connect, events, files};
+use crate::admin;
 use crate::legacy::url;
+use crate::metrics::Full;
+use crate::quota::Share;
 
 /// What pages of other origins may send.
 const HEADERS: &str = "authorization, content-type, last-event-id";
@@ -23,6 +27,16 @@ impl Visit {
     /// Who speaks.
     pub(super) fn address(&self, headers: &HeaderMap) -> IpAddr {
         client::address(headers, self.peer, &self.front.settings.forwarded_from)
+    }
+
+    /// A place among the tenant's sessions, or the refusal.
+    pub(super) fn place(&self, tenant: TenantId) -> Result<Option<Box<Share>>, Box<Answer>> {
+        let Some(places) = &self.front.places else {
+            return Ok(None);
+        };
+        let share = places.take(Some(tenant), 1);
+        let share = share.map_err(|_| Box::new(refuse(self, Full::Tenant)))?;
+        Ok(Some(Box::new(share)))
     }
 }
 
@@ -34,6 +48,8 @@ pub(super) async fn answer(visit: &Visit, request: Request<Incoming>) -> Answer 
         // No sharing with other origins: what administrators ask is nobody else's.
         let believed = &visit.front.settings.forwarded_from;
         let peer = client::address(request.headers(), visit.peer, believed);
+        let tls = visit.front.settings.tls.is_some();
+        let peer = admin::Peer { address: peer, tls };
         let answered = door.answer(peer, request).await;
         return answered.map(answer::Content::Admin);
     }
@@ -105,13 +121,20 @@ fn may_open(visit: &Visit, headers: &HeaderMap) -> Option<Answer> {
         let answer = answer::text(StatusCode::FORBIDDEN, "this origin is not allowed");
         return Some(answer);
     }
-    visit.full.then(|| {
-        let sentence = "this node has as many connections as it may: try again later";
-        let mut answer = answer::text(StatusCode::SERVICE_UNAVAILABLE, sentence);
-        answer::set(&mut answer, RETRY_AFTER, "5");
-        answer::set(&mut answer, CONNECTION, "close");
-        answer
-    })
+    visit.full.then(|| refuse(visit, Full::Node))
+}
+
+/// The refusal of a session that is one too many.
+fn refuse(visit: &Visit, why: Full) -> Answer {
+    visit.core.refused(why);
+    let sentence = match why {
+        Full::Node => "this node has as many connections as it may: try again later",
+        Full::Tenant => "this tenant has as many connections as it may: try again later",
+    };
+    let mut answer = answer::text(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    answer::set(&mut answer, RETRY_AFTER, "5");
+    answer::set(&mut answer, CONNECTION, "close");
+    answer
 }
 
 fn not_allowed(allowed: &'static str) -> Answer {

@@ -22,6 +22,10 @@ pub struct HttpSettings {
     pub head_timeout: Duration,
     /// How long a request's body may take to come.
     pub body_timeout: Duration,
+    /// How long a client may refuse to read an answer.
+    pub write_timeout: Duration,
+    /// Most connections of one tenant; `None` = as many as of all.
+    pub tenant_capacity: Option<usize>,
     /// Longest head of a request, in bytes.
     pub head_bytes: usize,
     /// Which pages may connect.
@@ -54,6 +58,8 @@ impl Default for HttpSettings {
             capacity: None,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(1),
+            tenant_capacity: None,
             head_bytes: 16 << 10,
             origins: Origins::default(),
             forwarded_from: Vec::new(),

@@ -16,6 +16,8 @@ pub struct Now {
     pub waiting: Waiting,
     /// Open MySQL connections, those logging in included.
     pub mysql_connections: usize,
+    /// Bytes of large and prepared statements.
+    pub statement_bytes: usize,
     /// Of the store.
     pub store: StoreStats,
 }
@@ -80,6 +82,12 @@ impl Now {
                 GAUGE,
                 "Open MySQL connections.",
                 self.mysql_connections as u64,
+            ),
+            row(
+                "statement_memory_bytes",
+                GAUGE,
+                "Bytes of large statements under way and of prepared ones.",
+                self.statement_bytes as u64,
             ),
         ]
         .into_iter()

@@ -14,6 +14,7 @@ fn text(metrics: &Metrics) -> String {
             bytes: 77,
         },
         mysql_connections: 2,
+        statement_bytes: 9,
         store: Store::in_memory().stats(),
     })
 }
@@ -44,7 +45,8 @@ fn every_event_has_its_counter() {
     metrics.log_in_waits(Duration::from_millis(300));
     metrics.statement(StatementKind::Unread, false);
     metrics.closed(CloseCode::SlowConsumer);
-    metrics.mysql_refused();
+    metrics.mysql_refused(Refused::Tenant);
+    metrics.browser_refused(Full::Node);
     metrics.read(ShardId(0));
     metrics.mysql_command();
     metrics.mysql_left();
@@ -69,11 +71,13 @@ fn every_event_has_its_counter() {
         "cometql_statements_total{kind=\"unread\",result=\"failed\"} 1",
         "cometql_closed_total{code=\"4001\"} 1",
         "cometql_closed_total{code=\"client\"} 1",
-        "cometql_mysql_refused_total 1",
+        "cometql_mysql_refused_total{reason=\"tenant\"} 1",
+        "cometql_browser_refused_total{reason=\"node\"} 1",
         "cometql_mysql_commands_total 1",
         "cometql_mysql_left_total 1",
         "cometql_reads_total{shard=\"0\"} 1",
         "cometql_mysql_connections 2",
+        "cometql_statement_memory_bytes 9",
         "cometql_subscriptions 3",
         "cometql_outbox_bytes 77",
         "cometql_store_waiting 0",

@@ -148,7 +148,7 @@ async fn run(c: &mut Connection<'_>, sql: &str) -> Result<()> {
 }
 
 fn read(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, SqlError> {
-    let statements = cometql::parse(sql, settings(c))?;
+    let statements = parse(c, sql)?;
     if statements.len() > 1 && !c.multi_statements {
         let message = "Syntax error in query: several statements, but the client did not ask for multi-statements";
         return Err(SqlError::new(3, message));
@@ -163,11 +163,13 @@ fn read(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, Sq
     Ok(statements)
 }
 
-/// Those of the tenant.
-fn settings<'a>(c: &'a Connection<'_>) -> &'a cometql::Settings {
-    let common = &c.shared.context.settings;
-    let session = c.session.as_ref();
-    session.map_or(common, |session| common.of(session.tenant))
+/// Reads a text by the settings of the tenant.
+fn parse(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, SqlError> {
+    let common = c.shared.context.settings.load();
+    match &c.session {
+        Some(session) => cometql::parse(sql, common.of(session.tenant)),
+        None => cometql::parse(sql, &common),
+    }
 }
 
 async fn execute_one(
@@ -226,7 +228,7 @@ fn try_prepare(
     c: &mut Connection<'_>,
     body: &[u8],
 ) -> std::result::Result<(u32, u16, Vec<Column>), SqlError> {
-    let mut statements = cometql::parse(statement_text(body)?, settings(c))?;
+    let mut statements = parse(c, statement_text(body)?)?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         let message = "Syntax error in query: exactly one statement can be prepared at a time";
         return Err(SqlError::new(3, message));
@@ -239,7 +241,8 @@ fn try_prepare(
         )
     })?;
     let columns = statement.columns();
-    Ok((c.prepared.add(statement)?, parameters, columns))
+    let id = c.prepared.add(statement, body.len())?;
+    Ok((id, parameters, columns))
 }
 
 fn send_prepared(c: &mut Connection<'_>, statement: u32, parameters: u16, columns: &[Column]) {
@@ -361,7 +364,7 @@ async fn field_list(c: &mut Connection<'_>, body: &[u8]) -> Result<()> {
 /// As `SHOW COLUMNS` names them; none for a table that it does not know.
 async fn columns_of(c: &mut Connection<'_>, table: &str) -> Vec<String> {
     let sql = format!("SHOW COLUMNS FROM `{table}`");
-    let Ok(statements) = cometql::parse(&sql, &c.shared.context.settings) else {
+    let Ok(statements) = parse(c, &sql) else {
         return Vec::new();
     };
     let Some(statement) = statements.first() else {

@@ -17,11 +17,13 @@ use super::log_in::{self, Verdict, Visitor};
 use super::packets::{self, mysql_error};
 use super::prepared::Prepared;
 use super::status::Status;
+use super::strangers::Place;
 use crate::auth::Login;
 use crate::cometql::{
-    Done, Idle, LogInKey, ProcessGuard, SqlError, SqlSession, Started, choose_database,
+    Done, End, Idle, LogInKey, ProcessGuard, SqlError, SqlSession, Started, choose_database,
 };
-use crate::metrics::{Door, Metrics};
+use crate::metrics::{Door, Metrics, Refused, StatementKind};
+use crate::quota::{Share, Spent};
 
 /// What a logged-in connection keeps between commands.
 pub(super) struct Connection<'a> {
@@ -31,6 +33,8 @@ pub(super) struct Connection<'a> {
     pub(super) address: IpAddr,
     pub(super) capabilities: CapabilityFlags,
     pub(super) scramble: Scramble,
+    /// Among those who have logged in.
+    place: Option<Share>,
     /// `None` for health checks, which may only ping.
     pub(super) session: Option<SqlSession>,
     /// Counts the end of the session.
@@ -51,27 +55,66 @@ impl Drop for Present {
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
-    let arrival = log_in::receive(stream, peer, shared);
+/// Serves one connection to its end. The place is given up when the client has logged in; it may be taken from it before.
+pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, place: Place) {
+    let arrival = arrive(stream, peer, shared, &place);
+    let arrived = tokio::select! {
+        biased;
+        () = place.lost() => return lost(peer, shared),
+        arrived = arrival => arrived,
+    };
+    let Some((mut connection, admitted)) = arrived else {
+        return;
+    };
+    let last_words = match admitted {
+        Err(refusal) => Some(refusal),
+        Ok(()) if connection.session.is_some() => {
+            drop(place);
+            connection.serve().await
+        }
+        // A health check proves nothing, so it stays a stranger.
+        Ok(()) => tokio::select! {
+            biased;
+            () = place.lost() => return lost(peer, shared),
+            last_words = connection.serve() => last_words,
+        },
+    };
+    if let Some(error) = last_words {
+        connection.send_error(&error);
+    }
+    connection.gate.close().await;
+}
+
+fn lost(peer: SocketAddr, shared: &Shared) {
+    shared.context.metrics.mysql_refused(Refused::Strangers);
+    debug!(%peer, "MySQL client lost its place to one that came later: too many have not logged in");
+}
+
+/// A connection and whether it may go on, or `None` when the client has left or is left without a word.
+async fn arrive<'a>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: &'a Shared,
+    place: &Place,
+) -> Option<(Connection<'a>, Result<(), SqlError>)> {
+    let arrival = log_in::receive(stream, peer, shared, place);
     let visitor = match timeout(shared.settings.log_in_time, arrival).await {
         Ok(Ok(visitor)) => visitor,
-        Ok(Err(error)) => return debug!(%error, "MySQL client left before it logged in"),
-        Err(_) => return debug!(%peer, "MySQL client took too long to log in"),
+        Ok(Err(error)) => {
+            debug!(%error, "MySQL client left before it logged in");
+            return None;
+        }
+        Err(_) => {
+            debug!(%peer, "MySQL client took too long to log in");
+            return None;
+        }
     };
     let (mut connection, log_in, verdict) = Connection::new(visitor, shared);
     let admitted = match log_in {
         Some(log_in) => connection.admit(&log_in, verdict).await,
         None => Err(refused(verdict)),
     };
-    let last_words = match admitted {
-        Ok(()) => connection.serve().await,
-        Err(refusal) => Some(refusal),
-    };
-    if let Some(error) = last_words {
-        connection.send_error(&error);
-    }
-    connection.gate.close().await;
+    Some((connection, admitted))
 }
 
 impl<'a> Connection<'a> {
@@ -88,6 +131,7 @@ impl<'a> Connection<'a> {
             address: visitor.address.ip(),
             capabilities,
             scramble: visitor.scramble,
+            place: None,
             session: None,
             present: None,
             status: Status::default(),
@@ -103,6 +147,7 @@ impl<'a> Connection<'a> {
         self.prepared.clear();
         self.status = Status::default();
         self.session = None;
+        self.place = None;
         self.present = None;
         match verdict {
             Verdict::HealthCheck => {}
@@ -135,14 +180,44 @@ impl<'a> Connection<'a> {
             warnings: Vec::new(),
         };
         choose_database(&self.shared.context, &mut session, &log_in.database)?;
+        self.place = Some(self.take_place(&session)?);
         let metrics = &self.shared.context.metrics;
         metrics.log_in(Door::Mysql, true);
         self.present = Some(Present(Arc::clone(metrics)));
-        self.process.logged_in(&session.user, session.tenant);
+        self.process
+            .logged_in(&session.user, &session.key, session.tenant);
         self.process.uses(&session.database, session.tenant);
+        // A reload ends those that it finds logged in. This one it may have come before.
+        let keyring = &self.shared.context.keyring;
+        if keyring.prove(&session.user, &session.key.0).is_none() {
+            return Err(log_in::wrong_key());
+        }
         debug!(tenant = %session.tenant, connection = session.connection, "MySQL client logged in");
+        let memory = &self.shared.context.memory;
+        self.gate.spend(memory.nothing(Some(session.tenant)));
+        self.prepared.spend(memory.nothing(Some(session.tenant)));
         self.session = Some(session);
         Ok(())
+    }
+
+    /// Administrators come in on nobody's account.
+    fn take_place(&self, session: &SqlSession) -> Result<Share, SqlError> {
+        let tenant = (!session.admin).then_some(session.tenant);
+        let taken = self.shared.places.take(tenant, 1);
+        taken.map_err(|spent| {
+            let (refused, refusal) = match spent {
+                Spent::Node => (
+                    Refused::Connections,
+                    mysql_error(1040, "08004", "Too many connections"),
+                ),
+                Spent::Tenant => (
+                    Refused::Tenant,
+                    mysql_error(1203, "42000", "Too many connections of this tenant"),
+                ),
+            };
+            self.shared.context.metrics.mysql_refused(refused);
+            refusal
+        })
     }
 
     /// Carries out commands until the connection ends; returns what the client is told about that, if anything.
@@ -151,6 +226,9 @@ impl<'a> Connection<'a> {
         let mut stopping = self.shared.stopping.clone();
         loop {
             process.does("Sleep", "");
+            if self.started.is_empty() {
+                self.gate.release();
+            }
             let settings = &self.shared.settings;
             let (limit, idle) = match &self.session {
                 Some(session) => (settings.packet_bytes, session.idle.limit()),
@@ -159,7 +237,7 @@ impl<'a> Connection<'a> {
             let read = timeout(idle, self.gate.read_command(limit));
             let read = tokio::select! {
                 biased;
-                () = process.killed() => return Some(was_killed()),
+                end = process.killed() => return Some(ended(end)),
                 () = async { _ = stopping.wait_for(|&stopping| stopping).await } => {
                     // A client that can't be told has gone.
                     _ = commands::settle(self).await;
@@ -171,10 +249,14 @@ impl<'a> Connection<'a> {
             let flow = match read {
                 Ok(packet) => tokio::select! {
                     biased;
-                    () = process.killed() => return Some(was_killed()),
+                    end = process.killed() => return Some(ended(end)),
                     flow = commands::carry_out(self, &packet) => flow,
                 },
-                Err(GateError::TooLarge) if self.session.is_some() => self.skip().await,
+                Err(error @ (GateError::TooLarge | GateError::NoMemory(_)))
+                    if self.session.is_some() =>
+                {
+                    self.skip(error).await
+                }
                 Err(error) => return log_in::refusal(error).ok(),
             };
             match flow {
@@ -186,11 +268,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// A statement that is too long is refused without ending the connection.
-    async fn skip(&mut self) -> Result<Flow, GateError> {
+    /// A statement for which there is no place is refused without ending the connection.
+    async fn skip(&mut self, error: GateError) -> Result<Flow, GateError> {
         commands::settle(self).await?;
         self.gate.skip().await?;
-        self.send_error(&SqlError::new(11, "Data is too long"));
+        let refusal = log_in::refusal(error)?;
+        let metrics = &self.shared.context.metrics;
+        metrics.statement(StatementKind::Unread, false);
+        self.send_error(&refusal);
         Ok(Flow::Next)
     }
 
@@ -229,8 +314,11 @@ fn refused(verdict: Verdict) -> SqlError {
     }
 }
 
-fn was_killed() -> SqlError {
-    mysql_error(1927, "70100", "Connection was killed")
+fn ended(end: End) -> SqlError {
+    match end {
+        End::Killed => mysql_error(1927, "70100", "Connection was killed"),
+        End::KeyRemoved => SqlError::new(16, "The key of this log-in was taken away"),
+    }
 }
 
 fn is_stopping() -> SqlError {

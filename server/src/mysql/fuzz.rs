@@ -46,7 +46,9 @@ fn fuzz_mysql_values() {
             let sql = format!("SELECT {values}");
             let statement = cometql::parse(&sql, &cometql::Settings::default());
             let mut prepared = Prepared::new(8, 1 << 20);
-            prepared.add(statement.unwrap().remove(0)).unwrap();
+            prepared
+                .add(statement.unwrap().remove(0), sql.len())
+                .unwrap();
             for part in packet.split(|byte| *byte == b'|') {
                 prepared.send_long_data(part);
                 _ = prepared.execute(part);
@@ -73,7 +75,7 @@ fn fuzz_mysql_packets() {
             runtime.block_on(async {
                 let mut client = TcpStream::connect(address).await.unwrap();
                 let (server, _) = listener.accept().await.unwrap();
-                let mut gate = Gate::new(Stream::Plain(server), std::time::Duration::from_secs(1));
+                let mut gate = Gate::new(Stream::Plain(server), &super::Settings::default());
                 let write = async {
                     // It may close before it has read all.
                     _ = client.write_all(bytes).await;

@@ -14,12 +14,16 @@ use mysql_common::proto::codec::{ChunkDecoder, ChunkInfo, packet_to_chunks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::Settings;
 use crate::net::Stream;
+use crate::quota::{Share, Spent};
 
 /// What is read at once from a quiet connection, and what a buffer may keep while it is idle, in bytes.
 const SMALL: usize = 4 << 10;
 /// What is read at once when more than `SMALL` arrived, in bytes.
 const LARGE: usize = 64 << 10;
+/// A packet up to this length costs nothing of the memory for statements: what every connection may send at any time.
+const FREE: usize = 64 << 10;
 /// Answers that wait are written when there are this many bytes, whether or not the input ran dry.
 const FLUSH: usize = 64 << 10;
 /// Length (3 bytes) and sequence number.
@@ -37,6 +41,11 @@ pub(super) struct Gate {
     output: BytesMut,
     scratch: Vec<u8>,
     write_time: Duration,
+    read_time: Duration,
+    /// What large packets cost, the one that is being received included; `None` before the log-in.
+    memory: Option<Share>,
+    /// How much of that is for packets that were received and are being carried out.
+    kept: usize,
 }
 
 /// Why there is no packet.
@@ -51,11 +60,17 @@ pub(super) enum GateError {
     /// The packet is larger than allowed. It is still in the stream: [`Gate::skip`] it or close.
     #[error("the packet is too large")]
     TooLarge,
+    /// There is no memory for the packet now. It is still in the stream, too.
+    #[error("there is no memory for the packet")]
+    NoMemory(Spent),
+    /// The client stopped within a packet.
+    #[error("Got timeout reading communication packets")]
+    Paused,
 }
 
 impl Gate {
     /// A gate before a stream on which nothing was said.
-    pub(super) fn new(stream: Stream, write_time: Duration) -> Self {
+    pub(super) fn new(stream: Stream, settings: &Settings) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -64,7 +79,10 @@ impl Gate {
             sequence: 0,
             output: BytesMut::new(),
             scratch: Vec::new(),
-            write_time,
+            write_time: settings.write_time,
+            read_time: settings.read_time,
+            memory: None,
+            kept: 0,
         }
     }
 
@@ -74,11 +92,35 @@ impl Gate {
         (self.stream, self.sequence)
     }
 
+    /// Whether what is said can't be overheard.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// A gate that goes on counting where the one before TLS stopped.
-    pub(super) fn resume(stream: Stream, sequence: u8, write_time: Duration) -> Self {
+    pub(super) fn resume(stream: Stream, sequence: u8, settings: &Settings) -> Self {
         Self {
             sequence,
-            ..Self::new(stream, write_time)
+            ..Self::new(stream, settings)
+        }
+    }
+
+    /// Lets large packets come in, as far as this share can grow.
+    pub(super) fn spend(&mut self, memory: Share) {
+        self.memory = Some(memory);
+        self.kept = 0;
+    }
+
+    /// Gives back the memory of all packets that were received: they are carried out.
+    pub(super) fn release(&mut self) {
+        self.kept = 0;
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            // Giving back never fails.
+            _ = memory.resize(self.kept);
         }
     }
 
@@ -94,7 +136,8 @@ impl Gate {
             if let Some(packet) = self.decode(limit)? {
                 return Ok(packet);
             }
-            self.fill().await?;
+            let begun = !self.input.is_empty() || !self.packet.is_empty();
+            self.fill(begun).await?;
         }
     }
 
@@ -135,13 +178,14 @@ impl Gate {
         self.sequence = sequence;
     }
 
-    /// Throws away the packet that was too large, up to its end, without keeping any of it.
+    /// Throws away the packet that was refused, up to its end, without keeping any of it.
     pub(super) async fn skip(&mut self) -> Result<(), GateError> {
         self.packet = Vec::new();
         self.decoder = ChunkDecoder::default();
+        self.give_back();
         loop {
             while self.input.len() < HEAD {
-                self.fill().await?;
+                self.fill(true).await?;
             }
             let chunk = usize::try_from(self.input.get_uint_le(3)).unwrap_or(usize::MAX);
             let sequence = self.input.get_u8();
@@ -149,7 +193,7 @@ impl Gate {
             let mut left = chunk;
             while left > 0 {
                 if self.input.is_empty() {
-                    self.fill().await?;
+                    self.fill(true).await?;
                 }
                 let part = left.min(self.input.len());
                 self.input.advance(part);
@@ -220,6 +264,7 @@ impl Gate {
 
     fn decode(&mut self, limit: usize) -> Result<Option<Vec<u8>>, GateError> {
         loop {
+            self.admit(limit)?;
             let decoded = self
                 .decoder
                 .decode(&mut self.input, &mut self.packet, limit);
@@ -228,12 +273,42 @@ impl Gate {
                 Ok(Some(ChunkInfo::Middle(sequence))) => self.count(sequence)?,
                 Ok(Some(ChunkInfo::Last(sequence))) => {
                     self.count(sequence)?;
-                    return Ok(Some(std::mem::take(&mut self.packet)));
+                    return Ok(Some(self.whole_packet()));
                 }
                 Err(PacketCodecError::PacketTooLarge) => return Err(GateError::TooLarge),
                 Err(other) => return Err(GateError::Closed(io::Error::other(other))),
             }
         }
+    }
+
+    /// Takes memory for a packet of which another piece begins here, and makes place for that piece.
+    fn admit(&mut self, limit: usize) -> Result<(), GateError> {
+        let (ChunkDecoder::Idle, Some(memory)) = (self.decoder, &mut self.memory) else {
+            return Ok(());
+        };
+        let Some((&[low, middle, high, _], _)) = self.input.split_first_chunk::<HEAD>() else {
+            return Ok(());
+        };
+        let piece = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
+        let length = self.packet.len() + piece;
+        // What is over the limit is refused for that reason.
+        if length > FREE && length <= limit {
+            let spent = memory.resize(self.kept + length);
+            spent.map_err(GateError::NoMemory)?;
+        }
+        Ok(())
+    }
+
+    fn whole_packet(&mut self) -> Vec<u8> {
+        let packet = std::mem::take(&mut self.packet);
+        if packet.len() > FREE {
+            self.kept += packet.len();
+            if self.input.is_empty() {
+                // It was as large as the packet.
+                self.input = BytesMut::new();
+            }
+        }
+        packet
     }
 
     fn count(&mut self, sequence: u8) -> Result<(), GateError> {
@@ -244,20 +319,30 @@ impl Gate {
         Ok(())
     }
 
-    async fn fill(&mut self) -> io::Result<()> {
+    /// Reads more. Within a packet (`begun`) the client may pause only for so long.
+    async fn fill(&mut self, begun: bool) -> Result<(), GateError> {
         self.flush().await?;
         if self.input.is_empty() && self.input.capacity() > SMALL {
             self.input = BytesMut::new();
         }
-        let more = if self.input.len() < SMALL {
-            SMALL
-        } else {
-            LARGE
+        let more = match self.decoder {
+            ChunkDecoder::Chunk { needed, .. } if needed.get() > LARGE => {
+                HEAD + needed.get() - self.input.len()
+            }
+            _ if self.input.len() < SMALL => SMALL,
+            _ => LARGE,
         };
         self.input.reserve(more);
-        match self.stream.read_buf(&mut self.input).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+        let read = self.stream.read_buf(&mut self.input);
+        let read = if begun {
+            let read = timeout(self.read_time, read).await;
+            read.map_err(|_| GateError::Paused)??
+        } else {
+            read.await?
+        };
+        if read == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
+        Ok(())
     }
 }

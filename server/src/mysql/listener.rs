@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::gate::Gate;
-use super::packets::{self, mysql_error};
+use super::strangers::Strangers;
 use super::{Settings, connection};
 use crate::auth::Throttle;
 use crate::cometql::Context;
-use crate::net::Stream;
+use crate::quota::Quota;
 
 /// How long we wait after a failed accept: it fails while the process has no free file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -27,6 +26,10 @@ pub(super) struct Shared {
     pub(super) context: Context,
     pub(super) throttle: Throttle,
     pub(super) started: Instant,
+    /// Places of those who have not logged in.
+    pub(super) strangers: Arc<Strangers>,
+    /// Places of those who have.
+    pub(super) places: Arc<Quota>,
     /// True once the server stops.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -40,8 +43,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopping) = watch::channel(false);
-    let free = Arc::new(Semaphore::new(settings.max_connections));
     let shared = Arc::new(Shared {
+        strangers: Strangers::new(settings.strangers),
+        places: Quota::new(settings.max_connections, settings.tenant_connections),
         settings,
         context,
         throttle,
@@ -60,9 +64,7 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                start(&mut tasks, stream, peer, &shared, &free);
-            }
+            Ok((stream, peer)) => start(&mut tasks, stream, peer, &shared),
             Err(error) => {
                 error!(%error, "MySQL port can't accept connections");
                 sleep(ACCEPT_AGAIN).await;
@@ -82,35 +84,12 @@ pub async fn serve(
     }
 }
 
-fn start(
-    tasks: &mut JoinSet<()>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: &Arc<Shared>,
-    free: &Arc<Semaphore>,
-) {
+fn start(tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     // Answers are small and complete: waiting for more to send would only delay them.
     _ = stream.set_nodelay(true);
-    let shared = shared.clone();
-    match free.clone().try_acquire_owned() {
-        Ok(place) => {
-            tasks.spawn(async move {
-                connection::run(stream, peer, &shared).await;
-                drop(place);
-            });
-        }
-        Err(_) => {
-            shared.context.metrics.mysql_refused();
-            tasks.spawn(refuse(stream, shared));
-        }
-    }
-}
-
-async fn refuse(stream: TcpStream, shared: Arc<Shared>) {
-    let refusal = mysql_error(1040, "08004", "Too many connections");
-    let mut gate = Gate::new(Stream::Plain(stream), shared.settings.write_time);
-    gate.send(&packets::error(&refusal, false));
-    gate.close().await;
+    let place = shared.strangers.enter(peer.ip());
+    let shared = Arc::clone(shared);
+    tasks.spawn(async move { connection::run(stream, peer, &shared, place).await });
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

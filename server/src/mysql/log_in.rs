@@ -11,8 +11,9 @@ use super::gate::{Gate, GateError};
 use super::handshake::{self, BadHandshake, Hello, LogIn, Plugin, Scramble};
 use super::listener::Shared;
 use super::packets::mysql_error;
+use super::strangers::Place;
 use crate::auth::Login;
-use crate::cometql::{LogInKey, ProcessGuard, SqlError};
+use crate::cometql::{LogInKey, ProcessGuard, SqlError, errors};
 use crate::net::{Stream, proxy};
 
 /// HAProxy's `option mysql-check` logs in with such a user and no password.
@@ -49,11 +50,13 @@ pub(super) async fn receive(
     mut stream: TcpStream,
     peer: SocketAddr,
     shared: &Shared,
+    place: &Place,
 ) -> Result<Visitor, GateError> {
     let settings = &shared.settings;
     let address = proxy::client_address(&mut stream, peer, &settings.proxies).await?;
+    place.is_of(address.ip());
     let process = shared.context.processes.register(address);
-    let mut gate = Gate::new(Stream::Plain(stream), settings.write_time);
+    let mut gate = Gate::new(Stream::Plain(stream), settings);
     let mut scramble = handshake::scramble();
     let greeting = handshake::greeting(process.id(), &scramble, settings.tls.is_some());
     gate.send(&greeting);
@@ -70,6 +73,9 @@ pub(super) async fn receive(
         Err(refusal) => (None, Some(refusal?)),
     };
     let verdict = match (&log_in, verdict) {
+        (Some(log_in), None) if settings.require_tls && !gate.is_tls() && !is_check(log_in) => {
+            Verdict::Refused(needs_tls())
+        }
         (Some(log_in), None) => {
             authenticate(&mut gate, shared, log_in, &mut scramble, false).await?
         }
@@ -95,7 +101,7 @@ pub(super) async fn authenticate(
     insist: bool,
 ) -> Result<Verdict, GateError> {
     let empty = is_empty(&log_in.proof);
-    if empty && log_in.user.starts_with(HEALTH_CHECK_USER) {
+    if is_check(log_in) {
         return Ok(Verdict::HealthCheck);
     }
     if !log_in
@@ -150,6 +156,17 @@ fn judge(
     Verdict::Proven(login, key)
 }
 
+/// A health check proves nothing, so it needs no TLS either: HAProxy's has none.
+fn is_check(log_in: &LogIn) -> bool {
+    is_empty(&log_in.proof) && log_in.user.starts_with(HEALTH_CHECK_USER)
+}
+
+/// Told before the proof is looked at, so that nobody can try keys without TLS.
+fn needs_tls() -> SqlError {
+    let message = "Connections using insecure transport are prohibited: this server requires TLS";
+    mysql_error(3159, "HY000", message)
+}
+
 /// What a wrong key and an unknown user are told, after the throttle's wait.
 pub(super) fn wrong_key() -> SqlError {
     let message = "Authentication failure: the user is the number of a tenant (or root), the password is its key";
@@ -181,6 +198,8 @@ pub(super) fn refusal(error: GateError) -> Result<SqlError, GateError> {
         GateError::Closed(_) => Err(error),
         GateError::OutOfOrder => Ok(mysql_error(1156, "08S01", error.to_string())),
         GateError::TooLarge => Ok(SqlError::new(11, "Data is too long")),
+        GateError::NoMemory(spent) => Ok(errors::no_memory(spent)),
+        GateError::Paused => Ok(mysql_error(1159, "08S01", error.to_string())),
     }
 }
 
@@ -195,7 +214,7 @@ async fn start_tls(gate: Gate, shared: &Shared) -> Result<Gate, GateError> {
     };
     let stream = tls.acceptor().accept(stream).await?;
     let stream = Stream::Tls(Box::new(stream));
-    Ok(Gate::resume(stream, sequence, shared.settings.write_time))
+    Ok(Gate::resume(stream, sequence, &shared.settings))
 }
 
 /// `caching_sha2_password` sends one zero byte for an empty password.

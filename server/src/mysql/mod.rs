@@ -19,6 +19,7 @@ mod prepared;
 mod resultset;
 mod settings;
 mod status;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

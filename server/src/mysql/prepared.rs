@@ -7,10 +7,13 @@ use mysql_common::io::ParseBuf;
 
 use super::packets::mysql_error;
 use super::parameters::{self, BadParameters, ParameterType};
-use crate::cometql::{SqlError, Statement, Value};
+use crate::cometql::{SqlError, Statement, Value, errors};
+use crate::quota::Share;
 
 /// The fixed part of `COM_STMT_EXECUTE` after the statement's id: flags (1 byte), iteration count (4).
 const EXECUTE_FIXED: usize = 5;
+/// What a kept statement costs beside its text, in bytes: about what a short one takes.
+const STATEMENT_BYTES: usize = 1 << 10;
 
 /// The prepared statements of a connection.
 pub(super) struct Prepared {
@@ -19,14 +22,18 @@ pub(super) struct Prepared {
     long_bytes: usize,
     most_statements: usize,
     most_long_bytes: usize,
+    /// What the statements and the values sent ahead cost; `None` before the log-in.
+    memory: Option<Share>,
 }
 
 struct Stored {
     statement: Arc<Statement>,
+    /// What it costs.
+    bytes: usize,
     types: Vec<ParameterType>,
     long: BTreeMap<u16, Vec<u8>>,
-    /// `COM_STMT_SEND_LONG_DATA` has no answer, so that EXECUTE must tell that it was too much.
-    too_long: bool,
+    /// `COM_STMT_SEND_LONG_DATA` has no answer, so that EXECUTE must tell what was wrong with it.
+    refused: Option<SqlError>,
 }
 
 impl Prepared {
@@ -38,11 +45,38 @@ impl Prepared {
             long_bytes: 0,
             most_statements,
             most_long_bytes,
+            memory: None,
         }
     }
 
-    /// Keeps a statement; returns its id.
-    pub(super) fn add(&mut self, statement: Statement) -> Result<u32, SqlError> {
+    /// Lets statements be kept, as far as this share can grow.
+    pub(super) fn spend(&mut self, memory: Share) {
+        self.memory = Some(memory);
+    }
+
+    fn hold(&mut self, more: usize) -> Result<(), SqlError> {
+        let Some(memory) = &mut self.memory else {
+            return Ok(());
+        };
+        let amount = memory.amount() + more;
+        memory.resize(amount).map_err(errors::no_memory)
+    }
+
+    fn give_back(&mut self, less: usize) {
+        if let Some(memory) = &mut self.memory {
+            // Giving back never fails.
+            _ = memory.resize(memory.amount().saturating_sub(less));
+        }
+    }
+
+    fn give_back_long(&mut self, long: &BTreeMap<u16, Vec<u8>>) {
+        let bytes = long.values().map(Vec::len).sum::<usize>();
+        self.long_bytes -= bytes;
+        self.give_back(bytes);
+    }
+
+    /// Keeps a statement whose text had so many bytes; returns its id.
+    pub(super) fn add(&mut self, statement: Statement, bytes: usize) -> Result<u32, SqlError> {
         if self.statements.len() >= self.most_statements {
             let message = format!(
                 "Can't create more than {} prepared statements on a connection: close some",
@@ -50,6 +84,8 @@ impl Prepared {
             );
             return Err(mysql_error(1461, "42000", message));
         }
+        let bytes = bytes + STATEMENT_BYTES;
+        self.hold(bytes)?;
         loop {
             self.last = self.last.wrapping_add(1);
             if self.last != 0 && !self.statements.contains_key(&self.last) {
@@ -58,9 +94,10 @@ impl Prepared {
         }
         let stored = Stored {
             statement: Arc::new(statement),
+            bytes,
             types: Vec::new(),
             long: BTreeMap::new(),
-            too_long: false,
+            refused: None,
         };
         self.statements.insert(self.last, stored);
         Ok(self.last)
@@ -76,10 +113,12 @@ impl Prepared {
         let id = statement_id(&mut rest)?;
         let stored = self.statements.get_mut(&id).ok_or_else(|| unknown(id))?;
         let long = std::mem::take(&mut stored.long);
-        self.long_bytes -= long.values().map(Vec::len).sum::<usize>();
-        if std::mem::take(&mut stored.too_long) {
-            return Err(SqlError::new(11, "Data is too long"));
+        let refused = stored.refused.take();
+        self.give_back_long(&long);
+        if let Some(refusal) = refused {
+            return Err(refusal);
         }
+        let stored = self.statements.get_mut(&id).ok_or_else(|| unknown(id))?;
         if !rest.checked_skip(EXECUTE_FIXED) {
             return Err(bad(&BadParameters::Truncated));
         }
@@ -97,16 +136,26 @@ impl Prepared {
         let (Ok(id), Some(parameter)) = (statement_id(&mut rest), rest.checked_eat_u16_le()) else {
             return;
         };
+        let Some(stored) = self.statements.get(&id) else {
+            return;
+        };
+        let fits = usize::from(parameter) < stored.statement.parameters()
+            && self.long_bytes + rest.len() <= self.most_long_bytes;
+        let held = if fits {
+            self.hold(rest.len())
+        } else {
+            Err(SqlError::new(11, "Data is too long"))
+        };
         let Some(stored) = self.statements.get_mut(&id) else {
             return;
         };
-        let fits = self.long_bytes + rest.len() <= self.most_long_bytes;
-        if !fits || usize::from(parameter) >= stored.statement.parameters() {
-            stored.too_long = true;
-            return;
+        match held {
+            Ok(()) => {
+                self.long_bytes += rest.len();
+                stored.long.entry(parameter).or_default().extend(rest.0);
+            }
+            Err(refusal) => stored.refused = Some(refusal),
         }
-        self.long_bytes += rest.len();
-        stored.long.entry(parameter).or_default().extend(rest.0);
     }
 
     /// Forgets what was sent ahead (`COM_STMT_RESET`).
@@ -114,8 +163,8 @@ impl Prepared {
         let id = statement_id(&mut ParseBuf(packet))?;
         let stored = self.statements.get_mut(&id).ok_or_else(|| unknown(id))?;
         let long = std::mem::take(&mut stored.long);
-        self.long_bytes -= long.values().map(Vec::len).sum::<usize>();
-        stored.too_long = false;
+        stored.refused = None;
+        self.give_back_long(&long);
         Ok(())
     }
 
@@ -124,7 +173,8 @@ impl Prepared {
         if self.reset(packet).is_ok()
             && let Ok(id) = statement_id(&mut ParseBuf(packet))
         {
-            self.statements.remove(&id);
+            let closed = self.statements.remove(&id);
+            self.give_back(closed.map_or(0, |stored| stored.bytes));
         }
     }
 
@@ -132,6 +182,7 @@ impl Prepared {
     pub(super) fn clear(&mut self) {
         self.statements.clear();
         self.long_bytes = 0;
+        self.give_back(usize::MAX);
     }
 }
 

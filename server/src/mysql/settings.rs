@@ -15,14 +15,22 @@ pub struct Settings {
     pub tls: Option<Arc<Tls>>,
     /// Proxies that must send, and are believed, a PROXY protocol header.
     pub proxies: Vec<Network>,
-    /// Most connections at once, those logging in included.
+    /// Whether who does not use TLS is refused, health checks excepted.
+    pub require_tls: bool,
+    /// Most logged-in connections at once.
     pub max_connections: usize,
+    /// Most logged-in connections of one tenant.
+    pub tenant_connections: usize,
+    /// Most connections at once that have not logged in.
+    pub strangers: usize,
     /// How long a client may take from connecting to the end of the log-in.
     pub log_in_time: Duration,
     /// How long a connection may be idle.
     pub wait_time: Duration,
     /// How long a client may refuse to read an answer.
     pub write_time: Duration,
+    /// How long a client may pause within a packet.
+    pub read_time: Duration,
     /// How long open connections may take to end when the server stops.
     pub stop_time: Duration,
     /// Largest packet before the log-in has succeeded, in bytes.
@@ -41,10 +49,14 @@ impl Default for Settings {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 3307)),
             tls: None,
             proxies: Vec::new(),
+            require_tls: false,
             max_connections: 1_000,
+            tenant_connections: usize::MAX,
+            strangers: 100,
             log_in_time: Duration::from_secs(10),
             wait_time: Duration::from_hours(8),
             write_time: Duration::from_mins(1),
+            read_time: Duration::from_secs(30),
             stop_time: Duration::from_secs(5),
             log_in_packet_bytes: 8 << 10,
             packet_bytes: (16 << 20) + (64 << 10),

@@ -23,7 +23,7 @@ use super::{Mail, Shared, Token};
 use crate::auth::Browser;
 use crate::hub::Waiting;
 use crate::legacy::{self, Adapter};
-use crate::metrics::{Door, Metrics};
+use crate::metrics::{Door, Full, Metrics};
 use crate::storage::Store;
 
 /// Ticks between two pings of a connection, as one in so many connections is pinged at each tick.
@@ -233,6 +233,11 @@ impl Core {
     /// Sends a frame as it is.
     pub(crate) fn send(&self, id: ConnectionId, frame: Bytes) {
         self.change(|state| state.out.write(id, |_, _| Coded::Frame(frame)));
+    }
+
+    /// Counts a session that was one too many.
+    pub(crate) fn refused(&self, why: Full) {
+        self.0.metrics.browser_refused(why);
     }
 
     /// Ends a connection with a close code.

@@ -18,6 +18,7 @@ use crate::auth::Browser;
 use crate::http::{Arrival, Front};
 use crate::hub::Waiting;
 use crate::metrics::Metrics;
+use crate::quota::Share;
 use crate::storage::Store;
 
 mod clock;
@@ -114,7 +115,19 @@ pub(crate) struct Shards {
 pub(crate) struct Load(Arc<AtomicUsize>);
 
 /// One socket in a shard's load, until dropped.
-pub(crate) struct Loaded(Load);
+pub(crate) struct Loaded {
+    load: Load,
+    /// Of its tenant's places, where there is a limit.
+    _share: Option<Box<Share>>,
+}
+
+impl Loaded {
+    /// Keeps a tenant's place as long as the socket.
+    pub(crate) fn with(mut self, share: Option<Box<Share>>) -> Self {
+        self._share = share;
+        self
+    }
+}
 
 impl Load {
     /// How many.
@@ -125,13 +138,16 @@ impl Load {
     /// One more.
     pub(crate) fn add(&self) -> Loaded {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Loaded(self.clone())
+        Loaded {
+            load: self.clone(),
+            _share: None,
+        }
     }
 }
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.load.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

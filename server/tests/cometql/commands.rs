@@ -80,10 +80,10 @@ async fn what_clients_send_when_they_start() {
 #[tokio::test]
 async fn selects_wait_for_a_place() {
     let mut node = node().await;
-    node.context.settings = Arc::new(Settings {
+    node.context.settings.store(Arc::new(Settings {
         select_ms: 50,
         ..Settings::default()
-    });
+    }));
     node.context.turns = Arc::new(Turns::new(2, 1));
     let turns = Arc::clone(&node.context.turns);
     let place = turns.place(node.session.tenant).await;

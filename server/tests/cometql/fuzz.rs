@@ -309,11 +309,11 @@ struct Tried {
 impl Tried {
     fn start() -> Self {
         let runtime = Runtime::new().expect("threads");
-        let mut node = runtime.block_on(node());
-        node.context.settings = Arc::new(Settings {
+        let node = runtime.block_on(node());
+        node.context.settings.store(Arc::new(Settings {
             select_ms: SELECT_MS,
             ..Settings::default()
-        });
+        }));
         Self { node, runtime }
     }
 
@@ -324,7 +324,7 @@ impl Tried {
             prop_assert!(known && code != 500, "{code}: {message}");
             Ok(())
         };
-        let settings = Arc::clone(&node.context.settings);
+        let settings = node.context.settings.load_full();
         match cometql::parse(sql, &settings) {
             Err(error) => refused(error.code, &error.message)?,
             Ok(statements) => {

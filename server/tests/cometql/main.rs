@@ -34,12 +34,13 @@ async fn node_with(change: impl FnOnce(&mut AppSettings)) -> Node {
     let context = Context {
         hub: app.hub().clone(),
         store,
-        settings: Arc::new(Settings::default()),
+        settings: Arc::default(),
         keyring: Arc::new(Keyring::default()),
         tokens: Arc::new(Tokens::default()),
         processes: Arc::new(Processes::default()),
         metrics: Arc::new(Metrics::default()),
         turns: Settings::default().turns(),
+        memory: Settings::default().statement_memory(),
     };
     let session = SqlSession {
         tenant: TenantId(15),
@@ -62,7 +63,7 @@ async fn node_with(change: impl FnOnce(&mut AppSettings)) -> Node {
 impl Node {
     /// What came of a text: `ok affected/id info`, `error code`, or rows as `a,b | c,d`.
     async fn answer(&mut self, sql: &str, values: &[Value]) -> String {
-        let statements = match cometql::parse(sql, &self.context.settings) {
+        let statements = match cometql::parse(sql, &self.context.settings.load()) {
             Ok(statements) => statements,
             Err(error) => return format!("error {}", error.code),
         };
@@ -96,7 +97,7 @@ impl Node {
 
     /// The text of an error.
     async fn refusal(&mut self, sql: &str) -> String {
-        let statement = cometql::parse(sql, &self.context.settings)
+        let statement = cometql::parse(sql, &self.context.settings.load())
             .expect(sql)
             .remove(0);
         let outcome = cometql::execute(&self.context, &mut self.session, &statement, &[]).await;

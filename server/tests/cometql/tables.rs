@@ -184,10 +184,10 @@ async fn bound_values_are_never_unescaped() {
 #[tokio::test]
 async fn long_messages_are_refused() {
     let mut node = node().await;
-    node.context.settings = Arc::new(Settings {
+    node.context.settings.store(Arc::new(Settings {
         publication_bytes: 5,
         ..Settings::default()
-    });
+    }));
     node.check(&[
         (
             "INSERT INTO pipes_messages (name, event, message) VALUES ('abc', '', '12345')",

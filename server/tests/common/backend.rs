@@ -9,6 +9,9 @@ use cometql_server::auth::{Keyring, Keys};
 use cometql_server::mysql::Settings;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Params, Row, Value};
+use sha1::{Digest, Sha1};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Client, node, within};
 
@@ -85,6 +88,15 @@ impl World {
 
 /// A backend.
 pub(crate) async fn connect(app: &App, user: &str, key: &str) -> Conn {
+    try_connect(app, user, key).await.unwrap()
+}
+
+/// A backend that may be refused.
+pub(crate) async fn try_connect(
+    app: &App,
+    user: &str,
+    key: &str,
+) -> Result<Conn, mysql_async::Error> {
     let address = app.mysql_address().unwrap();
     let options = OptsBuilder::default()
         .ip_or_hostname(address.ip().to_string())
@@ -92,7 +104,7 @@ pub(crate) async fn connect(app: &App, user: &str, key: &str) -> Conn {
         .user(Some(user))
         .pass(Some(key))
         .db_name(Some("CometQL_v1"));
-    within(Conn::new(options)).await.unwrap()
+    within(Conn::new(options)).await
 }
 
 /// Subscribes, one channel after the other.
@@ -126,4 +138,52 @@ fn told(rows: Vec<Row>) -> String {
     let row = |row: Row| row.unwrap().into_iter().map(value).collect::<Vec<_>>();
     let rows: Vec<_> = rows.into_iter().map(|r| row(r).join(",")).collect();
     rows.join(" | ")
+}
+
+fn sha1(parts: &[&[u8]]) -> [u8; 20] {
+    let mut digest = Sha1::new();
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+/// Logs in with `mysql_native_password` and nothing that a packet could do without.
+pub(crate) async fn raw(address: SocketAddr, key: &str) -> TcpStream {
+    raw_over(TcpStream::connect(address).await.unwrap(), key).await
+}
+
+/// As `raw`, over a stream.
+pub(crate) async fn raw_over(mut stream: TcpStream, key: &str) -> TcpStream {
+    let greeting = read_packet(&mut stream).await.1;
+    let at = greeting.iter().position(|&byte| byte == 0).unwrap() + 5;
+    let scramble = [&greeting[at..at + 8], &greeting[at + 27..at + 39]].concat();
+    let once = sha1(&[key.as_bytes()]);
+    let twice = sha1(&[&scramble, &sha1(&[&once])]);
+    let proof: Vec<u8> = once.iter().zip(twice).map(|(a, b)| a ^ b).collect();
+    let log_in = [
+        &b"\x00\x82\0\0\0\0\0\0\x2d"[..],
+        &[0; 23],
+        b"root\0\x14",
+        &proof,
+    ]
+    .concat();
+    stream.write_all(&packet(1, &log_in)).await.unwrap();
+    assert_eq!(read_packet(&mut stream).await.1[0], 0);
+    stream
+}
+
+/// A packet of less than 16 MB.
+pub(crate) fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    let head = u32::try_from(payload.len()).unwrap() | u32::from(sequence) << 24;
+    [&head.to_le_bytes()[..], payload].concat()
+}
+
+/// The sequence number and the payload of the next packet, which is of less than 64 KiB.
+pub(crate) async fn read_packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 4];
+    within(stream.read_exact(&mut head)).await.unwrap();
+    let mut payload = vec![0; usize::from(head[0]) | usize::from(head[1]) << 8];
+    within(stream.read_exact(&mut payload)).await.unwrap();
+    (head[3], payload)
 }

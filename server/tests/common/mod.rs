@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "these are the tests' own helpers")]
 
 pub(crate) mod backend;
+pub(crate) mod binary;
+pub(crate) mod certificate;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,6 +35,17 @@ pub(crate) fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
         let result = tokio::time::timeout(PATIENCE, future).await;
         result.unwrap_or_else(|_| panic!("nothing came at {place}"))
     }
+}
+
+/// Says that something could not be tried here. Where nothing may be skipped, that is a failure.
+#[expect(
+    clippy::print_stderr,
+    reason = "who reads the tests' output has to know"
+)]
+pub(crate) fn skipped(what: &str, why: &str) {
+    let required = std::env::var("COMETQL_CI_REQUIRE").is_ok_and(|value| value == "all");
+    assert!(!required, "{what}: {why} (and nothing may be skipped here)");
+    eprintln!("skipped: {what}: {why}");
 }
 
 /// A node with two shards and a store in memory.
@@ -84,7 +97,8 @@ impl Client {
         Self::over(TcpStream::connect(address).await.unwrap(), path).await
     }
 
-    async fn over(stream: TcpStream, path: &str) -> Self {
+    /// Connects over a stream.
+    pub(crate) async fn over(stream: TcpStream, path: &str) -> Self {
         let url = format!("ws://{}{path}", stream.peer_addr().unwrap());
         let (socket, _) = within(tokio_tungstenite::client_async(url, stream))
             .await
@@ -231,7 +245,12 @@ pub(crate) struct Events {
 impl Events {
     /// Opens a stream.
     pub(crate) async fn open(app: &App, path: &str, headers: &str) -> Self {
-        let stream = TcpStream::connect(app.http_address()).await.unwrap();
+        Self::at(app.http_address(), path, headers).await
+    }
+
+    /// Opens a stream somewhere.
+    pub(crate) async fn at(address: SocketAddr, path: &str, headers: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         Self::over(stream, path, headers).await
     }
 

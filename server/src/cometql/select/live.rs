@@ -55,7 +55,7 @@ pub(super) async fn snapshots(
             }
         }
     }
-    let most = context.settings.select_rows;
+    let most = context.settings.load().select_rows;
     if found.values().any(|snapshot| snapshot.len() > most) {
         let message = format!("More than {most} live rows: add WHERE with the key of the table");
         return Err(errors::too_big(message));

@@ -78,7 +78,7 @@ pub(crate) fn columns(query: &Query) -> Vec<Column> {
 
 /// Waits for a place among the SELECTs that may run at once, no longer than one of them may take.
 async fn place(context: &Context, session: &SqlSession) -> Result<Place, SqlError> {
-    let wait = Duration::from_millis(context.settings.select_ms);
+    let wait = Duration::from_millis(context.settings.load().select_ms);
     let place = context.turns.place(session.tenant);
     let place = tokio::time::timeout(wait, place).await;
     place.map_err(|_| SqlError::new(429, "Too many SELECTs run at once: try again later"))
@@ -100,8 +100,8 @@ async fn job(
         tables: translation.tables.into_keys().collect(),
         snapshots,
         tenant: session.tenant,
-        time: Duration::from_millis(context.settings.select_ms),
-        rows: context.settings.select_rows,
+        time: Duration::from_millis(context.settings.load().select_ms),
+        rows: context.settings.load().select_rows,
     })
 }
 

@@ -116,11 +116,11 @@ pub(super) fn draft(context: &Context, row: &Row<'_>, id: &str) -> Result<Draft,
         }
     })?;
     let data = text(row.required("message")?, "message")?;
-    if data.len() > context.settings.publication_bytes {
+    if data.len() > context.settings.load().publication_bytes {
         return Err(errors::too_long(format_args!(
             "The message ({} bytes, the limit is {})",
             data.len(),
-            context.settings.publication_bytes
+            context.settings.load().publication_bytes
         )));
     }
     let chosen = row.get(id).and_then(chosen_id);

@@ -345,7 +345,7 @@ async fn selected(
             "Error in columns list: the SELECT has another number of columns",
         ));
     }
-    if rows.len() > context.settings.insert_rows {
+    if rows.len() > context.settings.load().insert_rows {
         return Err(SqlError::new(
             19,
             "Error in expression list, too many values.",

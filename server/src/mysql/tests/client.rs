@@ -44,12 +44,13 @@ pub(super) async fn port(change: impl FnOnce(&mut Settings)) -> Port {
     let context = Context {
         hub: Hub::new(Vec::new(), Arc::new(Rules::default())),
         store: Store::in_memory(),
-        settings: Arc::new(cometql::Settings::default()),
+        settings: Arc::default(),
         keyring: Arc::new(keyring),
         tokens: Arc::new(Tokens::default()),
         processes: Arc::new(Processes::default()),
         metrics: Arc::new(Metrics::default()),
         turns: cometql::Settings::default().turns(),
+        memory: cometql::Settings::default().statement_memory(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

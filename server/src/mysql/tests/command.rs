@@ -2,7 +2,7 @@
 
 use mysql_common::packets::AuthPlugin;
 
-use super::client::{Client, OK, error_code, framed, port, proof};
+use super::client::{Client, OK, ROOT, error_code, framed, port, proof};
 use cometql_protocol::TenantId;
 use tokio::io::AsyncWriteExt;
 
@@ -163,15 +163,9 @@ async fn statements_that_were_never_prepared_are_refused() {
 async fn too_many_connections_are_refused() {
     let port = port(|settings| settings.max_connections = 1).await;
     let client = Client::root(&port).await;
-    let stream = tokio::net::TcpStream::connect(port.address).await.unwrap();
-    let mut refused = Client {
-        stream: crate::net::Stream::Plain(stream),
-        scramble: Vec::new(),
-        sequence: 0,
-    };
-    let answer = refused.read().await;
+    let (mut refused, answer) = Client::log_in(&port, &ROOT).await;
     assert_eq!(error_code(&answer), 1040);
-    assert_eq!(&answer[3..], b"Too many connections");
+    assert_eq!(&answer[3..], b"#08004Too many connections");
     refused.ended().await;
     drop(client);
 }

@@ -67,6 +67,19 @@ async fn who_is_idle_for_too_long_is_disconnected() {
 }
 
 #[tokio::test]
+async fn who_pauses_within_a_packet_is_disconnected() {
+    let port = port(|settings| settings.read_time = Duration::from_millis(20)).await;
+    for beginning in [&b"\x10"[..], b"\x10\0\0\0\x03SEL", b"\xff\xff\xff\0\x03"] {
+        let mut client = Client::root(&port).await;
+        client.stream.write_all(beginning).await.unwrap();
+        client.sequence = 0;
+        let answer = client.read().await;
+        assert_eq!(error_code(&answer), 1159, "{beginning:x?}");
+        client.ended().await;
+    }
+}
+
+#[tokio::test]
 async fn a_session_says_how_long_it_may_be_idle() {
     let port = port(|_| {}).await;
     let mut client = Client::root(&port).await;
