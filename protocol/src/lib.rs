@@ -5,6 +5,7 @@
 pub mod client;
 pub mod codes;
 pub mod names;
+pub mod planted;
 pub mod wire;
 
 pub use codes::{Advice, CloseCode, ErrorCode};

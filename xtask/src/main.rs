@@ -15,6 +15,7 @@ mod plot;
 mod positions;
 mod process;
 mod random;
+mod simulate;
 mod soak;
 mod tidy;
 
@@ -44,6 +45,10 @@ enum Command {
     Load(load::Options),
     /// Feeds changed input to everything that reads foreign bytes.
     Fuzz(fuzz::Options),
+    /// Runs fresh seeds of the simulator.
+    Simulate(simulate::Options),
+    /// Lets the simulator find bugs that are planted on purpose.
+    Planted,
     /// Keeps a server busy for long, and checks that its memory does not grow.
     Soak(soak::Options),
     /// Serves the least that a server can do: the load generator's yardstick.
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Simulate(options) => simulate::run_seeds(&options),
+        Command::Planted => simulate::planted(),
         Command::Soak(options) => soak::run(&options),
         Command::Bare(options) => load::run_bare(&options),
     };

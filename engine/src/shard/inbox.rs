@@ -13,6 +13,7 @@ use crate::{
     StoreFailure, StoreRequest,
 };
 use cometql_protocol::ErrorCode;
+use cometql_protocol::planted::planted;
 
 /// Messages that one read of the store fetches for a connection.
 const PAGE: u64 = 100;
@@ -114,6 +115,8 @@ impl<T> Shard<T> {
         up_to: u64,
         effects: &mut impl Effects<Token = T>,
     ) {
+        let more = u64::from(planted("engine-acknowledges-the-next-message"));
+        let up_to = up_to.saturating_add(more);
         let ticket = self.tickets.open(Then::InboxAcked {
             key,
             connection,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cometql_protocol::planted::planted;
 use cometql_protocol::{EventName, TenantId};
 
 use super::recent::{self, Chosen, Told, once, same};
@@ -79,6 +80,10 @@ impl<T> Shard<T> {
                     publications,
                     age_ms,
                 };
+                if planted("engine-delivers-before-the-disk") {
+                    sequence.appending -= 1;
+                    return self.commit(key, offset, content, origin, effects);
+                }
                 self.append(key, offset, content, keep, origin, effects);
             }
         }

@@ -1,5 +1,6 @@
 //! Subscriptions that end because a right did.
 
+use cometql_protocol::planted::planted;
 use cometql_protocol::{ErrorCode, UserId};
 
 use super::connections::Session;
@@ -19,6 +20,9 @@ impl<T> Shard<T> {
                     ended.push((session.id, key.clone(), reject));
                 }
             }
+        }
+        if planted("engine-keeps-denied-subscriptions") {
+            return;
         }
         for (connection, key, reject) in ended {
             self.end_by_server(connection, &key, &reject, effects);

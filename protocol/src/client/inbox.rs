@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::requests::{Asked, Requests};
 use super::{Delivery, Effects, Now, Settings, TabId};
+use crate::planted::planted;
 
 /// The user's inbox as this session has it.
 #[derive(Debug, Default)]
@@ -71,13 +72,12 @@ impl Inbox {
             self.missed = true;
             return;
         }
-        if self.waiting.contains_key(&offset) && cfg!(not(planted_bug = "client-repeats-messages"))
-        {
+        if self.waiting.contains_key(&offset) && !planted("client-repeats-messages") {
             return;
         }
         let waiting = Waiting {
             text: text.to_owned(),
-            handled: cfg!(planted_bug = "client-acknowledges-unhandled"),
+            handled: planted("client-acknowledges-unhandled"),
         };
         self.waiting.insert(offset, waiting);
         for tab in &self.handlers {

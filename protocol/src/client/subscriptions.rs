@@ -10,6 +10,7 @@ use super::recovery::{News, Place, Verdict, judge, lowest, news};
 use super::requests::{Asked, Requests, subscribe, unsubscribe};
 use super::{Delivery, Effects, Now, Settings, TabId};
 use crate::ErrorCode;
+use crate::planted::planted;
 use crate::wire::Position;
 
 /// All channels of the session.
@@ -374,7 +375,7 @@ impl Subscription {
     fn tell_new(&mut self, channel: &str, at: Position, text: &str, effects: &mut impl Effects) {
         for (tab, interest) in &mut self.tabs {
             if let Place::At(seen) = interest.place
-                && cfg!(not(planted_bug = "client-tells-all-tabs"))
+                && !planted("client-tells-all-tabs")
                 && seen.offset >= at.offset
             {
                 continue;
@@ -413,7 +414,7 @@ impl Interest {
         position: Option<Position>,
         effects: &mut impl Effects,
     ) {
-        let lost = std::mem::take(&mut self.lost) && cfg!(not(planted_bug = "client-hides-gaps"));
+        let lost = std::mem::take(&mut self.lost) && !planted("client-hides-gaps");
         let recovered = matches!(self.place, Place::At(_)) && !lost;
         if !recovered {
             self.place = position.map_or(Place::Unknown, Place::At);

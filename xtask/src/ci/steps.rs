@@ -7,6 +7,7 @@ use crate::clients;
 use crate::crash;
 use crate::fuzz;
 use crate::process::{cargo, find_program, output, python_tool, root, run};
+use crate::simulate;
 use crate::tidy;
 
 /// One step.
@@ -64,6 +65,14 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "tests",
         run: tests_run::run_all,
+    },
+    Step {
+        name: "simulate",
+        run: |_| passed(simulate::step()),
+    },
+    Step {
+        name: "planted",
+        run: |_| passed(simulate::planted()),
     },
     Step {
         name: "fuzz",

@@ -1,0 +1,147 @@
+//! A node's real shards and real browser sessions in an invented world: network, disk and clock come from a seed, and a
+//! model checks every promise of design.md §3.
+//!
+//! `SIMULATION_SEED=N` runs one seed, `SIMULATION_SECONDS=N` fresh seeds for so long (0 without it, so that `cargo test`
+//! is quick). A failure prints the seed, the fewest operations that show it, and what happened last.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a failing seed must be told with what led to it"
+)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime};
+
+mod browser;
+mod disk;
+mod ending;
+mod network;
+mod node;
+mod operations;
+#[cfg(planted_bug)]
+mod planted;
+mod promises;
+mod rng;
+mod world;
+
+use operations::{limits, rules, run};
+use world::{Plan, World};
+
+/// Operations of a run.
+const OPERATIONS: usize = 250;
+
+/// Seeds that once broke a promise, and what was wrong.
+const REGRESSIONS: &[(u64, &str)] = &[
+    (
+        9,
+        "a channel that was durable for a while gave out the same offsets twice in an epoch",
+    ),
+    (
+        15,
+        "and so did one that became durable while it was in use, after a crash",
+    ),
+    (
+        37,
+        "a disk that failed to read made a durable history look lost",
+    ),
+];
+
+/// Runs a seed; the message and the trace when a promise was broken.
+fn attempt(plan: Plan) -> Result<u64, (String, Vec<String>)> {
+    let mut world = World::new(plan, limits(), rules(false));
+    let result = catch_unwind(AssertUnwindSafe(|| run(plan, &mut world)));
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let text = text.unwrap_or_default().chars().take(600).collect();
+        (text, world.trace().to_vec())
+    })
+}
+
+/// The fewest operations with which the seed fails: a run's beginning does not depend on how long it is.
+fn shrink(plan: Plan) -> Plan {
+    let (mut low, mut high) = (0, plan.operations);
+    while low < high {
+        let operations = (low + high) / 2;
+        if attempt(Plan { operations, ..plan }).is_err() {
+            high = operations;
+        } else {
+            low = operations + 1;
+        }
+    }
+    Plan {
+        operations: high,
+        ..plan
+    }
+}
+
+#[track_caller]
+fn check(seed: u64) -> u64 {
+    let plan = Plan {
+        seed,
+        operations: OPERATIONS,
+    };
+    let first = match attempt(plan) {
+        Ok(checked) => return checked,
+        Err((message, _)) => message,
+    };
+    let shrunk = shrink(plan);
+    let (message, trace) = attempt(shrunk).err().unwrap_or((first, Vec::new()));
+    println!("{}", trace.join("\n"));
+    panic!(
+        "seed {seed}, {} operations: {message}\n  again: SIMULATION_SEED={seed} cargo test -p cometql-engine --test simulation",
+        shrunk.operations
+    );
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn regressions() {
+    for (seed, _) in REGRESSIONS {
+        check(*seed);
+    }
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to try, and from where; not what happens"
+)]
+fn fresh_seeds() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        check(seed);
+        return;
+    }
+    let time = Duration::from_secs(number("SIMULATION_SECONDS").unwrap_or(0));
+    let start = Instant::now();
+    let from = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let from = from.unwrap().as_secs() << 20;
+    let (mut seeds, mut checked) = (0, 0);
+    while seeds < 20 || start.elapsed() < time {
+        checked += check(from + seeds);
+        seeds += 1;
+    }
+    println!(
+        "seeds {from}..{}: {checked} deliveries checked",
+        from + seeds
+    );
+}
+
+/// The same seed is the same run: otherwise no failure could be looked at.
+#[test]
+fn runs_depend_on_nothing_but_the_seed() {
+    let plan = Plan {
+        seed: 7,
+        operations: OPERATIONS,
+    };
+    let trace = || {
+        let mut world = World::new(plan, limits(), rules(false));
+        run(plan, &mut world);
+        world.trace().to_vec()
+    };
+    assert_eq!(trace(), trace());
+}

@@ -1,0 +1,77 @@
+//! Connections as streams of bytes that may be slow, stop, or end at any byte.
+
+use std::collections::VecDeque;
+
+use cometql_engine::ConnectionId;
+use cometql_protocol::client::SocketId;
+
+/// One connection between a browser and one life of the node.
+pub(crate) struct Wire {
+    pub(crate) browser: usize,
+    pub(crate) socket: SocketId,
+    pub(crate) life: u32,
+    /// What the node calls it, while it has it.
+    pub(crate) connection: Option<ConnectionId>,
+    /// The browser still listens.
+    pub(crate) heard: bool,
+    /// From the browser.
+    pub(crate) up: Flow,
+    /// To the browser.
+    pub(crate) down: Flow,
+    /// Nothing arrives any more, and nobody is told.
+    pub(crate) dead: bool,
+    /// The browser reads nothing before that moment.
+    pub(crate) stalled_until: u64,
+}
+
+/// One direction: frames behind each other, each with its length before it.
+#[derive(Default)]
+pub(crate) struct Flow {
+    bytes: VecDeque<u8>,
+    /// Arrived, but no whole frame yet.
+    arrived: Vec<u8>,
+    /// What the end of the stream says.
+    pub(crate) end: Option<(u16, String)>,
+    /// Bytes of replays, which may wait beside the limit.
+    pub(crate) granted: usize,
+}
+
+impl Flow {
+    pub(crate) fn send(&mut self, text: &str) {
+        if self.end.is_some() {
+            return;
+        }
+        let length = u32::try_from(text.len()).unwrap();
+        self.bytes.extend(length.to_be_bytes());
+        self.bytes.extend(text.as_bytes());
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// So many bytes arrive; returns the frames that are whole now.
+    pub(crate) fn arrive(&mut self, bytes: usize) -> Vec<String> {
+        let bytes = bytes.min(self.bytes.len());
+        self.arrived.extend(self.bytes.drain(..bytes));
+        if self.bytes.is_empty() {
+            self.granted = 0;
+        }
+        let mut frames = Vec::new();
+        while let Some(length) = self.arrived.first_chunk::<4>() {
+            let end = 4 + usize::try_from(u32::from_be_bytes(*length)).unwrap();
+            if self.arrived.len() < end {
+                break;
+            }
+            let frame: Vec<u8> = self.arrived.drain(..end).skip(4).collect();
+            frames.push(String::from_utf8(frame).unwrap());
+        }
+        frames
+    }
+
+    /// The stream ends after so many of the bytes that are on their way.
+    pub(crate) fn cut(&mut self, keep: usize, code: u16, reason: &str) {
+        self.bytes.truncate(keep);
+        self.end.get_or_insert_with(|| (code, reason.to_owned()));
+    }
+}

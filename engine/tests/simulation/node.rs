@@ -1,0 +1,172 @@
+//! One life of a node: its shards and their mailboxes. What they cause is a list that the world carries out.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use cometql_engine::effects::Counted;
+use cometql_engine::publication::Place;
+use cometql_engine::{
+    Answer, ClientInfo, ConnectionId, Credentials, Effects, Input, Limits, Message, Now,
+    Publication, Push, Reject, Rules, SessionSettings, Shard, ShardId, StoreAnswer, StoreFailure,
+    StoreRequest,
+};
+use cometql_protocol::wire::{self, Reply};
+use cometql_protocol::{ChannelName, CloseCode, TenantId};
+
+use crate::disk::Disk;
+use crate::rng::Rng;
+
+pub(crate) type Stored = (u64, Result<StoreAnswer, StoreFailure>);
+
+/// Shards, their mailboxes, and answers of the store on their way.
+pub(crate) struct Node {
+    pub(crate) shards: Vec<Shard<u64>>,
+    pub(crate) mail: Vec<VecDeque<Message>>,
+    pub(crate) stored: Vec<VecDeque<Stored>>,
+}
+
+/// What a shard caused.
+#[derive(Debug)]
+pub(crate) enum Out {
+    Mail(ShardId, Message),
+    /// A frame, and whether it is part of a replay.
+    Text(ConnectionId, String, bool),
+    Close(ConnectionId, CloseCode),
+    Login(ConnectionId, u32, Credentials),
+    Store(u64, StoreRequest),
+    Answer(u64, Answer),
+    Published(TenantId, ChannelName, Option<Place>, Arc<str>),
+}
+
+impl Node {
+    pub(crate) fn start(count: usize, limits: &Limits, rules: &Arc<Rules>, disk: &Disk) -> Self {
+        let limits = Arc::new(limits.clone());
+        let shard = |index: usize| {
+            let id = ShardId(u8::try_from(index).unwrap());
+            let mut shard = Shard::new(id, count, Arc::clone(&limits), Arc::clone(rules));
+            for ((tenant, channel), length) in &disk.settings {
+                shard.restore_setting(*tenant, channel.clone(), *length);
+            }
+            shard
+        };
+        Self {
+            shards: (0..count).map(shard).collect(),
+            mail: vec![VecDeque::new(); count],
+            stored: (0..count).map(|_| VecDeque::new()).collect(),
+        }
+    }
+
+    pub(crate) fn open(&mut self, now: u64, shard: usize, tenant: TenantId) -> ConnectionId {
+        let settings = SessionSettings {
+            tenant,
+            kind: "websocket",
+            legacy: false,
+        };
+        let info = ClientInfo {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            agent: "".into(),
+            origin: "".into(),
+            language: "".into(),
+            uuid: "".into(),
+        };
+        self.shards[shard].open(Now(now), settings, info)
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        now: u64,
+        shard: usize,
+        input: Input<u64>,
+        rng: &mut Rng,
+    ) -> Vec<Out> {
+        let replays = matches!(
+            &input,
+            Input::Message(Message::Subscribed { .. } | Message::Inbox { .. })
+        );
+        let mut effects = Collected {
+            replays,
+            out: Vec::new(),
+            rng,
+        };
+        self.shards[shard].handle(Now(now), input, &mut effects);
+        effects.out
+    }
+}
+
+struct Collected<'a> {
+    replays: bool,
+    out: Vec<Out>,
+    rng: &'a mut Rng,
+}
+
+impl Effects for Collected<'_> {
+    type Token = u64;
+
+    fn send(&mut self, to: ShardId, message: Message) {
+        self.out.push(Out::Mail(to, message));
+    }
+
+    fn push(&mut self, to: ConnectionId, push: Push<'_>) {
+        let text = match push {
+            Push::Publication(publication) => wire::encode_publication(publication.view(None)),
+            Push::Own(publication, request) => {
+                wire::encode_publication(publication.view(Some(request)))
+            }
+            Push::Presence(channel, joined, member) => {
+                wire::encode_presence_event(channel, joined, member)
+            }
+            Push::Inbox(message) => wire::encode_inbox_message(
+                message.event.as_str(),
+                &message.data,
+                message.data_is_json,
+                message.offset,
+                message.time_ms,
+            ),
+            Push::Unsubscribed(channel, code, message) => {
+                wire::encode_unsubscribed(channel, code, message)
+            }
+        };
+        self.out.push(Out::Text(to, text, self.replays));
+    }
+
+    fn reply(&mut self, to: ConnectionId, request: u32, reply: Reply) {
+        let text = wire::encode_reply(request, &reply);
+        self.out.push(Out::Text(to, text, self.replays));
+    }
+
+    fn refuse(&mut self, to: ConnectionId, request: u32, reject: &Reject, channel: Option<&str>) {
+        let (code, retry) = (reject.code, reject.retry_ms);
+        let text = wire::encode_refusal(request, code, &reject.message, retry, channel);
+        self.out.push(Out::Text(to, text, false));
+    }
+
+    fn close(&mut self, connection: ConnectionId, code: CloseCode) {
+        self.out.push(Out::Close(connection, code));
+    }
+
+    fn authenticate(&mut self, connection: ConnectionId, request: u32, credentials: Credentials) {
+        self.out.push(Out::Login(connection, request, credentials));
+    }
+
+    fn store(&mut self, ticket: u64, request: StoreRequest) {
+        self.out.push(Out::Store(ticket, request));
+    }
+
+    fn answer(&mut self, token: u64, answer: Answer) {
+        self.out.push(Out::Answer(token, answer));
+    }
+
+    fn published(&mut self, publication: &Arc<Publication>) {
+        let channel = publication.channel.clone();
+        let data = Arc::clone(&publication.data);
+        let (tenant, place) = (publication.tenant, publication.place);
+        self.out.push(Out::Published(tenant, channel, place, data));
+    }
+
+    fn count(&mut self, _event: Counted, _times: u64) {}
+
+    fn random(&mut self) -> u64 {
+        self.rng.next()
+    }
+}

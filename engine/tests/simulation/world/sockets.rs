@@ -1,0 +1,175 @@
+//! The network: sockets that reach the node or don't, bytes on their way, connections that end.
+
+use cometql_engine::{ConnectionId, Ending, Input};
+use cometql_protocol::wire::decode_requests;
+use cometql_protocol::{CloseCode, client};
+
+use super::{Event, World};
+
+impl World {
+    pub(super) fn arrives(&mut self, wire: usize) {
+        let (browser, socket) = (self.wires[wire].browser, self.wires[wire].socket);
+        if !self.wires[wire].heard {
+            return;
+        }
+        if self.node.is_none() || (!self.healed && self.rng.once_in(12)) {
+            self.wires[wire].heard = false;
+            let closed = client::Input::Closed {
+                socket,
+                code: 1006,
+                reason: "",
+            };
+            return self.session(browser, closed);
+        }
+        let tenant = self.browsers[browser].tenant;
+        let shard = self.rng.index(self.shards);
+        let node = self.node.as_mut().expect("looked above");
+        let connection = node.open(self.now, shard, tenant);
+        self.wires[wire].connection = Some(connection);
+        self.wires[wire].life = self.life;
+        self.connections.insert(connection, wire);
+        self.session(browser, client::Input::Opened(socket));
+    }
+
+    pub(super) fn send_down(&mut self, connection: ConnectionId, text: &str, replays: bool) {
+        let Some(wire) = self.connections.get(&connection).copied() else {
+            return;
+        };
+        let limit = self.limits.outbox_bytes;
+        let flow = &mut self.wires[wire].down;
+        if flow.end.is_some() {
+            return;
+        }
+        if replays {
+            flow.granted += text.len();
+        }
+        let full = flow.waiting() > limit + flow.granted;
+        if full {
+            self.note(format!(
+                "slow consumer: browser {}",
+                self.wires[wire].browser
+            ));
+            return self.close(connection, CloseCode::SlowConsumer);
+        }
+        flow.send(text);
+        let delay = self.rng.below(20);
+        self.at(delay, Event::Down(wire));
+    }
+
+    /// The server closes a connection.
+    pub(super) fn close(&mut self, connection: ConnectionId, code: CloseCode) {
+        let Some(wire) = self.connections.remove(&connection) else {
+            return;
+        };
+        let keep = match code {
+            CloseCode::SlowConsumer => 0,
+            _ => self.wires[wire].down.waiting(),
+        };
+        self.wires[wire].down.cut(keep, code.code(), code.as_str());
+        self.wires[wire].connection = None;
+        let delay = self.rng.below(50);
+        self.at(delay, Event::Down(wire));
+        let delay = self.rng.below(300);
+        let ending = Ending::Closed(code);
+        self.at(delay, Event::Gone(self.life, connection, ending));
+    }
+
+    pub(super) fn up(&mut self, wire: usize) {
+        let of = &mut self.wires[wire];
+        if of.dead {
+            return;
+        }
+        let bytes = match self.rng.below(3) {
+            0 => self.rng.index(of.up.waiting() + 1),
+            _ => usize::MAX,
+        };
+        let frames = of.up.arrive(bytes);
+        let waits = of.up.waiting() > 0;
+        let ended = of.up.end.clone().filter(|_| !waits);
+        let connection = of.connection.filter(|_| of.life == self.life);
+        for frame in frames {
+            let Some(connection) = connection else {
+                return;
+            };
+            let shard = usize::from(connection.shard().0);
+            for request in decode_requests(&frame) {
+                let request = request.unwrap_or_else(|error| panic!("{frame}: {}", error.message));
+                self.input(shard, Input::Request(connection, request));
+            }
+        }
+        if waits {
+            let delay = 1 + self.rng.below(20);
+            self.at(delay, Event::Up(wire));
+        }
+        if let (Some((code, _)), Some(connection)) = (ended, connection)
+            && self.connections.remove(&connection).is_some()
+        {
+            self.wires[wire].connection = None;
+            let ending = match code {
+                1006 => Ending::Broke,
+                code => Ending::Left(Some(code)),
+            };
+            self.at(0, Event::Gone(self.life, connection, ending));
+        }
+    }
+
+    pub(super) fn down(&mut self, wire: usize) {
+        let of = &mut self.wires[wire];
+        if of.dead || !of.heard {
+            return;
+        }
+        if of.stalled_until > self.now {
+            let delay = of.stalled_until - self.now;
+            return self.at(delay, Event::Down(wire));
+        }
+        let bytes = match self.rng.below(3) {
+            0 => self.rng.index(of.down.waiting() + 1),
+            _ => usize::MAX,
+        };
+        let (browser, socket) = (of.browser, of.socket);
+        for frame in of.down.arrive(bytes) {
+            if self.wires[wire].heard {
+                self.session(browser, client::Input::Text(socket, &frame));
+            }
+        }
+        let of = &self.wires[wire];
+        if of.down.waiting() > 0 {
+            let delay = 1 + self.rng.below(20);
+            return self.at(delay, Event::Down(wire));
+        }
+        if let Some((code, reason)) = of.down.end.clone().filter(|_| of.heard) {
+            self.wires[wire].heard = false;
+            let closed = client::Input::Closed {
+                socket,
+                code,
+                reason: &reason,
+            };
+            self.session(browser, closed);
+        }
+    }
+
+    /// A connection ends at any byte of both directions.
+    pub(crate) fn cut(&mut self, wire: usize) {
+        let rng = &mut self.rng;
+        let of = &mut self.wires[wire];
+        for flow in [&mut of.up, &mut of.down] {
+            let keep = rng.index(flow.waiting() + 1);
+            flow.cut(keep, 1006, "");
+        }
+        let (up, down) = (self.rng.below(2_000), self.rng.below(2_000));
+        self.at(up, Event::Up(wire));
+        self.at(down, Event::Down(wire));
+    }
+
+    /// A connection dies and nobody is told; the server finds out by its pings.
+    pub(crate) fn lose(&mut self, wire: usize) {
+        self.wires[wire].dead = true;
+        if let Some(connection) = self.wires[wire].connection.take()
+            && self.connections.remove(&connection).is_some()
+        {
+            let ending = Ending::Closed(CloseCode::NoPong);
+            let delay = 25_000 + self.rng.below(25_000);
+            self.at(delay, Event::Gone(self.life, connection, ending));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The simulator of `engine/tests/simulation`: fresh seeds for as long as one likes, and the same with bugs planted.
+
+use crate::process::{cargo, run, target_dir};
+
+/// For how long.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Seconds of fresh seeds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Only this seed.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+const TEST: &[&str] = &[
+    "test",
+    "--package",
+    "cometql-engine",
+    "--test",
+    "simulation",
+    "--",
+    "--nocapture",
+];
+
+/// Runs fresh seeds, or one.
+pub(crate) fn run_seeds(options: &Options) -> anyhow::Result<()> {
+    let mut command = cargo(TEST);
+    command
+        .arg("fresh_seeds")
+        .env("SIMULATION_SECONDS", options.seconds.to_string());
+    if let Some(seed) = options.seed {
+        command.env("SIMULATION_SEED", seed.to_string());
+    }
+    run(&mut command)
+}
+
+/// Runs fresh seeds for a minute, as the project's CI does.
+pub(crate) fn step() -> anyhow::Result<()> {
+    run_seeds(&Options {
+        seconds: 60,
+        seed: None,
+    })
+}
+
+/// Builds `protocol` and `engine` with guards that can be broken, in a folder of their own so that no other build starts
+/// anew, and lets the simulator find each of them.
+pub(crate) fn planted() -> anyhow::Result<()> {
+    run(cargo(TEST)
+        .arg("every_planted_bug_is_found")
+        .env("RUSTFLAGS", "--cfg planted_bug")
+        .env("CARGO_TARGET_DIR", target_dir().join("planted")))
+}
