@@ -38,7 +38,7 @@ pub(super) struct Sequence<T> {
     pub(super) appending: u32,
     /// Subscriptions per shard, those that wait for their answer included.
     pub(super) interested: SmallVec<[(ShardId, u32); 2]>,
-    /// Subscriptions that were refused and have not left yet: others were not told that they joined.
+    /// Subscriptions that were refused and have not left yet, of which others were not told that they joined.
     refused: Vec<ConnectionId>,
     used_ms: u64,
     /// It has been in use without the store since the store was asked last, or is about to be.
@@ -382,12 +382,15 @@ impl<T> Shard<T> {
                 request,
                 channel,
                 attempt,
+                joins,
                 ..
             }) => {
                 // It counts until its session leaves, as every subscription: the refusal may cross an unsubscribe.
                 let sequence = self.sequencer.ready(key);
                 sequence.join(connection.shard());
-                sequence.refused.push(connection);
+                if joins.is_some() {
+                    sequence.refused.push(connection);
+                }
                 let attempt = Some(attempt);
                 let refused = Message::Refused {
                     connection,

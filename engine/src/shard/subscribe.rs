@@ -191,15 +191,19 @@ impl<T> Shard<T> {
         connection: ConnectionId,
         channel: &ChannelName,
         subscription: Subscription,
+        member: Member,
         effects: &mut impl Effects<Token = T>,
     ) {
-        let (tenant, _) = self.locals.get(subscription.local).key;
+        let local = self.locals.get(subscription.local);
+        let (tenant, _) = local.key;
+        // It joined if it was subscribed before, and asked to go on from a position: the sequencer knows.
+        let leaves = local.join_leave.then_some(member);
         self.locals.give_up(subscription.local);
         let leave = Message::Unsubscribe {
             connection,
             tenant,
             channel: channel.clone(),
-            leaves: None,
+            leaves,
             departure: Departure::ForGood,
         };
         effects.send(self.sequencer_of(tenant, channel), leave);
@@ -441,8 +445,9 @@ impl<T> Shard<T> {
                 return;
             };
             let subscription = session.subscriptions.swap_remove(at);
+            let member = session.member();
             // The sequencer counts it until it leaves.
-            self.end_refused(connection, channel, subscription, effects);
+            self.end_refused(connection, channel, subscription, member, effects);
         }
         self.refuse(connection, request, reject, Some(channel.as_str()), effects);
     }

@@ -4,7 +4,7 @@ use cometql_protocol::CloseCode;
 use cometql_protocol::wire::decode_requests;
 
 use super::super::*;
-use super::harness::{Node, TENANT, data};
+use super::harness::{Node, TENANT, data, position};
 use crate::permission::{Pattern, Retention, Rule, UserDataRule};
 use crate::{Departure, Disconnect};
 
@@ -274,8 +274,7 @@ fn put(node: &mut Node, connection: ConnectionId, request: &str) {
     }
 }
 
-#[test]
-fn who_was_refused_by_the_store_has_not_joined_and_does_not_leave() {
+fn durable() -> Rules {
     let rule = Rule {
         retention: Some(Retention::Durable {
             publications: 10,
@@ -284,7 +283,28 @@ fn who_was_refused_by_the_store_has_not_joined_and_does_not_leave() {
         join_leave: Some(true),
         ..Rule::new("log_", Pattern::Prefix("log_".into()))
     };
-    let rules = Rules::new(vec![rule], UserDataRule::Anyone);
+    Rules::new(vec![rule], UserDataRule::Anyone)
+}
+
+#[test]
+fn who_can_not_go_on_has_left() {
+    let mut node = Node::with(Limits::default(), durable());
+    let (one, watcher) = (node.user(0, 7), node.open(1));
+    node.ask(watcher, r#"{"id":1,"subscribe":"log_a"}"#);
+    let since = position(&node.ask(one, r#"{"id":2,"subscribe":"log_a"}"#)[0]);
+    heard(&mut node, watcher, "+7");
+    node.rules(Rules::default());
+    node.world.store_fails = true;
+    node.rules(durable());
+    let again = format!(r#"{{"id":3,"subscribe":{{"channel":"log_a",{since}}}}}"#);
+    let told = node.ask(one, &again);
+    assert!(told[0].contains("unavailable"), "{told:?}");
+    heard(&mut node, watcher, "-7");
+}
+
+#[test]
+fn who_was_refused_by_the_store_has_not_joined_and_does_not_leave() {
+    let rules = durable();
     let mut node = Node::with(Limits::default(), rules);
     let (one, watcher) = (node.user(0, 7), node.open(0));
     node.world.store_fails = true;
