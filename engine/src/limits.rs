@@ -66,6 +66,10 @@ pub struct Limits {
     pub grace_ms: u64,
     /// Members and users whose return a shard awaits, of each so many; of further ones others are told at once.
     pub awaited: usize,
+    /// Bytes that a shard keeps of what happened to sessions lately.
+    pub trace_bytes_per_shard: usize,
+    /// Of these, bytes of one tenant.
+    pub trace_bytes_per_tenant: usize,
 }
 
 impl Default for Limits {
@@ -99,6 +103,8 @@ impl Default for Limits {
             inbox_ms: 30 * 24 * 3_600_000,
             grace_ms: 5_000,
             awaited: 50_000,
+            trace_bytes_per_shard: 4 << 20,
+            trace_bytes_per_tenant: 1 << 20,
         }
     }
 }

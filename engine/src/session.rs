@@ -1,6 +1,7 @@
 //! What a shard knows of one conversation with a browser, whatever carries it: WebSocket, server-sent events or the
 //! original's protocol.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -51,11 +52,38 @@ pub enum Ending {
     Closed(CloseCode),
     /// The client closed it, with this code if it gave one.
     Left(Option<u16>),
+    /// The server closed it with 4001: since this moment, in unix milliseconds, its socket was full, and what was sent to
+    /// it since then was dropped.
+    Overflowed(u64),
     /// Its socket is gone without a word.
     Broke,
 }
 
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(code) => write!(f, "by the server: {} {}", code.code(), code.as_str()),
+            Self::Overflowed(since) => write!(
+                f,
+                "by the server: 4001 slow_consumer, what was sent since {since} was dropped"
+            ),
+            Self::Left(Some(code)) => write!(f, "by the client: {code}"),
+            Self::Left(None) => f.write_str("by the client"),
+            Self::Broke => f.write_str("the socket broke"),
+        }
+    }
+}
+
 impl Ending {
+    /// Whether the client read too slowly.
+    #[must_use]
+    pub fn is_slow_consumer(self) -> bool {
+        matches!(
+            self,
+            Self::Overflowed(_) | Self::Closed(CloseCode::SlowConsumer)
+        )
+    }
+
     /// Whether the client may return. A socket's `close()` sends no code or 1000, and that is a farewell. Whatever else a
     /// client says is none: browsers send 1001 when a page is left or loaded anew. Of those that the server closed, those
     /// may return that it tells to connect again, and those that only need a newer token.
@@ -63,7 +91,7 @@ impl Ending {
     pub fn departure(self) -> Departure {
         match self {
             Self::Left(None | Some(1000)) => Departure::ForGood,
-            Self::Left(Some(_)) | Self::Broke => Departure::MayReturn,
+            Self::Left(Some(_)) | Self::Broke | Self::Overflowed(_) => Departure::MayReturn,
             Self::Closed(code) => after(code),
         }
     }

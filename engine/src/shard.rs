@@ -38,6 +38,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod tickets;
+pub mod trace;
 mod window;
 
 use checks::Checks;
@@ -49,6 +50,7 @@ use locals::Locals;
 use recent::Recent;
 use sequencer::Sequencer;
 use tickets::Tickets;
+use trace::{Happened, Trace};
 
 /// A channel of a tenant.
 pub(crate) type ChannelKey = (TenantId, ChannelName);
@@ -103,6 +105,7 @@ pub struct Shard<T> {
     homes: Homes,
     gathers: Gathers,
     recent: Recent,
+    trace: Trace,
     tickets: Tickets<T>,
 }
 
@@ -124,6 +127,7 @@ impl<T> Shard<T> {
             homes: Homes::default(),
             gathers: Gathers::default(),
             recent: Recent::default(),
+            trace: Trace::default(),
             tickets: Tickets::default(),
         }
     }
@@ -142,12 +146,18 @@ impl<T> Shard<T> {
 
     /// A new connection of this shard. The edge puts its socket at the slot of the returned id.
     pub fn open(&mut self, now: Now, settings: SessionSettings, info: ClientInfo) -> ConnectionId {
-        self.connections
-            .open(now, self.id, settings, info, &self.limits)
+        let connected = Happened::Connected(settings.kind);
+        let connection = self
+            .connections
+            .open(now, self.id, settings, info, &self.limits);
+        self.trace.now = now;
+        self.note(connection, None, connected);
+        connection
     }
 
     /// Lets one thing happen.
     pub fn handle(&mut self, now: Now, input: Input<T>, effects: &mut impl Effects<Token = T>) {
+        self.trace.now = now;
         match input {
             Input::Request(connection, request) => {
                 self.on_request(now, connection, request, effects)

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use cometql_engine::ids::{shard_of_channel, shard_of_user};
 use cometql_engine::shard::inspect::{ChannelRow, Channels, ConnectionRow, SubscriberRow, Totals};
-use cometql_engine::{Answer, Command, Disconnect, Message, Rules, Shard, ShardId};
+use cometql_engine::shard::trace::Event;
+use cometql_engine::{
+    Answer, Command, Disconnect, Message, MessageId, Publication, Rules, Shard, ShardId,
+};
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -145,6 +148,25 @@ impl Hub {
                 channels: sum.channels + part.channels,
                 users_online: sum.users_online + part.users_online,
             })
+    }
+
+    /// What happened lately to sessions of these users, or (`None`) of all, oldest first.
+    pub async fn trace(&self, tenant: TenantId, users: Option<Vec<UserId>>) -> Vec<Event> {
+        let parts = self.ask(move |shard| shard.trace(tenant, users.as_deref()));
+        let mut events: Vec<_> = parts.await.into_iter().flatten().collect();
+        // What one shard noted keeps its order.
+        events.sort_by_key(|event| event.time_ms);
+        events
+    }
+
+    /// A publication that a channel keeps in memory.
+    pub async fn find_publication(
+        &self,
+        tenant: TenantId,
+        id: MessageId,
+    ) -> Option<Arc<Publication>> {
+        let parts = self.ask(move |shard| shard.find_publication(tenant, id));
+        parts.await.into_iter().flatten().next()
     }
 
     /// Watches a channel from the side, without a subscription: whatever is published from now on.

@@ -147,7 +147,7 @@ async fn fill(backend: &mut Conn) {
     }
 }
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "users_auth",
     "users_time",
     "users_messages",
@@ -158,6 +158,7 @@ const TABLES: [&str; 10] = [
     "users_data",
     "revoked_tokens",
     "pipes_members",
+    "trace",
 ];
 
 /// What tenant 2 sees instead.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::homes::Inbox;
 use super::recent::{Chosen, Place, Told, once, same};
 use super::tickets::Then;
+use super::trace::Happened;
 use super::{Shard, UserKey, rejected, unavailable};
 use crate::effects::Counted;
 use crate::publication::Content;
@@ -60,6 +61,8 @@ impl<T> Shard<T> {
             Ok(StoreAnswer::InboxOffset(offset)) => {
                 effects.count(Counted::InboxMessages, 1);
                 let chosen = Chosen::of(&content);
+                let id = content.id;
+                self.note_inbox(key, None, Happened::Stored { id, offset });
                 let reached = self.send_live(key, inbox_message(offset, content), effects);
                 if let Some(chosen) = chosen {
                     let offset = Some(offset);
@@ -95,6 +98,7 @@ impl<T> Shard<T> {
         token: T,
         effects: &mut impl Effects<Token = T>,
     ) {
+        self.note_inbox(key, None, Happened::Cleared);
         let ticket = self.tickets.open(Then::InboxCleared(token));
         let (tenant, user) = key;
         effects.store(
@@ -153,6 +157,7 @@ impl<T> Shard<T> {
             };
             return effects.send(connection.shard(), refused);
         }
+        self.note_inbox(key, Some(connection), Happened::Acknowledged(up_to));
         effects.send(
             connection.shard(),
             Message::InboxAcked {
@@ -222,6 +227,12 @@ impl<T> Shard<T> {
             Some(sent) => Inbox::More(sent),
             None => Inbox::Live,
         };
+        let read = Happened::InboxRead {
+            after,
+            up_to: last.unwrap_or(after),
+            live: !more,
+        };
+        self.note_inbox(key, Some(connection), read);
         if last.is_some() {
             effects.send(
                 connection.shard(),
@@ -304,6 +315,12 @@ impl<T> Shard<T> {
         }
     }
 
+    fn note_inbox(&mut self, key: UserKey, by: Option<ConnectionId>, happened: Happened) {
+        let (tenant, user) = key;
+        let who = (Some(user), by);
+        self.trace.note(&self.limits, tenant, who, None, happened);
+    }
+
     /// A write to the original's socket counts only if no connection of the user acknowledges by itself.
     pub(super) fn acknowledge_by_write(
         &mut self,
@@ -319,6 +336,7 @@ impl<T> Shard<T> {
             .iter()
             .any(|device| device.inbox != Inbox::None && !device.acknowledges_by_write);
         if !acknowledges {
+            self.note_inbox(key, None, Happened::Acknowledged(up_to));
             let (tenant, user) = key;
             let ticket = self.tickets.open(Then::Nothing);
             effects.store(

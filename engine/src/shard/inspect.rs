@@ -1,13 +1,14 @@
 //! Read-only views of a shard for SELECT and SHOW. Each shard tells its part; the hub joins them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cometql_protocol::{ChannelName, TenantId, UserId};
 
 use super::Shard;
 use super::connections::Session;
 use super::locals::{LocalChannel, Subscriber};
-use crate::{ConnectionId, Disconnect};
+use crate::{ConnectionId, Disconnect, MessageId, Publication};
 
 /// A row of `pipes` in the making: how many connections of this shard are subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +150,12 @@ impl<T> Shard<T> {
             channels,
             users_online: users.filter(|(_, connected)| *connected).count() as u64,
         }
+    }
+
+    /// A publication that is in the window of a channel which this shard sequences.
+    #[must_use]
+    pub fn find_publication(&self, tenant: TenantId, id: MessageId) -> Option<Arc<Publication>> {
+        self.sequencer.windows.find(tenant, id)
     }
 
     /// How many connections of this shard a disconnect means.

@@ -7,6 +7,7 @@ use cometql_protocol::{CloseCode, ErrorCode};
 
 use super::Shard;
 use super::checks::Verdict;
+use super::trace::Happened;
 use crate::{
     ConnectionId, Credentials, Departure, Effects, Ending, Identity, Message, Now, Reject,
 };
@@ -165,6 +166,7 @@ impl<T> Shard<T> {
         let (tenant, legacy) = (session.settings.tenant, session.settings.legacy);
         let inbox = session.inbox || legacy;
         self.connections.identify(connection, identity);
+        self.note(connection, None, Happened::Authenticated);
         if refreshes {
             return effects.reply(connection, request, Reply::Refreshed { expires });
         }
@@ -225,6 +227,9 @@ impl<T> Shard<T> {
             return;
         };
         let tenant = ended.tenant;
+        let who = (ended.member.user, Some(connection));
+        let closed = Happened::Closed(ending);
+        self.trace.note(&self.limits, tenant, who, None, closed);
         let departure = if ended.legacy {
             Departure::ForGood
         } else {

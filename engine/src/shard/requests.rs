@@ -9,6 +9,7 @@ use cometql_protocol::{ChannelName, ErrorCode, EventName, UserId};
 use super::connections::Session;
 use super::publish::random_id;
 use super::tickets::Then;
+use super::trace::Happened;
 use super::{ChannelKey, Shard};
 use crate::effects::Counted;
 use crate::permission::{Action, Decision};
@@ -47,7 +48,8 @@ impl<T> Shard<T> {
         if let Err(too_fast) = self.may_ask(now, connection, cost(&request.body)) {
             let reject = too_fast.counted(effects);
             let channel = channel_of(&request.body);
-            return self.refuse(connection, request.id, &reject, channel, effects);
+            let which = (request.id, kind_of(&request.body));
+            return self.refuse_request(connection, which, &reject, channel, effects);
         }
         let Some(session) = self.connections.get_mut(connection) else {
             return;
@@ -71,9 +73,28 @@ impl<T> Shard<T> {
         channel: Option<&str>,
         effects: &mut impl Effects<Token = T>,
     ) {
+        self.refuse_request(connection, (request, ""), reject, channel, effects);
+    }
+
+    /// The request as its id and its kind.
+    fn refuse_request(
+        &mut self,
+        connection: ConnectionId,
+        (id, kind): (u32, &'static str),
+        reject: &Reject,
+        channel: Option<&str>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
         effects.count(Counted::Refusals, 1);
         if self.connections.get(connection).is_some() {
-            effects.refuse(connection, request, reject, channel);
+            effects.refuse(connection, id, reject, channel);
+            let name = channel.and_then(|name| ChannelName::parse(name).ok());
+            let code = reject.code;
+            let refused = Happened::Refused {
+                request: kind,
+                code,
+            };
+            self.note(connection, name.as_ref(), refused);
         }
     }
 
@@ -140,7 +161,8 @@ impl<T> Shard<T> {
             Ok(()) => {}
             Err(Halt::Refused(reject)) => {
                 let channel = channel_of(&request.body);
-                self.refuse(connection, request.id, &reject, channel, effects);
+                let which = (request.id, kind_of(&request.body));
+                self.refuse_request(connection, which, &reject, channel, effects);
             }
             Err(Halt::AskMembers(channel)) => {
                 self.ask_members(connection, request, channel, effects)
@@ -203,6 +225,7 @@ impl<T> Shard<T> {
                     let message = "this session is not subscribed to that channel";
                     return Err(Reject::new(ErrorCode::NotSubscribed, message).into());
                 }
+                self.note(connection, Some(&channel), Happened::Unsubscribed);
                 effects.reply(connection, id, Reply::Unsubscribed { channel });
             }
             RequestBody::Publish(publish) => {
@@ -430,6 +453,23 @@ fn cost(body: &RequestBody) -> u32 {
         // A check of credentials, which may be a guess; a page from the store; a list from all shards.
         RequestBody::Connect(_) | RequestBody::Refresh { .. } | RequestBody::History(_) => 5,
         RequestBody::Presence { .. } => 10,
+    }
+}
+
+fn kind_of(body: &RequestBody) -> &'static str {
+    match body {
+        RequestBody::Connect(_) => "connect",
+        RequestBody::Refresh { .. } => "refresh",
+        RequestBody::Subscribe(_) => "subscribe",
+        RequestBody::Unsubscribe { .. } => "unsubscribe",
+        RequestBody::Publish(_) => "publish",
+        RequestBody::Presence { .. } => "presence",
+        RequestBody::PresenceCount { .. } => "presence_count",
+        RequestBody::History(_) => "history",
+        RequestBody::Ack { .. } => "ack",
+        RequestBody::UserData { .. } => "user_data",
+        RequestBody::UserStatus { .. } => "user_status",
+        RequestBody::Ping => "ping",
     }
 }
 

@@ -4,6 +4,7 @@ use cometql_protocol::planted::planted;
 use cometql_protocol::{ErrorCode, UserId};
 
 use super::connections::Session;
+use super::trace::Happened;
 use super::{ChannelKey, Shard};
 use crate::permission::{Action, Decision};
 use crate::{ConnectionId, Effects, Push, Reject};
@@ -74,6 +75,7 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         if self.unsubscribe(connection, &key.1, effects) {
+            self.note(connection, Some(&key.1), Happened::Ended(reject.code));
             effects.push(
                 connection,
                 Push::Unsubscribed(&key.1, reject.code, &reject.message),

@@ -9,6 +9,7 @@ use cometql_protocol::{ChannelName, ErrorCode};
 use super::connections::{Session, State, Subscription};
 use super::locals::Subscriber;
 use super::tickets::{Replay, Then};
+use super::trace::Happened;
 use super::{ChannelKey, Shard, unavailable};
 use crate::effects::Counted;
 use crate::permission::{Action, Decision, Retention};
@@ -414,6 +415,12 @@ impl<T> Shard<T> {
         let session = self.connections.get_mut(connection).expect("found above");
         session.subscriptions[at].state = State::Active(place);
         let replayed = replay.len();
+        let subscribed = Happened::Subscribed {
+            position,
+            recovered,
+            replayed: u32::try_from(replayed).unwrap_or(u32::MAX),
+        };
+        self.note(connection, Some(&channel), subscribed);
         effects.reply(
             connection,
             request,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use cometql_protocol::TenantId;
 use foldhash::fast::FixedState;
 use hashlink::LinkedHashMap;
 
@@ -35,6 +36,13 @@ fn weight(publication: &Publication) -> usize {
 }
 
 impl Windows {
+    /// The publication, of all those of a tenant.
+    pub(super) fn find(&self, tenant: TenantId, id: MessageId) -> Option<Arc<Publication>> {
+        let own = self.held.iter().filter(|((of, _), _)| *of == tenant);
+        let mut kept = own.flat_map(|(_, window)| &window.publications);
+        kept.find(|publication| publication.id == id).cloned()
+    }
+
     /// Puts a delivered publication into its channel's window of so many, and lets go what exceeds the budget.
     pub(super) fn keep(
         &mut self,

@@ -179,13 +179,23 @@ pub static TABLES: &[Table] = &[
         name: "pipes_members",
         columns: &[
             exact("name", "varchar(64)", Key::Primary),
-            Field {
-                wire: ColumnKind::Integer,
-                ..number("user_id", "bigint(20)", Key::Primary)
-            },
+            whole("user_id", Key::Primary),
         ],
         access: Access::ReadWrite,
         comment: "Who counts as a member of a channel, for rules that ask for members",
+    },
+    Table {
+        name: "trace",
+        columns: &[
+            whole("user_id", Key::Multiple),
+            whole("time", Key::No),
+            whole("connection", Key::No),
+            text("event", "varchar(64)"),
+            exact("channel", "varchar(64)", Key::No),
+            text("detail", "varchar(250)"),
+        ],
+        access: Access::ReadOnly,
+        comment: "What happened to sessions of browsers lately, in unix milliseconds",
     },
 ];
 
@@ -235,6 +245,14 @@ const fn number(name: &'static str, sql_type: &'static str, key: Key) -> Field {
     }
 }
 
+/// One that the original did not have goes over the wire as what it is.
+const fn whole(name: &'static str, key: Key) -> Field {
+    Field {
+        wire: ColumnKind::Integer,
+        ..number(name, "bigint(20)", key)
+    }
+}
+
 const fn exact(name: &'static str, sql_type: &'static str, key: Key) -> Field {
     Field {
         name,
@@ -278,6 +296,7 @@ mod tests {
         check_key("users_in_pipes", "name");
         check_key("revoked_tokens", "token");
         check_key("pipes_members", "name");
+        check_key("trace", "user_id");
         assert_eq!(table("Users_auth"), None);
     }
 }

@@ -6,7 +6,7 @@ use super::parse::{Constant, Operand, Parsed, Plan};
 use super::tables::fields;
 use super::{
     Column, ColumnKind, Context, Done, Outcome, RowSet, SqlError, SqlSession, Value,
-    choose_database, errors, explain, lookup, select, show, tables, variables,
+    choose_database, errors, explain, fate, lookup, select, show, tables, variables,
 };
 
 /// Carries out a statement whose placeholders have their values.
@@ -68,6 +68,10 @@ pub(super) async fn execute(
         Parsed::ExplainSubscribe { channel, user } => {
             explain::subscribe(context, session, channel.bind(values), user.bind(values))
         }
+        Parsed::ExplainMessage { message, user } => {
+            let (message, user) = (message.bind(values), user.bind(values));
+            Box::pin(fate::explain(context, session, message, user)).await
+        }
     }
 }
 
@@ -82,6 +86,7 @@ pub(super) fn columns(parsed: &Parsed) -> Vec<Column> {
         Parsed::Show(show) => show::columns(&show.what),
         Parsed::Explain(_) => explain::statement_columns(),
         Parsed::ExplainSubscribe { .. } => explain::subscribe_columns(),
+        Parsed::ExplainMessage { .. } => fate::columns(),
         Parsed::Nothing
         | Parsed::Idle(_)
         | Parsed::Insert(_)

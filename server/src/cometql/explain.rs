@@ -58,7 +58,8 @@ pub(super) fn statement(parsed: &Parsed) -> Outcome {
         | Parsed::Kill { .. }
         | Parsed::Explain(_)
         | Parsed::Idle(_)
-        | Parsed::ExplainSubscribe { .. } => ("SIMPLE", None, None, "No tables used"),
+        | Parsed::ExplainSubscribe { .. }
+        | Parsed::ExplainMessage { .. } => ("SIMPLE", None, None, "No tables used"),
     };
     let text = |text: &str| Value::Text(text.to_owned());
     let key = table.map_or(Value::Null, |table| text(table.key().name));

@@ -20,6 +20,7 @@ pub mod errors;
 mod escaping;
 mod execute;
 mod explain;
+mod fate;
 mod idle;
 mod lookup;
 mod outcome;

@@ -77,6 +77,10 @@ pub struct LimitsSection {
     pub presence_grace: Span,
     /// Members and users whose return a shard awaits, of each so many.
     pub presence_awaited: usize,
+    /// What a shard keeps of what happened to sessions lately.
+    pub trace_memory_per_shard: Bytes,
+    /// Of this, what one tenant may take.
+    pub trace_memory_per_tenant: Bytes,
     /// Longest INSERT or REPLACE.
     pub insert: Bytes,
     /// Most rows of an INSERT.
@@ -136,6 +140,8 @@ impl Default for LimitsSection {
             inbox_age: Span(engine.inbox_ms),
             presence_grace: Span(engine.grace_ms),
             presence_awaited: engine.awaited,
+            trace_memory_per_shard: Bytes(engine.trace_bytes_per_shard),
+            trace_memory_per_tenant: Bytes(engine.trace_bytes_per_tenant),
             insert: Bytes(language.insert_bytes),
             insert_rows: language.insert_rows,
             statement: Bytes(language.statement_bytes),
@@ -182,6 +188,8 @@ impl LimitsSection {
             inbox_ms: self.inbox_age.0,
             grace_ms: self.presence_grace.0,
             awaited: self.presence_awaited,
+            trace_bytes_per_shard: self.trace_memory_per_shard.0,
+            trace_bytes_per_tenant: self.trace_memory_per_tenant.0,
         }
     }
 }

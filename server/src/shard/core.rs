@@ -196,8 +196,8 @@ impl Core {
     /// than how its client left.
     pub(crate) fn gone(&self, id: ConnectionId, ending: Ending) {
         self.change(|state| {
-            let closed = state.out.link(id).and_then(|link| link.closed);
-            let ending = closed.map_or(ending, Ending::Closed);
+            let closed = state.out.link(id).and_then(|link| link.ending());
+            let ending = closed.unwrap_or(ending);
             state.handle(Input::Closed(id, ending));
             state.out.remove(id);
         });

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use cometql_engine::ConnectionId;
+use cometql_engine::{ConnectionId, Ending};
 use cometql_protocol::CloseCode;
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -205,6 +205,8 @@ pub(super) struct Link {
     pub(super) blocked: bool,
     /// A close frame is the last that was put into the outbox.
     pub(super) closing: bool,
+    /// Since when the socket took less than there was, unix milliseconds; 0 = it took all.
+    pub(super) stuck_ms: u64,
     /// What the server closed it with.
     pub(super) closed: Option<CloseCode>,
     /// A ping was sent and nothing came since.
@@ -224,6 +226,7 @@ impl Link {
             dirty: false,
             blocked: false,
             closing: false,
+            stuck_ms: 0,
             closed: None,
             pinged: false,
         }
@@ -237,6 +240,25 @@ impl Link {
     /// Lets a frame of this length wait beside the limit: it is part of a replay, which the client asked for at once.
     pub(super) fn grant(&mut self, len: usize) {
         self.granted = (self.granted + len).min(REPLAY_BYTES);
+    }
+
+    /// The socket takes no more for now.
+    pub(super) fn block(&mut self, now_ms: u64) {
+        self.blocked = true;
+        if self.stuck_ms == 0 {
+            self.stuck_ms = now_ms;
+        }
+    }
+
+    /// How the server closed it, if it did.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        let code = self.closed?;
+        let stuck = code == CloseCode::SlowConsumer && self.stuck_ms > 0;
+        Some(if stuck {
+            Ending::Overflowed(self.stuck_ms)
+        } else {
+            Ending::Closed(code)
+        })
     }
 
     /// Puts a frame behind those that wait.
@@ -293,6 +315,7 @@ impl Link {
             }
         }
         buffers.give_back(std::mem::take(&mut self.outbox));
+        self.stuck_ms = 0;
         Flushed::All
     }
 

@@ -216,7 +216,7 @@ impl Outbound {
         }
         if link.is_full(limit) && !link.blocked && link.flush(&mut self.buffers) == Flushed::Blocked
         {
-            stall(link, &mut self.stuck, &mut self.stalled);
+            stall(link, self.now, &mut self.stuck, &mut self.stalled);
         }
         if link.is_full(limit) {
             return self.finish(
@@ -297,7 +297,7 @@ impl Outbound {
             return;
         }
         match link.flush(&mut self.buffers) {
-            Flushed::Blocked => stall(link, &mut self.stuck, &mut self.stalled),
+            Flushed::Blocked => stall(link, self.now, &mut self.stuck, &mut self.stalled),
             Flushed::Broken => link.wire.end(),
             Flushed::All | Flushed::Handed => {}
         }
@@ -312,8 +312,8 @@ fn open_link(links: &mut [Option<Link>], id: ConnectionId) -> Option<&mut Link> 
 }
 
 /// The socket takes no more for now.
-fn stall(link: &mut Link, stuck: &mut Vec<ConnectionId>, stalled: &mut Stalled) {
-    link.blocked = true;
+fn stall(link: &mut Link, now_ms: u64, stuck: &mut Vec<ConnectionId>, stalled: &mut Stalled) {
+    link.block(now_ms);
     stuck.push(link.id);
     stalled.set(link.id, link.waiting());
 }

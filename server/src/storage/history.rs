@@ -62,6 +62,24 @@ pub(super) fn open_channel(
     Ok(now)
 }
 
+/// The place and time of a publication.
+pub(super) fn find(
+    connection: &Connection,
+    tenant: TenantId,
+    id: MessageId,
+) -> Outcome<Option<(ChannelName, u64, u64)>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT name, offset, time_ms FROM pipes_messages WHERE tenant = ?1 AND id = ?2",
+        )?
+        .query_row(params![tenant.0, message_id_text(id)], |row| {
+            Ok((row.get::<_, String>(0)?, number(row, 1)?, number(row, 2)?))
+        })
+        .optional()?;
+    let named = |(name, offset, time): (String, _, _)| Ok((channel_name(&name)?, offset, time));
+    found.map(named).transpose()
+}
+
 pub(super) fn append(
     connection: &Connection,
     tenant: TenantId,

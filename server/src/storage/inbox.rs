@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use cometql_engine::StoreAnswer;
 use cometql_engine::publication::{Content, InboxMessage};
 use cometql_engine::store::Once;
+use cometql_engine::{MessageId, StoreAnswer};
 use cometql_protocol::{TenantId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -13,6 +13,25 @@ use super::values::{Outcome, content, integer, message_id_text, number, rows};
 
 /// Most private messages that one purge removes, so that it does not hold up everybody.
 const PURGE_AT_ONCE: u64 = 10_000;
+
+/// The offset and time of a message that waits.
+pub(super) fn find(
+    connection: &Connection,
+    tenant: TenantId,
+    user: UserId,
+    id: MessageId,
+) -> Outcome<Option<(u64, u64)>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT offset, time_ms FROM users_messages WHERE tenant = ?1 AND user_id = ?2 AND id = ?3",
+        )?
+        .query_row(
+            params![tenant.0, integer(user.get()), message_id_text(id)],
+            |row| Ok((number(row, 0)?, number(row, 1)?)),
+        )
+        .optional()?;
+    Ok(found)
+}
 
 /// The new message's offset, unless it is a retry, or `limit` messages wait already.
 pub(super) fn append(

@@ -3,7 +3,7 @@
 use cometql_engine::{MessageId, StoreFailure};
 use cometql_protocol::{ChannelName, TenantId, UserId};
 
-use super::{Store, history, users};
+use super::{Store, history, inbox, users};
 
 impl Store {
     /// Puts rows into `users_auth`, replacing; returns how many.
@@ -103,6 +103,32 @@ impl Store {
             users::remove(c, users::REMOVE_DATA, tenant, &users)
         })
         .await
+    }
+
+    /// The offset and time (unix milliseconds) of a private message that waits.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn find_message(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        id: MessageId,
+    ) -> Result<Option<(u64, u64)>, StoreFailure> {
+        self.call(0, move |c| inbox::find(c, tenant, user, id))
+            .await
+    }
+
+    /// The channel, offset and time (unix milliseconds) of a publication that is on disk.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn find_publication(
+        &self,
+        tenant: TenantId,
+        id: MessageId,
+    ) -> Result<Option<(ChannelName, u64, u64)>, StoreFailure> {
+        self.call(0, move |c| history::find(c, tenant, id)).await
     }
 
     /// Adds users to the list of a channel (`pipes_members`); returns how many were not on it.

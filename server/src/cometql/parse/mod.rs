@@ -279,6 +279,10 @@ impl<'a> Reader<'a> {
         if self.word(&["SUBSCRIBE"]).is_some() {
             return self.explain_subscribe();
         }
+        if self.word(&["MESSAGE"]).is_some() {
+            let (message, user) = self.for_user()?;
+            return Ok(Parsed::ExplainMessage { message, user });
+        }
         self.word(&["ANALYZE", "EXTENDED", "PARTITIONS"]);
         if self.word(&["FORMAT"]).is_some() {
             self.parser
@@ -296,7 +300,13 @@ impl<'a> Reader<'a> {
     }
 
     fn explain_subscribe(&mut self) -> Result<Parsed, SqlError> {
-        let channel = self.operand_here()?;
+        let (channel, user) = self.for_user()?;
+        Ok(Parsed::ExplainSubscribe { channel, user })
+    }
+
+    /// `'what' FOR USER n`.
+    fn for_user(&mut self) -> Result<(Operand, Operand), SqlError> {
+        let what = self.operand_here()?;
         let mut user = Operand::Value(super::Value::Null);
         if self.word(&["FOR"]).is_some() {
             if self.word(&["USER"]).is_none() {
@@ -304,7 +314,7 @@ impl<'a> Reader<'a> {
             }
             user = self.operand_here()?;
         }
-        Ok(Parsed::ExplainSubscribe { channel, user })
+        Ok((what, user))
     }
 
     fn query(&mut self) -> Result<Parsed, SqlError> {

@@ -45,6 +45,13 @@ pub(crate) enum Parsed {
         /// The user; 0 or NULL = anonymous.
         user: Operand,
     },
+    /// `EXPLAIN MESSAGE 'id' FOR USER n`.
+    ExplainMessage {
+        /// The id of a private message or publication.
+        message: Operand,
+        /// The user.
+        user: Operand,
+    },
 }
 
 impl Parsed {
@@ -61,7 +68,8 @@ impl Parsed {
             | Self::Use(_)
             | Self::Kill { .. }
             | Self::Explain(_)
-            | Self::ExplainSubscribe { .. } => StatementKind::Other,
+            | Self::ExplainSubscribe { .. }
+            | Self::ExplainMessage { .. } => StatementKind::Other,
         }
     }
 }

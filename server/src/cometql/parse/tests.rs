@@ -445,6 +445,10 @@ fn other_commands() {
         Ok(Parsed::ExplainSubscribe { .. })
     ));
     assert!(matches!(
+        one("EXPLAIN MESSAGE 'x' FOR USER 5"),
+        Ok(Parsed::ExplainMessage { .. })
+    ));
+    assert!(matches!(
         one("EXPLAIN FORMAT=JSON SELECT 1"),
         Ok(Parsed::Explain(_))
     ));

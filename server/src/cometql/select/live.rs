@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cometql_engine::ConnectionId;
 use cometql_engine::shard::inspect::{ChannelRow, Channels, SubscriberRow};
+use cometql_engine::shard::trace::Event;
 use cometql_protocol::{ChannelName, TenantId, UserId};
 
 use super::durable::{ASKED, ONLINE};
@@ -46,6 +48,10 @@ pub(super) async fn snapshots(
                 let online = context.hub.users_online(tenant, asked.clone()).await;
                 found.insert(ONLINE.to_owned(), user_list(&online));
                 found.insert(ASKED.to_owned(), user_list(&asked.unwrap_or_default()));
+            }
+            "trace" => {
+                let events = context.hub.trace(tenant, keys.map(users)).await;
+                found.insert(table.clone(), trace(&events));
             }
             name => {
                 let name = name.strip_prefix("information_schema.");
@@ -148,6 +154,31 @@ pub(super) fn users_in_pipes(rows: &[SubscriberRow]) -> Snapshot {
         ])
     };
     Snapshot::new(shape, rows.iter().map(row).collect())
+}
+
+/// `trace`, oldest first.
+pub(super) fn trace(events: &[Event]) -> Snapshot {
+    let shape = vec![
+        column("user_id", "INTEGER", true),
+        column("time", "INTEGER", false),
+        column("connection", "INTEGER", true),
+        column("event", "TEXT COLLATE NOCASE", false),
+        column("channel", "TEXT", false),
+        column("detail", "TEXT COLLATE NOCASE", false),
+    ];
+    let row = |event: &Event| -> Box<[Cell]> {
+        let connection = event.connection.map(ConnectionId::number);
+        let channel = event.channel.as_ref().map(ChannelName::as_str);
+        Box::new([
+            Cell::number(event.user.map_or(0, UserId::get)),
+            Cell::number(event.time_ms),
+            connection.map_or(Cell::Null, Cell::number),
+            Cell::text(event.happened.word()),
+            channel.map_or(Cell::Null, Cell::text),
+            Cell::text(&event.happened.detail()),
+        ])
+    };
+    Snapshot::new(shape, events.iter().map(row).collect())
 }
 
 /// A list of users: those online, or those asked for.

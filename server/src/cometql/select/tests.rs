@@ -186,6 +186,7 @@ fn live() -> HashMap<String, Snapshot> {
             )
         })
         .collect();
+    live.insert("trace".to_owned(), live::trace(&[]));
     live.insert("pipes".to_owned(), live::pipes(&channels));
     live.insert(
         "users_in_pipes".to_owned(),

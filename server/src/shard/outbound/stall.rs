@@ -33,7 +33,7 @@ impl Outbound {
         };
         if link.is_full(limit) && !link.blocked {
             match link.flush(&mut self.buffers) {
-                Flushed::Blocked => stall(link, &mut self.stuck, &mut self.stalled),
+                Flushed::Blocked => stall(link, self.now, &mut self.stuck, &mut self.stalled),
                 // Until its task comes to take it.
                 Flushed::Handed => link.blocked = true,
                 Flushed::All | Flushed::Broken => {}

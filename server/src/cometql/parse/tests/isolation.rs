@@ -7,7 +7,7 @@ use crate::cometql::catalog::{Access, TABLES};
 use crate::cometql::parse::{Show, ShowWhat};
 
 /// All names that [`name`] gives: who adds a statement adds it in both places, and to the file.
-const ALL: [&str; 28] = [
+const ALL: [&str; 29] = [
     "nothing",
     "idle",
     "insert",
@@ -19,6 +19,7 @@ const ALL: [&str; 28] = [
     "kill",
     "explain",
     "explain subscribe",
+    "explain message",
     "databases",
     "tables",
     "table status",
@@ -54,6 +55,7 @@ fn name(parsed: &Parsed) -> &'static str {
         Parsed::Kill { .. } => "kill",
         Parsed::Explain(_) => "explain",
         Parsed::ExplainSubscribe { .. } => "explain subscribe",
+        Parsed::ExplainMessage { .. } => "explain message",
     }
 }
 
