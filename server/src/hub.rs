@@ -136,9 +136,14 @@ impl Hub {
         parts.await.into_iter().flatten().collect()
     }
 
+    /// Totals of each shard, of one tenant or (`None`) all.
+    pub async fn totals_by_shard(&self, tenant: Option<TenantId>) -> Vec<Totals> {
+        self.ask(move |shard| shard.totals(tenant)).await
+    }
+
     /// Totals over the shards, of one tenant or (`None`) all.
     pub async fn totals(&self, tenant: Option<TenantId>) -> Totals {
-        let parts = self.ask(move |shard| shard.totals(tenant)).await;
+        let parts = self.totals_by_shard(tenant).await;
         parts
             .into_iter()
             .fold(Totals::default(), |sum, part| Totals {
@@ -177,8 +182,8 @@ impl Hub {
         tapped
     }
 
-    /// What waits for the sockets of browsers.
-    pub async fn waiting(&self) -> Waiting {
+    /// What waits for the sockets of browsers, on each shard.
+    pub async fn waiting(&self) -> Vec<Waiting> {
         let mut asked = Vec::with_capacity(self.0.mailboxes.len());
         for mailbox in &self.0.mailboxes {
             let (sender, receiver) = oneshot::channel();
@@ -186,13 +191,11 @@ impl Hub {
                 asked.push(receiver);
             }
         }
-        let mut sum = Waiting::default();
+        let mut parts = Vec::with_capacity(asked.len());
         for part in asked {
-            let part = part.await.unwrap_or_default();
-            sum.connections += part.connections;
-            sum.bytes += part.bytes;
+            parts.push(part.await.unwrap_or_default());
         }
-        sum
+        parts
     }
 
     /// Closes connections; returns how many were told to close.

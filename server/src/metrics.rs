@@ -75,6 +75,18 @@ pub enum Carrier {
 /// The names of [`Carrier`] in its order, as in `SHOW CONNECTIONS`.
 const CARRIERS: [&str; 3] = ["websocket", "sse", "legacy"];
 
+/// Why frames were thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// Their client was too slow.
+    SlowConsumer,
+    /// Their client went while they waited.
+    Gone,
+}
+
+/// The names of [`Dropped`] in its order.
+const REASONS: [&str; 2] = ["slow_consumer", "gone"];
+
 /// Where somebody logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
@@ -182,8 +194,8 @@ struct OfShard {
     connections: [IntGauge; CARRIERS.len()],
     opened: [IntCounter; CARRIERS.len()],
     reads: IntCounter,
-    dropped_frames: IntCounter,
-    dropped_bytes: IntCounter,
+    dropped_frames: [IntCounter; REASONS.len()],
+    dropped_bytes: [IntCounter; REASONS.len()],
     conflated: IntCounter,
     relieved: IntCounter,
     limited: [IntCounter; LIMITED.len()],
@@ -289,11 +301,18 @@ impl ByShard {
                 "reads_total",
                 "Times that bytes came from an open WebSocket.",
             ),
-            dropped_frames: of_shard(
+            dropped_frames: counters(
+                registry,
                 "dropped_frames_total",
-                "Frames thrown away because their client was too slow.",
+                "Frames thrown away, by reason.",
+                &["shard", "reason"],
             ),
-            dropped_bytes: of_shard("dropped_bytes_total", "Bytes of those frames."),
+            dropped_bytes: counters(
+                registry,
+                "dropped_bytes_total",
+                "Bytes of those frames.",
+                &["shard", "reason"],
+            ),
             conflated: of_shard(
                 "conflated_total",
                 "Publications that a newer one replaced before a slow client got them.",
@@ -319,8 +338,8 @@ impl ByShard {
             connections: CARRIERS.map(|kind| self.connections.with_label_values(&[shard, kind])),
             opened: CARRIERS.map(|kind| self.opened.with_label_values(&[shard, kind])),
             reads: self.reads.with_label_values(&[shard]),
-            dropped_frames: self.dropped_frames.with_label_values(&[shard]),
-            dropped_bytes: self.dropped_bytes.with_label_values(&[shard]),
+            dropped_frames: REASONS.map(|why| self.dropped_frames.with_label_values(&[shard, why])),
+            dropped_bytes: REASONS.map(|why| self.dropped_bytes.with_label_values(&[shard, why])),
             conflated: self.conflated.with_label_values(&[shard]),
             relieved: self.relieved.with_label_values(&[shard]),
             limited: LIMITED.map(|(_, by)| self.limited.with_label_values(&[shard, by])),
@@ -368,11 +387,11 @@ impl Metrics {
         }
     }
 
-    /// Counts what a slow client did not get.
-    pub fn dropped(&self, shard: ShardId, frames: usize, bytes: usize) {
+    /// Counts what a client did not get.
+    pub fn dropped(&self, shard: ShardId, reason: Dropped, frames: usize, bytes: usize) {
         let of = self.of(shard);
-        of.dropped_frames.inc_by(frames as u64);
-        of.dropped_bytes.inc_by(bytes as u64);
+        of.dropped_frames[reason as usize].inc_by(frames as u64);
+        of.dropped_bytes[reason as usize].inc_by(bytes as u64);
     }
 
     /// Counts that bytes came from a browser's open connection.

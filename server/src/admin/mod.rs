@@ -238,7 +238,7 @@ async fn answer(shared: &Arc<Shared>, peer: Peer, request: Request<Incoming>) ->
 async fn metrics(shared: &Shared) -> Reply {
     let context = &shared.context;
     let text = context.metrics.render(&Now {
-        totals: context.hub.totals(None).await,
+        totals: context.hub.totals_by_shard(None).await,
         waiting: context.hub.waiting().await,
         mysql_connections: context.processes.count(),
         statement_bytes: context.memory.taken(),

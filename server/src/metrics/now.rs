@@ -5,15 +5,15 @@ use std::fmt::Write;
 use cometql_engine::shard::inspect::Totals;
 
 use crate::hub::Waiting;
-use crate::storage::StoreStats;
+use crate::storage::{BOUNDS_US, Latencies, StoreStats};
 
 /// The state of a node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Now {
-    /// Of the shards.
-    pub totals: Totals,
-    /// What waits for slow sockets.
-    pub waiting: Waiting,
+    /// Of each shard.
+    pub totals: Vec<Totals>,
+    /// What waits for slow sockets, of each shard.
+    pub waiting: Vec<Waiting>,
     /// Open MySQL connections, those logging in included.
     pub mysql_connections: usize,
     /// Bytes of large and prepared statements.
@@ -25,6 +25,35 @@ pub struct Now {
 const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
+/// What is told of each shard: name, help and value.
+type OfShard = (&'static str, &'static str, fn(&Totals, &Waiting) -> u64);
+
+const OF_SHARD: [OfShard; 5] = [
+    ("subscriptions", "Subscriptions.", |totals, _| {
+        totals.subscriptions
+    }),
+    (
+        "channels",
+        "Channels with subscribers, counted on each shard.",
+        |totals, _| totals.channels,
+    ),
+    (
+        "users_online",
+        "Logged-in users that have a connection, by their home.",
+        |totals, _| totals.users_online,
+    ),
+    (
+        "outbox_bytes",
+        "Bytes that wait for sockets of browsers.",
+        |_, waiting| waiting.bytes,
+    ),
+    (
+        "outbox_connections",
+        "Browser connections for which bytes wait.",
+        |_, waiting| waiting.connections,
+    ),
+];
+
 impl Now {
     /// In the words of Prometheus.
     pub(super) fn text(&self) -> String {
@@ -33,50 +62,34 @@ impl Now {
              cometql_build_info{{version=\"{}\"}} 1\n",
             env!("CARGO_PKG_VERSION")
         );
-        let process = process();
-        for (name, kind, help, value) in self.shards().chain(self.store()).chain(process) {
-            // Writing to a String can't fail.
+        // Writing to a String can't fail.
+        for (name, help, value) in OF_SHARD {
+            _ = writeln!(
+                text,
+                "# HELP cometql_{name} {help}\n# TYPE cometql_{name} gauge"
+            );
+            for (shard, (totals, waiting)) in self.totals.iter().zip(&self.waiting).enumerate() {
+                let value = value(totals, waiting);
+                _ = writeln!(text, "cometql_{name}{{shard=\"{shard}\"}} {value}");
+            }
+        }
+        for (name, kind, help, value) in self.store().chain(process()) {
             _ = writeln!(
                 text,
                 "# HELP cometql_{name} {help}\n# TYPE cometql_{name} {kind}\ncometql_{name} {value}"
             );
         }
+        let (commit, operation) = (&self.store.commit, &self.store.operation);
+        let help = "How long transactions that changed something took.";
+        histogram(&mut text, "store_commit_microseconds", help, commit);
+        let help = "How long operations took, from the question to the answer.";
+        histogram(&mut text, "store_operation_microseconds", help, operation);
         text
     }
 
-    fn shards(&self) -> impl Iterator<Item = Row> {
-        let totals = &self.totals;
+    fn store(&self) -> impl Iterator<Item = Row> {
+        let store = &self.store;
         [
-            row(
-                "subscriptions",
-                GAUGE,
-                "Subscriptions.",
-                totals.subscriptions,
-            ),
-            row(
-                "channels",
-                GAUGE,
-                "Channels with subscribers, counted on each shard.",
-                totals.channels,
-            ),
-            row(
-                "users_online",
-                GAUGE,
-                "Logged-in users that are online.",
-                totals.users_online,
-            ),
-            row(
-                "outbox_bytes",
-                GAUGE,
-                "Bytes that wait for sockets of browsers.",
-                self.waiting.bytes,
-            ),
-            row(
-                "outbox_connections",
-                GAUGE,
-                "Browser connections for which bytes wait.",
-                self.waiting.connections,
-            ),
             row(
                 "mysql_connections",
                 GAUGE,
@@ -89,13 +102,6 @@ impl Now {
                 "Bytes of large statements under way and of prepared ones.",
                 self.statement_bytes as u64,
             ),
-        ]
-        .into_iter()
-    }
-
-    fn store(&self) -> impl Iterator<Item = Row> {
-        let store = &self.store;
-        [
             row(
                 "store_commits_total",
                 COUNTER,
@@ -148,6 +154,24 @@ type Row = (&'static str, &'static str, &'static str, u64);
 
 fn row(name: &'static str, kind: &'static str, help: &'static str, value: u64) -> Row {
     (name, kind, help, value)
+}
+
+fn histogram(text: &mut String, name: &str, help: &str, told: &Latencies) {
+    _ = writeln!(
+        text,
+        "# HELP cometql_{name} {help}\n# TYPE cometql_{name} histogram"
+    );
+    let mut sum = 0;
+    for (at, count) in told.counts.iter().enumerate() {
+        sum += count;
+        let bound = BOUNDS_US.get(at).map_or("+Inf".to_owned(), u64::to_string);
+        _ = writeln!(text, "cometql_{name}_bucket{{le=\"{bound}\"}} {sum}");
+    }
+    let total = told.sum_us;
+    _ = writeln!(
+        text,
+        "cometql_{name}_sum {total}\ncometql_{name}_count {sum}"
+    );
 }
 
 fn process() -> impl Iterator<Item = Row> {

@@ -5,14 +5,14 @@ use cometql_engine::shard::inspect::Totals;
 
 fn text(metrics: &Metrics) -> String {
     metrics.render(&Now {
-        totals: Totals {
+        totals: vec![Totals {
             subscriptions: 3,
             ..Totals::default()
-        },
-        waiting: Waiting {
+        }],
+        waiting: vec![Waiting {
             connections: 1,
             bytes: 77,
-        },
+        }],
         mysql_connections: 2,
         statement_bytes: 9,
         store: Store::in_memory().stats(),
@@ -38,7 +38,7 @@ fn every_event_has_its_counter() {
     metrics.opened(ShardId(0), Carrier::WebSocket);
     metrics.opened(ShardId(0), Carrier::Events);
     metrics.gone(ShardId(0), Carrier::Events, true);
-    metrics.dropped(ShardId(0), 4, 1000);
+    metrics.dropped(ShardId(0), Dropped::SlowConsumer, 4, 1000);
     metrics.conflated(ShardId(0), 3);
     metrics.relieved(ShardId(1));
     metrics.log_in(Door::Mysql, false);
@@ -61,8 +61,8 @@ fn every_event_has_its_counter() {
         "cometql_connections{kind=\"websocket\",shard=\"0\"} 1",
         "cometql_connections{kind=\"sse\",shard=\"0\"} 0",
         "cometql_opened_total{kind=\"sse\",shard=\"0\"} 1",
-        "cometql_dropped_frames_total{shard=\"0\"} 4",
-        "cometql_dropped_bytes_total{shard=\"0\"} 1000",
+        "cometql_dropped_frames_total{reason=\"slow_consumer\",shard=\"0\"} 4",
+        "cometql_dropped_bytes_total{reason=\"slow_consumer\",shard=\"0\"} 1000",
         "cometql_conflated_total{shard=\"0\"} 3",
         "cometql_relieved_total{shard=\"1\"} 1",
         "cometql_log_ins_total{door=\"mysql\",result=\"failed\"} 1",
@@ -77,10 +77,12 @@ fn every_event_has_its_counter() {
         "cometql_mysql_left_total 1",
         "cometql_reads_total{shard=\"0\"} 1",
         "cometql_mysql_connections 2",
+        "cometql_subscriptions{shard=\"0\"} 3",
+        "cometql_outbox_bytes{shard=\"0\"} 77",
         "cometql_statement_memory_bytes 9",
-        "cometql_subscriptions 3",
-        "cometql_outbox_bytes 77",
         "cometql_store_waiting 0",
+        "cometql_store_commit_microseconds_bucket{le=\"+Inf\"} 0",
+        "cometql_store_operation_microseconds_count 0",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
     }
@@ -107,5 +109,36 @@ fn the_documentation_names_every_metric_and_no_other() {
     }
     for name in names(page) {
         assert!(known.contains(&name), "{name} is no metric");
+    }
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_exist_and_for_all_that_shards_count() {
+    let metrics = Metrics::default();
+    metrics.count(ShardId(0), Counted::Deliveries, 0);
+    let text = text(&metrics);
+    let dashboard = include_str!("../../../docs-site/operating/grafana/cometql.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions = targets.map(|target| target["expr"].as_str().unwrap());
+    let expressions: Vec<_> = expressions.collect();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for expression in &expressions {
+        let words = expression.split(|c| !is_name(c));
+        let names: Vec<_> = words.filter(|word| word.starts_with("cometql_")).collect();
+        assert!(!names.is_empty(), "{expression}");
+        for name in names {
+            let sample = text
+                .lines()
+                .any(|line| line.split(['{', ' ']).next() == Some(name));
+            assert!(sample, "{name} is no metric: {expression}");
+        }
+    }
+    for (_, name, _) in EVENTS {
+        let name = format!("cometql_{name}_total");
+        assert!(expressions.iter().any(|all| all.contains(&name)), "{name}");
     }
 }

@@ -277,6 +277,11 @@ impl Link {
         self.waiting
     }
 
+    /// How many frames wait, and their bytes.
+    pub(super) fn waits(&self) -> (usize, usize) {
+        (self.outbox.len(), self.waiting)
+    }
+
     /// Forgets all that waits, but for the rest of a frame of which a part has left. Returns how many frames and bytes.
     pub(super) fn discard(&mut self) -> (usize, usize) {
         let before = (self.outbox.len(), self.waiting);

@@ -23,7 +23,7 @@ use super::taps::Taps;
 use super::{Mail, Shared, Token};
 use crate::hub::Waiting;
 use crate::legacy;
-use crate::metrics::Metrics;
+use crate::metrics::{Dropped, Metrics};
 use crate::storage::Store;
 use crate::websocket::frame;
 
@@ -118,6 +118,11 @@ impl Outbound {
     pub(super) fn remove(&mut self, id: ConnectionId) {
         if let Some(link) = self.link(id) {
             let (carrier, left) = (link.codec.carrier(), !link.closing);
+            if left {
+                let (frames, bytes) = link.waits();
+                self.metrics
+                    .dropped(id.shard(), Dropped::Gone, frames, bytes);
+            }
             self.metrics.gone(self.id, carrier, left);
             self.stalled.end(id);
             self.links[id.slot()] = None;
@@ -250,7 +255,8 @@ impl Outbound {
             .push_back((self.now + self.close_ms, connection));
         if code == CloseCode::SlowConsumer {
             let (frames, bytes) = link.discard();
-            self.metrics.dropped(self.id, frames, bytes);
+            self.metrics
+                .dropped(self.id, Dropped::SlowConsumer, frames, bytes);
             self.stalled.set(connection, link.waiting());
         }
         match link.codec.close(code, reason) {

@@ -7,6 +7,7 @@
 
 mod history;
 mod inbox;
+mod latency;
 mod open;
 mod request;
 mod schema;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use cometql_engine::permission::Retention;
 use cometql_engine::{Rules, StoreAnswer, StoreFailure, StoreRequest};
@@ -39,6 +41,7 @@ use foldhash::fast::FixedState;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use latency::{BOUNDS_US, Latencies};
 use open::{Location, Lock};
 use values::{Failure, Outcome};
 pub use values::{message_id_text, parse_message_id};
@@ -76,6 +79,10 @@ pub struct StoreStats {
     pub failures: u64,
     /// How long the last transaction took, in microseconds.
     pub last_commit_us: u64,
+    /// How long transactions that changed something took.
+    pub commit: Latencies,
+    /// How long operations took, from when they were asked for until they were answered.
+    pub operation: Latencies,
     /// Size of the file, 0 in memory.
     pub file_bytes: u64,
     /// Size of the write-ahead log beside it.
@@ -176,6 +183,7 @@ impl Store {
         self.counters.waiting.fetch_add(1, Ordering::Relaxed);
         let task = Task {
             weight,
+            asked: Instant::now(),
             operation,
             result: None,
             reply: Some(reply),
@@ -275,6 +283,8 @@ impl Store {
             rows: counters.rows.load(Ordering::Relaxed),
             failures: counters.failures.load(Ordering::Relaxed),
             last_commit_us: counters.last_commit_us.load(Ordering::Relaxed),
+            commit: counters.commit.read(),
+            operation: counters.operation.read(),
             file_bytes,
             log_bytes,
         }

@@ -10,6 +10,7 @@ use cometql_engine::StoreFailure;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::latency::Histogram;
 use super::open::Lock;
 use super::upkeep;
 use super::values::{Failure, Outcome};
@@ -37,6 +38,8 @@ pub(super) enum Job {
 pub(super) trait Work: Send {
     /// Bytes of payload, roughly.
     fn weight(&self) -> usize;
+    /// When it was asked for.
+    fn asked(&self) -> Instant;
     /// Carries it out within the open transaction and keeps the result.
     fn run(&mut self, connection: &Connection) -> Outcome<()>;
     /// Answers: with the result kept, or with the failure.
@@ -49,6 +52,7 @@ where
     R: FnOnce(Result<T, StoreFailure>),
 {
     pub(super) weight: usize,
+    pub(super) asked: Instant,
     pub(super) operation: F,
     pub(super) result: Option<T>,
     pub(super) reply: Option<R>,
@@ -62,6 +66,10 @@ where
 {
     fn weight(&self) -> usize {
         self.weight
+    }
+
+    fn asked(&self) -> Instant {
+        self.asked
     }
 
     fn run(&mut self, connection: &Connection) -> Outcome<()> {
@@ -100,6 +108,8 @@ pub(super) struct Counters {
     pub(super) failures: AtomicU64,
     pub(super) rows: AtomicU64,
     pub(super) last_commit_us: AtomicU64,
+    pub(super) commit: Histogram,
+    pub(super) operation: Histogram,
 }
 
 /// Starts the thread; it ends with `Stop` or when the last sender is gone.
@@ -165,13 +175,17 @@ impl Writer {
             return;
         }
         if batch.len() > 1 && self.commit(&mut batch).is_ok() {
+            let now = Instant::now();
             for work in batch {
+                self.counters.operation.add(now - work.asked());
                 work.finish(None);
             }
             return;
         }
         for mut work in batch {
-            match self.commit(std::slice::from_mut(&mut work)) {
+            let done = self.commit(std::slice::from_mut(&mut work));
+            self.counters.operation.add(work.asked().elapsed());
+            match done {
                 Ok(()) => work.finish(None),
                 Err(failure) => work.finish(Some(self.explain(&failure))),
             }
@@ -192,7 +206,9 @@ impl Writer {
             let counters = &self.counters;
             counters.commits.fetch_add(1, Ordering::Relaxed);
             counters.rows.fetch_add(rows, Ordering::Relaxed);
-            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = began.elapsed();
+            counters.commit.add(took);
+            let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             counters.last_commit_us.store(took, Ordering::Relaxed);
             if std::mem::take(&mut self.failing) {
                 tracing::info!("the store works again");

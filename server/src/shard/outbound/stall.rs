@@ -9,6 +9,7 @@ use cometql_engine::{ConnectionId, Publication};
 use cometql_protocol::CloseCode;
 
 use super::{Flushed, Outbound, open_link, stall};
+use crate::metrics::Dropped;
 use crate::shard::Mail;
 
 /// So much may be left of a connection that is closed to make room: the rest of a long frame is not waited for.
@@ -67,8 +68,12 @@ impl Outbound {
     /// Forgets what was conflated for a connection.
     pub(super) fn drop_conflated(&mut self, id: ConnectionId) {
         let dropped = self.stalled.release(id);
-        self.metrics
-            .dropped(self.id, dropped.len(), dropped.bytes());
+        self.metrics.dropped(
+            self.id,
+            Dropped::SlowConsumer,
+            dropped.len(),
+            dropped.bytes(),
+        );
     }
 
     /// The socket takes bytes again: first what waits in order, then what was conflated.
