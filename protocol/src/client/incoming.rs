@@ -48,7 +48,7 @@ pub(super) struct Subscribed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// A stable code: [`ErrorCode::as_str`](crate::ErrorCode::as_str), or one of the client's own (see
-    /// [`Refusal::timeout`] and the others).
+    /// `Refusal::timeout` and the others).
     pub code: String,
     /// For people.
     pub message: String,
