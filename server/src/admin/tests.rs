@@ -106,7 +106,13 @@ const WRONG: &str = "authorization: Basic cm9vdDp3cm9uZw==\r\n";
 const INSERT: &str = "INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', 'x')";
 /// Request, headers, body; status and a part of the answer.
 const REQUESTS: &[(&str, &str, &str, u16, &str)] = &[
-    ("GET /metrics", "", "", 200, "\ncometql_subscriptions 0\n"),
+    (
+        "GET /metrics",
+        "",
+        "",
+        200,
+        "\ncometql_subscriptions{shard=\"0\"} 0\n",
+    ),
     (
         "POST /sql",
         RIGHT,
