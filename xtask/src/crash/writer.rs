@@ -16,8 +16,6 @@ use crate::random::Random;
 const AGAIN: Duration = Duration::from_millis(10);
 /// Between two batches: the load is steady, not all that the machine has.
 const PACE: Duration = Duration::from_millis(4);
-/// An answer that takes longer never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where rows go.
 #[derive(Debug, Clone)]
@@ -53,14 +51,8 @@ impl Target {
 
 /// Carries out statements on a connection of their own, and waits for the answers.
 pub(super) fn execute(server: SocketAddr, statements: &[String]) -> anyhow::Result<()> {
-    let mut stream = log_in(server)?;
+    let mut stream = mysql::log_in(server, KEY)?;
     mysql::insert_all(&mut stream, statements, 1)
-}
-
-fn log_in(server: SocketAddr) -> anyhow::Result<TcpStream> {
-    let stream = mysql::log_in(server, KEY)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
 }
 
 /// Writes until told to stop; an error packet is an error of the test.
@@ -76,7 +68,7 @@ pub(super) fn run(
         rows: Vec::new(),
     };
     while !shared.writers_stop() {
-        let Ok(mut stream) = log_in(shared.mysql) else {
+        let Ok(mut stream) = mysql::log_in(shared.mysql, KEY) else {
             std::thread::sleep(AGAIN);
             continue;
         };
@@ -123,7 +115,7 @@ fn send(stream: &mut TcpStream, batch: &Batch, fates: &mut Vec<Fate>) -> anyhow:
             Ok(count @ 1..) => count,
             Ok(_) => break,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                bail!("a statement was not answered within {PATIENCE:?}")
+                bail!("a statement was not answered within {:?}", mysql::PATIENCE)
             }
             Err(_) => break,
         };

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use sha1::{Digest as _, Sha1};
@@ -10,10 +11,15 @@ use sha1::{Digest as _, Sha1};
 const CAPABILITIES: u32 = 0x0000_0200 | 0x8 | 0x8000 | 0x0008_0000 | 0x1 | 0x2000;
 const NATIVE: &[u8] = b"mysql_native_password\0";
 
+/// A greeting or an answer that takes longer never comes: a server that is killed while it takes a connection may leave
+/// one that nobody has the other end of.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Logs in as `root` with `mysql_native_password`.
 pub(crate) fn log_in(server: SocketAddr, key: &str) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let (number, greeting) = read_packet(&mut stream)?;
     let scramble = greeting_scramble(&greeting).context("the greeting is no MySQL greeting")?;
     let mut answer = Vec::new();
