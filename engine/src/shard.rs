@@ -29,6 +29,7 @@ mod messages;
 mod publish;
 mod rates;
 mod recent;
+mod replay;
 mod requests;
 mod revoke;
 mod sequencer;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cometql_protocol::ChannelName;
 use cometql_protocol::wire::{Kept, Position, Reply};
 
+use super::replay::chain;
 use super::sequencer::{Sequence, Sequencer};
-use super::subscribe::chain;
 use super::tickets::{Then, name};
 use super::{ChannelKey, Shard, unavailable};
 use crate::permission::Retention;
