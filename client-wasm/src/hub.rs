@@ -6,6 +6,7 @@ use cometql_protocol::client::{
 use cometql_protocol::wire::Position;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::frame::{Text, decode_incoming};
 use crate::number::whole;
 use crate::settings::{Given, settings};
 use crate::shell::{Shell, random};
@@ -60,8 +61,11 @@ impl Hub {
     }
 
     /// A text frame came.
-    pub fn text(&mut self, now: f64, socket: u32, text: &str) {
-        self.happens(now, Input::Text(SocketId(socket), text));
+    pub fn text(&mut self, now: f64, socket: u32, text: &Text) {
+        let says = decode_incoming(text);
+        let socket = SocketId(socket);
+        let text = &*text.as_string().unwrap_or_default();
+        self.happens(now, Input::Text { socket, text, says });
     }
 
     /// A socket is closed, or could not be opened (code 1006).

@@ -4,6 +4,7 @@
 //! one hub serves a shared worker, a leading tab, a single page and Node, over a WebSocket or an event stream. Calls
 //! cross with numbers and strings only; both sides of the border are declared in [`INTERFACE`] and in `Hub` itself.
 
+pub mod frame;
 mod hub;
 mod number;
 mod settings;

@@ -4,6 +4,7 @@ use cometql_protocol::client::{Delivery, Effects, Now, Refusal, SocketId, State,
 use cometql_protocol::wire::Position;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::frame::stringify;
 use crate::number::number;
 
 #[wasm_bindgen]
@@ -115,6 +116,10 @@ impl Effects for Shell {
     fn random(&mut self) -> u64 {
         random()
     }
+
+    fn json_string(&mut self, text: &str) -> String {
+        stringify(text)
+    }
 }
 
 impl Shell {
@@ -130,7 +135,10 @@ impl Shell {
     fn tell_answer(&self, tab: u32, call: u32, result: Result<&str, &Refusal>) {
         match result {
             Ok(text) => self.answer(tab, call, text),
-            Err(refusal) => self.refused(tab, call, &refusal.code, &refusal.message, 0.0),
+            Err(refusal) => {
+                let retry_after = number(refusal.retry_after_ms.unwrap_or(0));
+                self.refused(tab, call, &refusal.code, &refusal.message, retry_after);
+            }
         }
     }
 }

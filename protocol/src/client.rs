@@ -2,7 +2,8 @@
 //!
 //! [`Session`] owns reconnecting, logging in, subscriptions and their positions, publications that wait, and
 //! acknowledgements of private messages. No sockets, clock, timers or randomness: the shell around it has those, tells what
-//! happens as [`Input`] and carries out [`Effects`]. Payloads are never read here.
+//! happens as [`Input`] and carries out [`Effects`]. Payloads are never read here,
+//! and neither is JSON: what a frame says comes with it, as [`Incoming`].
 
 use crate::wire::Position;
 
@@ -10,7 +11,6 @@ mod calls;
 mod inbox;
 mod incoming;
 mod input;
-mod json;
 mod keepalive;
 mod login;
 mod reconnect;
@@ -22,7 +22,7 @@ mod subscriptions;
 #[cfg(test)]
 mod testing;
 
-pub use incoming::Refusal;
+pub use incoming::{Incoming, Refusal, Reply, Subscribed};
 pub use input::{Input, Publish, TabInput};
 pub use login::Credentials;
 pub use requests::Question;
@@ -63,6 +63,8 @@ pub trait Effects {
     fn ask_for_token(&mut self);
     /// A fresh random number.
     fn random(&mut self) -> u64;
+    /// The text as a JSON string, quotes included.
+    fn json_string(&mut self, text: &str) -> String;
 }
 
 /// What a tab is told.

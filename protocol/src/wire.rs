@@ -4,14 +4,16 @@
 //! Owns the format only: what a request means is decided by the engine's session.
 
 mod encode;
+mod incoming;
 mod request;
 
 use std::sync::Arc;
 
 pub use encode::{
     Member, PublicationView, encode_error, encode_inbox_message, encode_presence_event,
-    encode_publication, encode_refusal, encode_reply, encode_unsubscribed,
+    encode_publication, encode_refusal, encode_reply, encode_unsubscribed, json_string,
 };
+pub use incoming::decode_incoming;
 pub use request::{
     Connect, DecodeError, History, Publish, Request, RequestBody, Subscribe, decode_requests,
 };

@@ -6,7 +6,7 @@ use cometql_protocol::TenantId;
 use cometql_protocol::client::{
     Credentials, Delivery, Effects, Input, Now, Session, Settings, SocketId, State, TabId,
 };
-use cometql_protocol::wire::Position;
+use cometql_protocol::wire::{Position, json_string};
 
 use crate::rng::Rng;
 
@@ -139,6 +139,10 @@ impl Effects for Collected<'_> {
 
     fn random(&mut self) -> u64 {
         self.rng.next()
+    }
+
+    fn json_string(&mut self, text: &str) -> String {
+        json_string(text)
     }
 }
 

@@ -36,7 +36,7 @@ impl Calls {
         effects: &mut impl Effects,
     ) {
         let id = u128::from(effects.random()) << 64 | u128::from(effects.random());
-        let body = publish(content, id);
+        let body = publish(content, id, effects);
         let call = Call {
             caller,
             body,
@@ -58,7 +58,7 @@ impl Calls {
     ) {
         let call = Call {
             caller,
-            body: question.body(),
+            body: question.body(effects),
             publishes: false,
             sent: false,
             expires: now.after(settings.question_ms),

@@ -1,6 +1,6 @@
 //! All that can happen to a session.
 
-use super::{Credentials, Question, SocketId, TabId};
+use super::{Credentials, Incoming, Question, SocketId, TabId};
 use crate::wire::Position;
 
 /// All that can happen to a session.
@@ -19,7 +19,14 @@ pub enum Input<'a> {
     /// A socket is open.
     Opened(SocketId),
     /// A text frame came.
-    Text(SocketId, &'a str),
+    Text {
+        /// Where.
+        socket: SocketId,
+        /// The frame.
+        text: &'a str,
+        /// What it says; `None` when that is not understood.
+        says: Option<Incoming>,
+    },
     /// A socket is closed, or could not be opened (code 1006).
     Closed {
         /// Which.

@@ -1,6 +1,5 @@
 //! Who the session says it is, and when a newer token is due. Asks for tokens, never makes one.
 
-use super::json::push_string;
 use super::{Effects, Now, Settings};
 
 /// What proves who the user is.
@@ -89,16 +88,16 @@ impl Login {
     }
 
     /// `"connect":…`, if there is anything to say.
-    pub(super) fn connect(&self, inbox: bool) -> Option<String> {
+    pub(super) fn connect(&self, inbox: bool, effects: &mut impl Effects) -> Option<String> {
         let mut body = String::from(r#""connect":{"#);
         match &self.credentials {
             Some(Credentials::Token(token)) => {
                 body.push_str(r#""token":"#);
-                push_string(&mut body, token);
+                body.push_str(&effects.json_string(token));
             }
             Some(Credentials::Hash { user, hash }) => {
                 body.push_str(&format!(r#""user":{user},"hash":"#));
-                push_string(&mut body, hash);
+                body.push_str(&effects.json_string(hash));
             }
             None if self.uuid.is_empty() => return None,
             None => {}
@@ -108,18 +107,18 @@ impl Login {
         }
         if !self.uuid.is_empty() {
             body.push_str(r#","uuid":"#);
-            push_string(&mut body, &self.uuid);
+            body.push_str(&effects.json_string(&self.uuid));
         }
         Some(body.replacen("{,", "{", 1) + "}")
     }
 
     /// `"refresh":…`, if a token is there.
-    pub(super) fn refresh(&self) -> Option<String> {
+    pub(super) fn refresh(&self, effects: &mut impl Effects) -> Option<String> {
         let Some(Credentials::Token(token)) = &self.credentials else {
             return None;
         };
         let mut body = String::from(r#""refresh":{"token":"#);
-        push_string(&mut body, token);
+        body.push_str(&effects.json_string(token));
         body.push('}');
         Some(body)
     }
@@ -178,7 +177,7 @@ mod tests {
     fn what_is_said_first() {
         #[track_caller]
         fn check(credentials: Option<Credentials>, inbox: bool, uuid: &str, expected: &str) {
-            let body = Login::new(credentials, uuid).connect(inbox);
+            let body = Login::new(credentials, uuid).connect(inbox, &mut Record::default());
             assert_eq!(body.as_deref().unwrap_or(""), expected);
         }
         let hash = Credentials::Hash {

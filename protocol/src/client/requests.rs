@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::json::push_string;
 use super::{Effects, Publish, TabId};
 use crate::wire::Position;
 
@@ -73,28 +72,32 @@ impl Requests {
 }
 
 /// `"subscribe":…`
-pub(super) fn subscribe(channel: &str, since: Option<Position>) -> String {
+pub(super) fn subscribe(
+    channel: &str,
+    since: Option<Position>,
+    effects: &mut impl Effects,
+) -> String {
     let mut body = String::from(r#""subscribe":{"channel":"#);
-    push_string(&mut body, channel);
+    body.push_str(&effects.json_string(channel));
     push_position(&mut body, since);
     body.push('}');
     body
 }
 
 /// `"unsubscribe":…`
-pub(super) fn unsubscribe(channel: &str) -> String {
+pub(super) fn unsubscribe(channel: &str, effects: &mut impl Effects) -> String {
     let mut body = String::from(r#""unsubscribe":"#);
-    push_string(&mut body, channel);
+    body.push_str(&effects.json_string(channel));
     body
 }
 
 /// `"publish":…`, with an id by which the server knows it again.
-pub(super) fn publish(content: &Publish<'_>, id: u128) -> String {
+pub(super) fn publish(content: &Publish<'_>, id: u128, effects: &mut impl Effects) -> String {
     let mut body = format!(r#""publish":{{"id":"{}","channel":"#, uuid(id));
-    push_string(&mut body, content.channel);
+    body.push_str(&effects.json_string(content.channel));
     if !content.event.is_empty() {
         body.push_str(r#","event":"#);
-        push_string(&mut body, content.event);
+        body.push_str(&effects.json_string(content.event));
     }
     body.push_str(r#","data":"#);
     body.push_str(content.data);
@@ -134,10 +137,10 @@ pub enum Question {
 
 impl Question {
     /// The request's body.
-    pub(super) fn body(&self) -> String {
-        let of_channel = |kind: &str, channel: &str| {
+    pub(super) fn body(&self, effects: &mut impl Effects) -> String {
+        let mut of_channel = |kind: &str, channel: &str| {
             let mut body = format!(r#""{kind}":{{"channel":"#);
-            push_string(&mut body, channel);
+            body.push_str(&effects.json_string(channel));
             body
         };
         match self {
@@ -191,41 +194,51 @@ mod tests {
 
     #[test]
     fn bodies_are_what_the_server_reads() {
+        let mut effects = Record::default();
         let since = Some(Position {
             epoch: Epoch(255),
             offset: 4,
         });
         check(
-            &subscribe("web_a", None),
+            &subscribe("web_a", None, &mut effects),
             r#"Subscribe(Subscribe { channel: "web_a", since: None })"#,
         );
         check(
-            &subscribe("web_a", since),
+            &subscribe("web_a", since, &mut effects),
             r#"Subscribe(Subscribe { channel: "web_a", since: Some(Position { epoch: Epoch(255), offset: 4 }) })"#,
         );
-        check(&unsubscribe("a\"b"), r#"Unsubscribe { channel: "a\"b" }"#);
+        check(
+            &unsubscribe("a\"b", &mut effects),
+            r#"Unsubscribe { channel: "a\"b" }"#,
+        );
         let history = Question::History {
             channel: "web_a".into(),
             since,
             limit: Some(3),
         };
         check(
-            &history.body(),
+            &history.body(&mut effects),
             r#"History(History { channel: "web_a", since: Some(Position { epoch: Epoch(255), offset: 4 }), limit: Some(3) })"#,
         );
         check(
-            &Question::PresenceCount("web_a".into()).body(),
+            &Question::PresenceCount("web_a".into()).body(&mut effects),
             r#"PresenceCount { channel: "web_a" }"#,
         );
-        check(&Question::UserData(7).body(), "UserData { user: 7 }");
-        check(&Question::UserStatus(7).body(), "UserStatus { user: 7 }");
+        check(
+            &Question::UserData(7).body(&mut effects),
+            "UserData { user: 7 }",
+        );
+        check(
+            &Question::UserStatus(7).body(&mut effects),
+            "UserStatus { user: 7 }",
+        );
         let content = Publish {
             channel: "web_a",
             event: "said",
             data: r#"{"a":"\n"}"#,
         };
         assert_eq!(
-            publish(&content, 255),
+            publish(&content, 255, &mut effects),
             r#""publish":{"id":"00000000-0000-4000-8000-0000000000ff","channel":"web_a","event":"said","data":{"a":"\n"}}"#
         );
     }
@@ -233,9 +246,10 @@ mod tests {
     #[test]
     fn lines_share_frames_up_to_a_size() {
         let (mut requests, mut effects) = (Requests::default(), Record::default());
-        let long = unsubscribe(&"x".repeat(FRAME_BYTES));
-        for body in [&unsubscribe("web_a"), &unsubscribe("web_b"), &long] {
-            requests.ask(Asked::Unsubscribe, body, &mut effects);
+        let long = "x".repeat(FRAME_BYTES);
+        for channel in ["web_a", "web_b", &long] {
+            let body = unsubscribe(channel, &mut effects);
+            requests.ask(Asked::Unsubscribe, &body, &mut effects);
         }
         requests.flush(&mut effects);
         let sent = effects.take_sent();

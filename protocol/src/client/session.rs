@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::calls::Calls;
 use super::inbox::Inbox;
-use super::incoming::{Incoming, Reply, read};
+use super::incoming::{Incoming, Reply};
 use super::keepalive::{Keepalive, Verdict};
 use super::login::Login;
 use super::reconnect::{Ended, Reconnect, ended};
@@ -83,7 +83,9 @@ impl Session {
             Input::Credentials(credentials) => self.on_credentials(now, credentials, effects),
             Input::NoToken => self.on_no_token(now, effects),
             Input::Opened(socket) if socket == self.socket => self.on_opened(now, effects),
-            Input::Text(socket, text) if socket == self.socket => self.on_text(now, text, effects),
+            Input::Text { socket, text, says } if socket == self.socket => {
+                self.on_text(now, text, says, effects);
+            }
             Input::Closed {
                 socket,
                 code,
@@ -91,7 +93,7 @@ impl Session {
             } if socket == self.socket => {
                 self.on_closed(now, ended(code, reason), effects);
             }
-            Input::Opened(_) | Input::Text(..) | Input::Closed { .. } => {}
+            Input::Opened(_) | Input::Text { .. } | Input::Closed { .. } => {}
             Input::Time => self.timer = None,
             Input::Online => self.on_online(now, effects),
             Input::Offline => self.doubt(now, effects),
@@ -188,7 +190,7 @@ impl Session {
             return;
         }
         let inbox = self.inbox.is_wanted();
-        match self.login.connect(inbox) {
+        match self.login.connect(inbox, effects) {
             Some(body) => {
                 self.requests.ask(Asked::Connect, &body, effects);
                 self.requests.flush(effects);
@@ -226,11 +228,17 @@ impl Session {
         self.turn(Link::Waiting(until), effects);
     }
 
-    fn on_text(&mut self, now: Now, text: &str, effects: &mut impl Effects) {
+    fn on_text(
+        &mut self,
+        now: Now,
+        text: &str,
+        says: Option<Incoming>,
+        effects: &mut impl Effects,
+    ) {
         if let Link::Ready(pulse) = &mut self.link {
             pulse.heard(now);
         }
-        match read(text) {
+        match says {
             None => {}
             Some(Incoming::Reply(id, reply)) => {
                 if let Some(asked) = self.requests.answered(id) {
@@ -239,14 +247,14 @@ impl Session {
             }
             Some(Incoming::Publication(channel, offsets)) => {
                 self.subscriptions
-                    .on_publication(channel, offsets, text, effects);
+                    .on_publication(&channel, offsets, text, effects);
             }
             Some(Incoming::Message(offset)) => self.inbox.on_message(offset, text, effects),
             Some(Incoming::Presence(channel)) => {
-                self.subscriptions.on_push(channel, text, effects);
+                self.subscriptions.on_push(&channel, text, effects);
             }
             Some(Incoming::Unsubscribed(channel, refusal)) => {
-                self.subscriptions.end(channel, &refusal, effects);
+                self.subscriptions.end(&channel, &refusal, effects);
             }
         }
     }
@@ -327,7 +335,7 @@ impl Session {
             Link::NeedsToken => self.connect(now, effects),
             Link::Stopped(_) | Link::Waiting(_) | Link::Opening(_) => {}
             Link::LoggingIn(_) => self.connect_anew(now, effects),
-            Link::Ready(_) => match self.login.refresh().filter(|_| had_logged_in) {
+            Link::Ready(_) => match self.login.refresh(effects).filter(|_| had_logged_in) {
                 Some(body) => _ = self.requests.ask(Asked::Refresh, &body, effects),
                 // A log-in comes once, and first.
                 None => self.connect_anew(now, effects),

@@ -113,10 +113,10 @@ impl Subscriptions {
             State::Wanted(_) => {}
             State::Asked { request, .. } => {
                 requests.forget(request);
-                requests.ask(Asked::Unsubscribe, &unsubscribe(channel), effects);
+                leave(channel, requests, effects);
             }
             State::Live(_) => {
-                requests.ask(Asked::Unsubscribe, &unsubscribe(channel), effects);
+                leave(channel, requests, effects);
             }
         }
         self.channels.remove(channel);
@@ -161,7 +161,8 @@ impl Subscriptions {
                     let asked = Asked::Subscribe {
                         channel: channel.clone(),
                     };
-                    let request = requests.ask(asked, &subscribe(channel, since), effects);
+                    let body = subscribe(channel, since, effects);
+                    let request = requests.ask(asked, &body, effects);
                     subscription.state = State::Asked { request, since };
                 }
                 State::Wanted(_) => self.wanted = true,
@@ -192,7 +193,7 @@ impl Subscriptions {
         effects: &mut impl Effects,
     ) {
         let Some(subscription) = self.channels.get_mut(channel) else {
-            requests.ask(Asked::Unsubscribe, &unsubscribe(channel), effects);
+            leave(channel, requests, effects);
             return;
         };
         let State::Asked { request, since } = subscription.state else {
@@ -224,7 +225,7 @@ impl Subscriptions {
         }
         if refusal.code == ErrorCode::AlreadySubscribed.as_str() {
             // An earlier request of ours was granted after all. Once more, in an order that leaves no doubt.
-            requests.ask(Asked::Unsubscribe, &unsubscribe(channel), effects);
+            leave(channel, requests, effects);
             subscription.state = State::Wanted(Now(0));
             self.wanted = true;
             return;
@@ -234,8 +235,9 @@ impl Subscriptions {
         }
         let most = settings.backoff_ms << subscription.refusals.min(6);
         subscription.refusals += 1;
+        let told = refusal.retry_after_ms.unwrap_or(0);
         let wait = 1 + effects.random() % most.max(1);
-        subscription.state = State::Wanted(now.after(wait));
+        subscription.state = State::Wanted(now.after(told.saturating_add(wait)));
         self.wanted = true;
     }
 
@@ -444,4 +446,10 @@ impl Live {
             replayed: 0,
         }
     }
+}
+
+/// Ends the subscription at the server.
+fn leave(channel: &str, requests: &mut Requests, effects: &mut impl Effects) {
+    let body = unsubscribe(channel, effects);
+    requests.ask(Asked::Unsubscribe, &body, effects);
 }

@@ -1,5 +1,7 @@
 //! Effects as lines of text, for tests.
 
+use crate::wire::json_string;
+
 use super::{Delivery, Effects, Now, SocketId, State, TabId};
 
 /// All that a session caused, in order.
@@ -53,6 +55,10 @@ impl Effects for Record {
 
     fn random(&mut self) -> u64 {
         self.next_random
+    }
+
+    fn json_string(&mut self, text: &str) -> String {
+        json_string(text)
     }
 }
 

@@ -309,8 +309,14 @@ fn push_error(out: &mut String, code: ErrorCode, message: &str) {
     out.push('}');
 }
 
+/// A text as a JSON string, quotes included.
+#[must_use]
+pub fn json_string(text: &str) -> String {
+    serde_json::to_string(text).expect("a str always becomes JSON text")
+}
+
 fn push_string(out: &mut String, text: &str) {
-    out.push_str(&serde_json::to_string(text).expect("a str always becomes JSON text"));
+    out.push_str(&json_string(text));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The network: sockets that reach the node or don't, bytes on their way, connections that end.
 
 use cometql_engine::{ConnectionId, Ending, Input};
-use cometql_protocol::wire::decode_requests;
+use cometql_protocol::wire::{decode_incoming, decode_requests};
 use cometql_protocol::{CloseCode, client};
 
 use super::{Event, World};
@@ -129,7 +129,9 @@ impl World {
         let (browser, socket) = (of.browser, of.socket);
         for frame in of.down.arrive(bytes) {
             if self.wires[wire].heard {
-                self.session(browser, client::Input::Text(socket, &frame));
+                let text = &*frame;
+                let says = decode_incoming(text);
+                self.session(browser, client::Input::Text { socket, text, says });
             }
         }
         let of = &self.wires[wire];

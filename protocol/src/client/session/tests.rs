@@ -1,7 +1,7 @@
 use super::super::testing::Record;
 use super::super::{Publish, Question};
 use super::*;
-use crate::wire::{Epoch, Position};
+use crate::wire::{Epoch, Position, decode_incoming};
 
 const A: TabId = TabId(1);
 const B: TabId = TabId(2);
@@ -56,7 +56,8 @@ impl World {
 
     fn text(&mut self, text: &str) {
         let socket = self.socket();
-        self.input(Input::Text(socket, text));
+        let says = decode_incoming(text);
+        self.input(Input::Text { socket, text, says });
     }
 
     fn closed(&mut self, code: u16, reason: &str) {
@@ -260,9 +261,11 @@ fn of_two_positions_the_later_one_is_asked_when_the_earlier_is_too_old() {
 fn refusals_end_a_subscription_or_put_it_off() {
     let mut world = World::online();
     world.subscribe(A, "web_a", None);
-    world.text(r#"{"id":1,"error":{"code":"rate_limited","message":"slow"},"channel":"web_a"}"#);
+    world.text(r#"{"id":1,"error":{"code":"rate_limited","message":"slow","retry_after_ms":50},"channel":"web_a"}"#);
     world.effects.take_sent();
+    let refused = world.now;
     world.wake();
+    assert_eq!(world.now, Now(refused.0 + 51));
     world.sent(&[r#"{"id":2,"subscribe":{"channel":"web_a"}}"#]);
     world.text(r#"{"id":2,"error":{"code":"permission_denied","message":"no"},"channel":"web_a"}"#);
     world.told(&["1: unsubscribed web_a permission_denied"]);
