@@ -85,8 +85,10 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// The store can't be read.
-    #[error("the store can't be read: {0}")]
+    /// The store was opened, and failed then.
+    #[error(
+        "{0}: look at the disk of the data directory; if the store is damaged, restore the last backup (store_failed)"
+    )]
     Store(#[from] StoreFailure),
     /// The system gave no threads.
     #[error("can't start the shards: {0}")]

@@ -92,7 +92,10 @@ fn a_directory_of_a_newer_version() {
     let file = rusqlite::Connection::open(data.path().join("cometql.sqlite")).unwrap();
     file.pragma_update(None, "user_version", 99).unwrap();
     file.close().unwrap();
-    check_untouched(data.path(), &["format 99", "use a newer cometql"]);
+    check_untouched(
+        data.path(),
+        &["format 99", "use a newer cometql", "(store_newer)"],
+    );
 }
 
 #[test]
@@ -100,7 +103,10 @@ fn a_directory_in_use() {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path(), Durability::Process).unwrap();
     let holder = format!("in use by another process (process {})", std::process::id());
-    check_untouched(data.path(), &[&holder, data.path().to_str().unwrap()]);
+    check_untouched(
+        data.path(),
+        &[&holder, data.path().to_str().unwrap(), "(store_in_use)"],
+    );
     // Whoever has it goes on.
     assert!(store.settings().unwrap().is_empty());
 }
@@ -110,10 +116,13 @@ fn a_store_that_is_none() {
     let data = used();
     let file = data.path().join("cometql.sqlite");
     std::fs::write(&file, "this is no store, whatever its name says").unwrap();
-    check_untouched(data.path(), &["can't be read"]);
+    check_untouched(data.path(), &["not made by cometql", "(store_foreign)"]);
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
-    check(&mut on_free_ports(data.path()), &["can't be read"]);
+    check(
+        &mut on_free_ports(data.path()),
+        &["can't be used", "(store_inaccessible)"],
+    );
     assert!(file.is_dir());
 }
 
@@ -124,7 +133,10 @@ fn a_store_with_damage() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[4096..8192].fill(0xa5);
     std::fs::write(&file, bytes).unwrap();
-    check_untouched(data.path(), &["can't be read"]);
+    check_untouched(
+        data.path(),
+        &["is damaged", "restore the last backup", "(store_damaged)"],
+    );
 }
 
 #[test]
@@ -132,7 +144,10 @@ fn a_directory_that_is_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    check(&mut on_free_ports(&file), &["can't be read"]);
+    check(
+        &mut on_free_ports(&file),
+        &["can't be used", "(store_inaccessible)"],
+    );
     assert_eq!(std::fs::read(&file).unwrap(), b"x");
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cometql_protocol::{Advice, CloseCode, ErrorCode};
+use cometql_server::storage::OpenError;
 use hyper::StatusCode;
 
 const PAGE: &str = include_str!("../../docs-site/reference/errors.md");
@@ -55,6 +56,13 @@ fn source(folder: &str) -> String {
 fn errors_of_the_browser_protocol() {
     let known = ErrorCode::ALL.map(|code| vec![code.as_str().to_owned()]);
     assert_eq!(listed("Browser protocol", 1), BTreeSet::from(known));
+}
+
+#[test]
+fn codes_of_a_start() {
+    let known = OpenError::CODES.iter().chain(&["store_failed"]);
+    let known = known.map(|code| vec![(*code).to_owned()]);
+    assert_eq!(listed("Start", 1), known.collect());
 }
 
 #[test]

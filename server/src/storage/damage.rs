@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::conformance::{
     KEEP_ALL, TENANT, append_request, ask, history, inbox, inbox_append, open_channel, wait,
 };
-use super::open::FILE;
+use super::fuzz::use_all;
+use super::open::{FILE, LOG};
 use super::{Durability, OpenError, Store};
 
-const LOG: &str = "cometql.sqlite-wal";
 const PAGE: usize = 4096;
 /// A page in the log, and what stands before it.
 const FRAME: usize = 24 + PAGE;
@@ -83,11 +83,10 @@ impl Files {
                 Some(content)
             }
             Err(error) => {
-                assert!(matches!(error, OpenError::Unreadable(_)), "{error}");
+                let code = error.code();
                 assert!(
-                    error
-                        .to_string()
-                        .starts_with("the data directory can't be read: ")
+                    ["store_foreign", "store_damaged"].contains(&code),
+                    "{error}"
                 );
                 let after = Self::of(directory.path());
                 assert!(after.file == self.file, "the file was changed");
@@ -204,4 +203,40 @@ fn overwritten_pages_are_noticed_or_were_not_needed() {
         }
     }
     assert!(refused > 20, "{refused}");
+}
+
+#[test]
+fn flipped_bytes_are_noticed_or_do_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 20);
+    let files = Files::of(directory.path());
+    let (mut refused, mut opened_all_the_same) = (0, 0);
+    // In the head of the file, and all over its pages.
+    for at in (0..100)
+        .step_by(3)
+        .chain((100..files.file.len()).step_by(997))
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let mut damaged = files.file.clone();
+        damaged[at] ^= 0xff;
+        fs::write(directory.path().join(FILE), &damaged).unwrap();
+        match opened(directory.path()) {
+            Ok(store) => {
+                opened_all_the_same += 1;
+                use_all(&store);
+                wait(store.shutdown());
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().ends_with(&format!("({})", error.code())));
+                let after = Files::of(directory.path());
+                assert!(after.file == damaged, "byte {at}: the file was changed");
+                assert!(after.log.is_empty(), "byte {at}: a log was begun");
+            }
+        }
+    }
+    assert!(
+        refused > 20 && opened_all_the_same > 20,
+        "{refused} refused, {opened_all_the_same} not"
+    );
 }

@@ -45,7 +45,7 @@ fn fuzz_storage() {
 }
 
 /// Whatever comes of it.
-fn use_all(store: &Store) {
+pub(super) fn use_all(store: &Store) {
     let tenant = TENANT;
     let channel = channel("web_a");
     _ = try_ask(

@@ -376,17 +376,3 @@ pub(super) fn review(
     }
     Ok(given_up.len() as u64)
 }
-
-/// Marks a copy, see [`begin_copy`].
-pub(super) const MARK_COPY: &str = "UPDATE node SET is_copy = 1";
-
-/// A copy goes on from an earlier place than the original did, so the same offsets would mean other publications: all
-/// channels of a marked copy begin new epochs, and positions in the original are not taken for recovered.
-pub(super) fn begin_copy(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    let marked = transaction.execute("UPDATE node SET is_copy = 0 WHERE is_copy <> 0", [])?;
-    if marked > 0 {
-        transaction.execute("UPDATE channels SET epoch = random()", [])?;
-    }
-    transaction.commit()
-}

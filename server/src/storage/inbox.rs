@@ -44,15 +44,18 @@ pub(super) fn append(
 ) -> Outcome<StoreAnswer> {
     let place = Place::Inbox(tenant, user);
     let user = integer(user.get());
-    let (last, waiting) = connection
+    let inbox = connection
         .prepare_cached(
             "SELECT last_offset, waiting FROM inboxes WHERE tenant = ?1 AND user_id = ?2",
         )?
         .query_row(params![tenant.0, user], |row| {
             Ok((number(row, 0)?, number(row, 1)?))
         })
-        .optional()?
-        .unwrap_or((0, 0));
+        .optional()?;
+    let (last, waiting) = match inbox {
+        Some(known) => known,
+        None => (first_place(connection)?, 0),
+    };
     let offset = last + 1;
     let full = waiting >= limit;
     let known = match once {
@@ -87,6 +90,13 @@ pub(super) fn append(
             integer(waiting + 1)
         ])?;
     Ok(StoreAnswer::InboxOffset(offset))
+}
+
+/// The offset that inboxes without a record begin after.
+fn first_place(connection: &Connection) -> Outcome<u64> {
+    Ok(connection
+        .prepare_cached("SELECT inboxes_from FROM node")?
+        .query_row([], |row| number(row, 0))?)
 }
 
 pub(super) fn read(

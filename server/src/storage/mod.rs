@@ -8,7 +8,9 @@
 mod history;
 mod inbox;
 mod latency;
+mod lineage;
 mod open;
+mod refused;
 mod request;
 mod schema;
 mod sent;
@@ -25,10 +27,12 @@ mod damage;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod older;
+#[cfg(test)]
 mod tests;
 
 use std::hash::BuildHasher as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -42,7 +46,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use latency::{BOUNDS_US, Latencies};
+use lineage::Boot;
 use open::{Location, Lock};
+pub use refused::OpenError;
 use values::{Failure, Outcome};
 pub use values::{message_id_text, parse_message_id};
 use writer::{Counters, Job, Task};
@@ -89,48 +95,24 @@ pub struct StoreStats {
     pub log_bytes: u64,
 }
 
-/// Why a store can't be opened. Nothing of it was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("the data directory {} is in use by another process{}", .directory.display(), pid(*.process))]
-    Locked {
-        /// The directory.
-        directory: PathBuf,
-        /// The number of that process, if it can be told.
-        process: Option<u32>,
-    },
-    /// Made by a newer version.
-    #[error(
-        "the data directory has format {found}, this program knows up to {known}: use a newer cometql"
-    )]
-    Newer {
-        /// Its format version.
-        found: u32,
-        /// Ours.
-        known: u32,
-    },
-    /// Not a store, or damaged.
-    #[error("the data directory can't be read: {0}")]
-    Unreadable(String),
-}
-
-fn pid(process: Option<u32>) -> String {
-    process.map_or_else(String::new, |process| format!(" (process {process})"))
-}
-
 impl Store {
     /// Opens or creates the store in a directory and migrates it forward. From then on nobody counts as online, and who
-    /// did when the node ended, left when it last was known to run.
+    /// did when the node ended, left when it last was known to run. Should the file be older than what was answered from
+    /// it, no position from before counts.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
-        open::make_directory(directory, true).map_err(|error| open::unreadable(&error))?;
+        Self::open_in(directory, durability, Boot::current())
+    }
+
+    fn open_in(directory: &Path, durability: Durability, boot: Boot) -> Result<Self, OpenError> {
+        let failed = |error: std::io::Error| OpenError::system(directory, &error);
+        open::make_directory(directory, true).map_err(failed)?;
         let lock = Lock::take(directory)?;
-        let connection = open::writer(directory, durability)?;
+        let connection = open::writer(directory, durability, boot)?;
         let location = Location::Directory(directory.to_owned());
-        Self::start(connection, Some(lock), location).map_err(|error| open::unreadable(&error))
+        Self::start(connection, Some(lock), location).map_err(failed)
     }
 
     /// A store that is gone with the process, for tests.

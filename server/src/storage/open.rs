@@ -1,6 +1,5 @@
 //! The data directory: its lock, the look before anything is touched, and connections. It must not know the tables.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,11 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::lineage::{self, Boot, Found};
 use super::schema::{self, APPLICATION_ID, PROBES, STEPS};
-use super::{Durability, OpenError, history, users};
+use super::{Durability, OpenError, users};
 
 /// The store's file in the data directory.
 pub(super) const FILE: &str = "cometql.sqlite";
+/// Its write-ahead log.
+pub(super) const LOG: &str = "cometql.sqlite-wal";
 const LOCK: &str = "lock";
 /// How long a connection waits for another one; only readers at a start or end of a process ever make it wait.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -37,14 +39,14 @@ pub(super) enum Location {
 impl Lock {
     /// Locks the directory. The operating system gives the lock back when the process ends, however it ends.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
-        let unreadable = |error: io::Error| OpenError::Unreadable(error.to_string());
+        let failed = |error: io::Error| OpenError::system(directory, &error);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(directory.join(LOCK))
-            .map_err(unreadable)?;
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -56,102 +58,122 @@ impl Lock {
                     process: holder.trim().parse().ok(),
                 });
             }
-            Err(TryLockError::Error(error)) => return Err(unreadable(error)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        file.set_len(0).map_err(unreadable)?;
-        file.rewind().map_err(unreadable)?;
-        writeln!(file, "{}", std::process::id()).map_err(unreadable)?;
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _file: file })
     }
 }
 
 /// Opens the file of a locked directory for writing, made or led forward to the newest version where needed.
-pub(super) fn writer(directory: &Path, durability: Durability) -> Result<Connection, OpenError> {
+pub(super) fn writer(
+    directory: &Path,
+    durability: Durability,
+    boot: Boot,
+) -> Result<Connection, OpenError> {
     let path = directory.join(FILE);
     let is_new = fs::metadata(&path).map_or(true, |file| file.len() == 0);
     if is_new {
-        make_file(&path).map_err(|error| unreadable(&error))?;
-    } else {
+        make_file(&path).map_err(|error| OpenError::system(directory, &error))?;
+    }
+    // To look makes an empty log.
+    let found = Found::look(&path, &directory.join(LOG), boot);
+    if !is_new {
         look(&path)?;
     }
-    let mut connection = Connection::open(&path).map_err(|error| unreadable(&error))?;
-    prepare(&mut connection, durability, true).map_err(|error| unreadable(&error))?;
-    Ok(connection)
+    let opened = Connection::open(&path).and_then(|mut connection| {
+        prepare(&mut connection)?;
+        keep_on_disk(&mut connection, &found, durability)?;
+        Ok(connection)
+    });
+    opened.map_err(|error| OpenError::sqlite(&path, &error))
 }
 
 /// Opens a database in memory for writing.
 pub(super) fn memory_writer(uri: &str) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(uri)?;
-    prepare(&mut connection, Durability::Process, false)?;
+    prepare(&mut connection)?;
+    begin(&mut connection)?;
     Ok(connection)
 }
 
-fn prepare(
-    connection: &mut Connection,
-    durability: Durability,
-    on_disk: bool,
-) -> rusqlite::Result<()> {
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     keep_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(128);
     // Only has a meaning before the first table.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    if on_disk {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        let synchronous = match durability {
-            Durability::Process => "NORMAL",
-            Durability::Power => "FULL",
-        };
-        connection.pragma_update(None, "synchronous", synchronous)?;
-        // In pages of 4 KiB: rarer than the default, as hot pages are written again and again.
-        connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
-        connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    }
     // In KiB.
     connection.pragma_update(None, "cache_size", -16_384)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+fn keep_on_disk(
+    connection: &mut Connection,
+    found: &Found,
+    durability: Durability,
+) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In pages of 4 KiB: rarer than the default, as hot pages are written again and again.
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    begin(connection)?;
+    // Flushed: it says that what comes then may not be.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    lineage::begin(connection, found, durability)?;
+    match durability {
+        Durability::Process => connection.pragma_update(None, "synchronous", "NORMAL"),
+        Durability::Power => Ok(()),
+    }
+}
+
+fn begin(connection: &mut Connection) -> rusqlite::Result<()> {
     schema::migrate(connection, STEPS)?;
-    history::begin_copy(connection)?;
     users::all_offline(connection, unix_seconds())
 }
 
 /// Looks at a file without changing it: is it ours, whole, and of a version that we know? Gives the connection back.
 pub(super) fn look(path: &Path) -> Result<Connection, OpenError> {
-    let connection = read_only(path).map_err(|error| unreadable(&error))?;
-    let application: i32 = pragma(&connection, "application_id")?;
+    let failed = |error: rusqlite::Error| OpenError::sqlite(path, &error);
+    let connection = read_only(path).map_err(failed)?;
+    let application: i32 = pragma(&connection, "application_id").map_err(failed)?;
     if application != APPLICATION_ID {
-        return Err(unreadable(&"the file was not made by cometql"));
+        let why = format!("its application_id is {application:#x}");
+        return Err(OpenError::foreign(path, &why));
     }
-    let found: u32 = pragma(&connection, "user_version")?;
+    let found: u32 = pragma(&connection, "user_version").map_err(failed)?;
     let known = schema::version_of(STEPS);
     if found > known {
-        return Err(OpenError::Newer { found, known });
+        return Err(OpenError::Newer {
+            file: path.to_owned(),
+            found,
+            known,
+        });
     }
     if found == known {
         for probe in PROBES {
-            connection
-                .prepare(probe)
-                .map_err(|error| unreadable(&error))?;
+            connection.prepare(probe).map_err(failed)?;
         }
+        let has_node = "SELECT one FROM node";
+        connection
+            .query_row(has_node, [], |_| Ok(()))
+            .map_err(failed)?;
     }
-    let size = fs::metadata(path).map_err(|error| unreadable(&error))?;
+    let size = fs::metadata(path).map_err(|error| OpenError::system(path, &error))?;
     if size.len() <= CHECKED_WHOLE_BYTES {
-        let verdict: String = pragma(&connection, "quick_check(1)")?;
+        let verdict: String = pragma(&connection, "quick_check(1)").map_err(failed)?;
         if verdict != "ok" {
-            // Some verdicts have several lines; people get one.
-            return Err(unreadable(&verdict.replace('\n', ": ")));
+            return Err(OpenError::damaged(path, &verdict));
         }
     }
     Ok(connection)
 }
 
-fn pragma<T: rusqlite::types::FromSql>(
-    connection: &Connection,
-    name: &str,
-) -> Result<T, OpenError> {
-    connection
-        .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
-        .map_err(|error| unreadable(&error))
+fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
 }
 
 /// A connection that can't change the file.
@@ -190,7 +212,7 @@ impl Location {
             return (0, 0);
         };
         let size = |name: &str| fs::metadata(directory.join(name)).map_or(0, |file| file.len());
-        (size(FILE), size("cometql.sqlite-wal"))
+        (size(FILE), size(LOG))
     }
 }
 
@@ -210,10 +232,6 @@ pub(super) fn make_file(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
-}
-
-pub(super) fn unreadable(error: &impl fmt::Display) -> OpenError {
-    OpenError::Unreadable(error.to_string())
 }
 
 fn unix_seconds() -> u64 {

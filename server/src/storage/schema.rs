@@ -21,9 +21,10 @@
 //!
 //! `sent` has the ids that senders chose, as long as they make a second message a retry, whatever becomes of the message.
 //! `inboxes` and `channels` outlive their messages, because offsets must go on from where they are. `node` has one row:
-//! when this node last ran, so that users who were online at a crash get a plausible time of leaving; and whether this is
-//! a copy that was not opened yet, because then every channel begins a new epoch: the offsets after the copy are taken; and
-//! which channel rules were in force (a number that stands for them).
+//! when this node last ran (`ran_until`), so that users who were online at a crash get a plausible time of leaving; what
+//! shows at a start that the file may be older than what was answered from it (`is_copy`, `boot`, `file`: see `lineage.rs`),
+//! and the offset that new inboxes begin after since then (`inboxes_from`); and which channel rules were in force (`rules`,
+//! a number that stands for them).
 
 use rusqlite::Connection;
 
@@ -72,6 +73,10 @@ CREATE TABLE sent (tenant INTEGER NOT NULL, name TEXT NOT NULL, user_id INTEGER 
 CREATE INDEX sent_until ON sent (until_ms);
 ", "
 ALTER TABLE node ADD COLUMN rules INTEGER NOT NULL DEFAULT 0;
+", "
+ALTER TABLE node ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+ALTER TABLE node ADD COLUMN file TEXT NOT NULL DEFAULT '';
+ALTER TABLE node ADD COLUMN inboxes_from INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// A statement that fails when a table or column of the current version is missing.
@@ -87,7 +92,7 @@ pub(super) const PROBES: &[&str] = &[
     "SELECT tenant, token FROM revoked_tokens",
     "SELECT tenant, name, epoch, last_offset, kept, age_ms FROM channels",
     "SELECT tenant, name, user_id, id, offset, digest, until_ms FROM sent",
-    "SELECT one, ran_until, is_copy, rules FROM node",
+    "SELECT one, ran_until, is_copy, rules, boot, file, inboxes_from FROM node",
 ];
 
 /// The version that `steps` lead to.

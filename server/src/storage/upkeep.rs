@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::history::MARK_COPY;
+use super::lineage::MARK_COPY;
 use super::open::{self, FILE};
 use super::values::Outcome;
 

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use super::latency::Histogram;
 use super::open::Lock;
-use super::upkeep;
 use super::values::{Failure, Outcome};
+use super::{lineage, upkeep};
 
 /// Most operations of a transaction.
 const BATCH_OPERATIONS: usize = 512;
@@ -159,6 +159,9 @@ impl Writer {
         }
         // Whoever came too late is told that the store is closed.
         drop(receiver);
+        if let Err(error) = lineage::end(&self.connection) {
+            tracing::warn!(%error, "the store could not note that it was closed");
+        }
         if let Err((_, error)) = self.connection.close() {
             tracing::error!(%error, "the store could not be closed cleanly");
         }
