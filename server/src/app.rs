@@ -152,7 +152,8 @@ impl App {
         let shards = Shards::start(count, &shared, &rules).map_err(StartError::Shards)?;
         let hub = Hub::new(shards.mailboxes().to_vec(), rules);
         let mut tasks = upkeep(&store, inbox_ms, &metrics);
-        let listener = Listener::new(socket, capacity, shards.doors());
+        let listener =
+            Listener::new(socket, capacity, shards.doors()).map_err(StartError::Shards)?;
         tasks.push(tokio::spawn(accept(listener)));
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
         let backends = Backends::start(

@@ -9,7 +9,8 @@ use std::time::Duration;
 use cometql_engine::shard::inspect::Channels;
 use cometql_engine::{Answer, Command, Disconnect, Draft, MessageId};
 use cometql_protocol::{ChannelName, EventName, TenantId};
-use common::{Client, Raw, node, publish, published};
+use cometql_server::app::App;
+use common::{Client, HANDSHAKE, Raw, node, publish, published};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
@@ -203,6 +204,28 @@ async fn a_ping_is_answered_and_frames_may_come_in_pieces() {
         (first, payload.as_slice()),
         (0x81, br#"{"id":1,"pong":{}}"#.as_slice())
     );
+    app.stop().await;
+}
+
+/// Whole, with more behind it, with too many fields for the short way, or cut anywhere.
+#[tokio::test]
+async fn a_handshake_may_come_in_any_pieces() {
+    async fn check(app: &App, pieces: &[&[u8]]) {
+        let mut raw = Raw::connect_in_pieces(app, pieces).await;
+        assert_eq!(raw.frame().await, (0x8a, b"hi".to_vec()), "{pieces:?}");
+    }
+    const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
+    let app = node(|_| {}).await;
+    check(&app, &[HANDSHAKE, PING]).await;
+    check(&app, &[&[HANDSHAKE, PING].concat()]).await;
+    let (first, rest) = HANDSHAKE.split_at(27);
+    let fields = "x-field: value\r\n".repeat(40);
+    let long = [first, fields.as_bytes(), rest, PING].concat();
+    check(&app, &[&long]).await;
+    for cut in (1..HANDSHAKE.len()).step_by(7) {
+        let (first, rest) = HANDSHAKE.split_at(cut);
+        check(&app, &[first, &[rest, PING].concat()]).await;
+    }
     app.stop().await;
 }
 

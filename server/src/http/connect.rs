@@ -4,13 +4,13 @@ use bytes::Bytes;
 use cometql_engine::{ClientInfo, Now, SessionSettings};
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use hyper::{Request, StatusCode};
 use tokio::io::AsyncWriteExt as _;
 
 use super::answer::{self, Answer};
+use super::refusal::Refusal;
 use super::{Visit, client, query};
 use crate::legacy::{Adapter, url};
 use crate::net::Stream;
@@ -18,7 +18,7 @@ use crate::quota::Share;
 use crate::shard::Loaded;
 use crate::shard::codec::Codec;
 use crate::shard::link::Wire;
-use crate::websocket::{self, Accepts, OnClose, Opened, UpgradeError, accept_key, frame};
+use crate::websocket::{self, Accepts, OnClose, Opened, accept_key, frame};
 
 /// What a connection becomes after its handshake.
 pub(super) enum Upgrade {
@@ -95,24 +95,25 @@ async fn refuse_by_frame(mut stream: Stream, frame: Bytes) {
 }
 
 /// Answers `GET /connect`.
-pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Answer {
-    let accept = match accept_key(request.method(), request.version(), request.headers()) {
-        Ok(accept) => accept,
-        Err(error) => return refuse(error),
-    };
-    let query = match query::parse(
+pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Result<Answer, Refusal> {
+    let (upgrade, accept) = session(visit, request)?;
+    visit.upgrade.replace(Some(upgrade));
+    Ok(switch(&accept))
+}
+
+/// The session that `GET /connect` asks for, and the key that accepts it.
+pub(super) fn session<T>(
+    visit: &Visit,
+    request: &Request<T>,
+) -> Result<(Upgrade, String), Refusal> {
+    visit.may_open(request.headers())?;
+    let accept = accept_key(request.method(), request.version(), request.headers())?;
+    let query = query::parse(
         request.uri().query().unwrap_or_default(),
         visit.front.settings.largest_tenant,
-    ) {
-        Ok(query) => query,
-        Err(error) => return answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    let share = match visit.place(query.tenant) {
-        Ok(share) => share,
-        Err(refusal) => return *refusal,
-    };
+    )?;
     let session = Session {
-        share,
+        share: visit.place(query.tenant)?,
         settings: SessionSettings {
             tenant: query.tenant,
             kind: "websocket",
@@ -122,27 +123,23 @@ pub(super) fn answer(visit: &Visit, request: &Request<Incoming>) -> Answer {
         codec: Codec::WebSocket,
         on_close: OnClose::Answer,
     };
-    visit
-        .upgrade
-        .replace(Some(Upgrade::Session(Box::new(session))));
-    switch(&accept)
+    Ok((Upgrade::Session(Box::new(session)), accept))
 }
 
 /// Answers `GET /ws/…`.
-pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now) -> Answer {
-    let accept = match accept_key(request.method(), request.version(), request.headers()) {
-        Ok(accept) => accept,
-        Err(error) => return refuse(error),
-    };
+pub(super) fn answer_legacy(
+    visit: &Visit,
+    request: &Request<Incoming>,
+    now: Now,
+) -> Result<Answer, Refusal> {
+    visit.may_open(request.headers())?;
+    let accept = accept_key(request.method(), request.version(), request.headers())?;
     let target = request.uri().path_and_query();
     let target = target.map_or("", |target| target.as_str());
     let upgrade = match url::parse(target, visit.front.settings.largest_tenant) {
         Err(error) => Upgrade::Refused(frame::text(&error.frame(now))),
         Ok(url) => {
-            let share = match visit.place(url.tenant) {
-                Ok(share) => share,
-                Err(refusal) => return *refusal,
-            };
+            let share = visit.place(url.tenant)?;
             let mut info = client::info(request.headers(), visit.address(request.headers()));
             info.uuid.clone_from(&url.uuid);
             let settings = SessionSettings {
@@ -165,7 +162,7 @@ pub(super) fn answer_legacy(visit: &Visit, request: &Request<Incoming>, now: Now
     if request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
         answer::set(&mut answer, SEC_WEBSOCKET_PROTOCOL, "chat");
     }
-    answer
+    Ok(answer)
 }
 
 /// 101.
@@ -175,18 +172,5 @@ fn switch(accept: &str) -> Answer {
     answer::set(&mut answer, CONNECTION, "Upgrade");
     let accept = HeaderValue::from_str(accept).expect("base64 is fit for a header");
     answer.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
-    answer
-}
-
-fn refuse(error: UpgradeError) -> Answer {
-    let status = match error {
-        UpgradeError::NotAnUpgrade | UpgradeError::Version => StatusCode::UPGRADE_REQUIRED,
-        UpgradeError::Key => StatusCode::BAD_REQUEST,
-    };
-    let mut answer = answer::text(status, &error.to_string());
-    answer::set(&mut answer, SEC_WEBSOCKET_VERSION, "13");
-    if status == StatusCode::UPGRADE_REQUIRED {
-        answer::set(&mut answer, UPGRADE, "websocket");
-    }
     answer
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::answer::{self, Answer};
 use super::query::{self, Query};
+use super::refusal::Refusal;
 use super::sse::{Stream, decode_positions};
 use super::{Visit, client};
 use crate::quota::Share;
@@ -32,34 +33,26 @@ const DISCARDED: usize = 1 << 20;
 const RETRY: &str = "retry: 1000\n";
 
 /// Answers `GET /sse`.
-pub(super) fn open(visit: &Visit, request: &Request<Incoming>) -> Answer {
+pub(super) fn open(visit: &Visit, request: &Request<Incoming>) -> Result<Answer, Refusal> {
     let headers = request.headers();
-    let query = match query::parse(
+    visit.may_open(headers)?;
+    let query = query::parse(
         request.uri().query().unwrap_or_default(),
         visit.front.settings.largest_tenant,
-    ) {
-        Ok(query) => query,
-        Err(error) => return answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    let token = match bearer(headers) {
-        Ok(token) => token,
-        Err(sentence) => return answer::text(StatusCode::BAD_REQUEST, sentence),
-    };
-    let share = match visit.place(query.tenant) {
-        Ok(share) => share,
-        Err(refusal) => return *refusal,
-    };
+    )?;
+    let token = bearer(headers)?;
+    let share = visit.place(query.tenant)?;
     let session = Session::open(visit, headers, &query, share);
     session.ask(&query, token, headers);
     let kind = HeaderValue::from_static("text/event-stream");
     let mut answer = answer::stream(kind, session.body());
     answer::set(&mut answer, CACHE_CONTROL, "no-store");
     answer::set(&mut answer, ACCEL_BUFFERING, "no");
-    answer
+    Ok(answer)
 }
 
 /// The token of `Authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
@@ -67,7 +60,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let token = token.ok_or("the Authorization header must be: Bearer <token>")?;
+    let token = token.ok_or(Refusal::Authorization)?;
     Ok(Some(token.to_owned()))
 }
 

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::admin;
-use crate::net::{Patient, Stream, proxy};
+use crate::net::{Patient, Rewound, Stream, proxy};
 use crate::quota::Quota;
 use crate::shard::{Core, Loaded};
 
@@ -27,13 +27,16 @@ mod client;
 mod connect;
 mod events;
 mod files;
+mod first;
 mod listener;
 mod origins;
 mod query;
+mod refusal;
 mod routes;
 mod settings;
 pub(crate) mod sse;
 
+use first::{First, first};
 pub(crate) use listener::{Listener, accept};
 pub use origins::Origins;
 pub use settings::HttpSettings;
@@ -84,8 +87,16 @@ pub(crate) async fn serve(core: Core, front: Arc<Front>, arrival: Arrival) {
         loaded,
     } = arrival;
     let limit = front.settings.head_timeout;
-    let begun = tokio::time::timeout(limit, begin(&front.settings, stream, peer)).await;
-    let (stream, peer) = match begun {
+    let kill = Rc::new(Notify::new());
+    let mut visit = Visit {
+        core,
+        front,
+        peer: peer.ip(),
+        full,
+        upgrade: RefCell::new(None),
+        kill,
+    };
+    let begun = match tokio::time::timeout(limit, begin(&mut visit, stream, peer)).await {
         Ok(Ok(begun)) => begun,
         Ok(Err(error)) => {
             tracing::debug!(%error, %peer, "a connection did not begin");
@@ -93,40 +104,50 @@ pub(crate) async fn serve(core: Core, front: Arc<Front>, arrival: Arrival) {
         }
         Err(_) => return,
     };
-    let visit = Rc::new(Visit {
-        core,
-        front,
-        peer,
-        full,
-        upgrade: RefCell::new(None),
-        kill: Rc::new(Notify::new()),
-    });
-    let conversation = tokio::select! {
-        end = converse(stream, &visit) => end,
-        () = visit.kill.notified() => None,
+    let (stream, early) = match begun {
+        (stream, First::Session(upgrade, early)) => {
+            upgrade.start(&visit, stream, early, loaded);
+            return;
+        }
+        (stream, First::Other(early)) => (stream, early),
     };
-    if let Some((stream, early, upgrade)) = conversation {
+    let visit = Rc::new(visit);
+    let stream = Rewound::new(early, stream);
+    // In a box, so that a session that comes without does not pay for its size.
+    let conversation = Box::pin(async {
+        tokio::select! {
+            end = converse(stream, &visit) => end,
+            () = visit.kill.notified() => None,
+        }
+    });
+    if let Some((stream, early, upgrade)) = conversation.await {
         upgrade.start(&visit, stream, early, loaded);
     }
 }
 
-/// What comes before HTTP: who speaks, and TLS.
+/// What comes before HTTP: who speaks, and TLS; and then the first bytes.
 async fn begin(
-    settings: &HttpSettings,
+    visit: &mut Visit,
     stream: std::net::TcpStream,
     peer: SocketAddr,
-) -> io::Result<(Stream, IpAddr)> {
+) -> io::Result<(Stream, First)> {
     let mut stream = TcpStream::from_std(stream)?;
+    let settings = &visit.front.settings;
     let client = proxy::client_address(&mut stream, peer, &settings.proxy_protocol_from).await?;
-    let stream = match &settings.tls {
-        None => Stream::Plain(stream),
-        Some(tls) => Stream::Tls(Box::new(tls.acceptor().accept(stream).await?)),
+    visit.peer = client.ip();
+    let Some(tls) = &settings.tls else {
+        let first = first(visit, &mut stream).await?;
+        return Ok((Stream::Plain(stream), first));
     };
-    Ok((stream, client.ip()))
+    let stream = Box::pin(tls.acceptor().accept(stream)).await?;
+    Ok((Stream::Tls(Box::new(stream)), First::Other(Bytes::new())))
 }
 
 /// Answers requests until the client goes, or until one becomes a session.
-async fn converse(stream: Stream, visit: &Rc<Visit>) -> Option<(Stream, Bytes, connect::Upgrade)> {
+async fn converse(
+    stream: Rewound<Stream>,
+    visit: &Rc<Visit>,
+) -> Option<(Stream, Bytes, connect::Upgrade)> {
     let settings = &visit.front.settings;
     let service = service_fn(|request| {
         let visit = Rc::clone(visit);
@@ -147,7 +168,7 @@ async fn converse(stream: Stream, visit: &Rc<Visit>) -> Option<(Stream, Bytes, c
                 _ = stream.shutdown().await;
                 return None;
             };
-            Some((stream.into_inner(), parts.read_buf, upgrade))
+            Some((stream.into_inner().into_inner(), parts.read_buf, upgrade))
         }
         Err(error) => {
             tracing::debug!(%error, "an HTTP conversation ended");

@@ -14,7 +14,7 @@ pub(super) struct Query {
 }
 
 /// Why a query was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QueryError {
     /// The version is missing or unknown.
     #[error("this server speaks version {known} of the protocol: connect with ?v={known}", known = wire::VERSION)]

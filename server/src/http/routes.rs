@@ -8,11 +8,12 @@ use cometql_protocol::TenantId;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::answer::{self, Answer};
+use super::refusal::Refusal;
 use super::{Origins, Visit, client, connect, events, files};
 use crate::admin;
 use crate::legacy::url;
@@ -29,14 +30,28 @@ impl Visit {
         client::address(headers, self.peer, &self.front.settings.forwarded_from)
     }
 
-    /// A place among the tenant's sessions, or the refusal.
-    pub(super) fn place(&self, tenant: TenantId) -> Result<Option<Box<Share>>, Box<Answer>> {
+    /// A place among the tenant's sessions, if these are counted.
+    pub(super) fn place(&self, tenant: TenantId) -> Result<Option<Box<Share>>, Refusal> {
         let Some(places) = &self.front.places else {
             return Ok(None);
         };
         let share = places.take(Some(tenant), 1);
-        let share = share.map_err(|_| Box::new(refuse(self, Full::Tenant)))?;
+        let share = share.map_err(|_| Refusal::Full(Full::Tenant))?;
         Ok(Some(Box::new(share)))
+    }
+
+    /// Whether this client can have a session at all.
+    pub(super) fn may_open(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let origin = headers
+            .get(ORIGIN)
+            .map(|origin| origin.to_str().unwrap_or("null"));
+        if !self.front.settings.origins.allow(origin) {
+            return Err(Refusal::Origin);
+        }
+        if self.full {
+            return Err(Refusal::Full(Full::Node));
+        }
+        Ok(())
     }
 }
 
@@ -83,20 +98,11 @@ async fn route(visit: &Visit, request: Request<Incoming>) -> Answer {
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
     match (request.method(), path) {
         (&Method::OPTIONS, _) => preflight(),
-        (&Method::GET, "/connect") => match may_open(visit, request.headers()) {
-            Some(refusal) => refusal,
-            None => connect::answer(visit, &request),
-        },
+        (&Method::GET, "/connect") => granted(visit, connect::answer(visit, &request)),
         (&Method::GET, path) if settings.legacy && url::is_legacy(path) => {
-            match may_open(visit, request.headers()) {
-                Some(refusal) => refusal,
-                None => connect::answer_legacy(visit, &request, now()),
-            }
+            granted(visit, connect::answer_legacy(visit, &request, now()))
         }
-        (&Method::GET, "/sse") => match may_open(visit, request.headers()) {
-            Some(refusal) => refusal,
-            None => events::open(visit, &request),
-        },
+        (&Method::GET, "/sse") => granted(visit, events::open(visit, &request)),
         (&Method::POST, path) if path.starts_with("/session/") => {
             events::requests(visit, request).await
         }
@@ -112,29 +118,9 @@ async fn route(visit: &Visit, request: Request<Incoming>) -> Answer {
     }
 }
 
-/// The refusal of a new session, if this client can't have one.
-fn may_open(visit: &Visit, headers: &HeaderMap) -> Option<Answer> {
-    let origin = headers
-        .get(ORIGIN)
-        .map(|origin| origin.to_str().unwrap_or("null"));
-    if !visit.front.settings.origins.allow(origin) {
-        let answer = answer::text(StatusCode::FORBIDDEN, "this origin is not allowed");
-        return Some(answer);
-    }
-    visit.full.then(|| refuse(visit, Full::Node))
-}
-
-/// The refusal of a session that is one too many.
-fn refuse(visit: &Visit, why: Full) -> Answer {
-    visit.core.refused(why);
-    let sentence = match why {
-        Full::Node => "this node has as many connections as it may: try again later",
-        Full::Tenant => "this tenant has as many connections as it may: try again later",
-    };
-    let mut answer = answer::text(StatusCode::SERVICE_UNAVAILABLE, sentence);
-    answer::set(&mut answer, RETRY_AFTER, "5");
-    answer::set(&mut answer, CONNECTION, "close");
-    answer
+/// The answer to a request for a session.
+fn granted(visit: &Visit, answer: Result<Answer, Refusal>) -> Answer {
+    answer.unwrap_or_else(|refusal| refusal.answer(&visit.core))
 }
 
 fn not_allowed(allowed: &'static str) -> Answer {

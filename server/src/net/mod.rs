@@ -3,10 +3,12 @@
 pub mod network;
 pub mod patient;
 pub mod proxy;
+pub mod rewound;
 pub mod stream;
 pub mod tls;
 
 pub use network::Network;
 pub use patient::Patient;
+pub use rewound::Rewound;
 pub use stream::Stream;
 pub use tls::Tls;

@@ -169,16 +169,27 @@ pub(crate) async fn http(address: SocketAddr, request: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
+/// What a browser asks for, without what most of them add.
+pub(crate) const HANDSHAKE: &[u8] =
+    b"GET /connect?v=1 HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// A WebSocket connection of bare bytes.
 pub(crate) struct Raw(pub(crate) TcpStream);
 
 impl Raw {
     /// Connects and shakes hands.
     pub(crate) async fn connect(app: &App) -> Self {
+        Self::connect_in_pieces(app, &[HANDSHAKE]).await
+    }
+
+    /// Connects and sends these pieces, which begin with a handshake.
+    pub(crate) async fn connect_in_pieces(app: &App, pieces: &[&[u8]]) -> Self {
         let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
-        let request = "GET /connect?v=1 HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in pieces {
+            stream.write_all(piece).await.unwrap();
+        }
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within(stream.read_u8()).await.unwrap());
