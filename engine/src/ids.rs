@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
+use std::num::NonZeroU64;
 
 use cometql_protocol::{TenantId, UserId};
 use foldhash::fast::FixedState;
@@ -50,7 +51,7 @@ fn pick(hash: u64, shards: usize) -> ShardId {
 /// The slot indexes the shard's slabs; the sequence tells a connection from an earlier one in the same slot. Always
 /// above 2^32, so that it is never taken for the id of a MySQL connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(u64);
+pub struct ConnectionId(NonZeroU64);
 
 impl ConnectionId {
     /// Most connections of a shard.
@@ -64,31 +65,33 @@ impl ConnectionId {
             "a shard holds at most 2^24 connections"
         );
         let sequence = u64::from(sequence % ((1 << 21) - 1)) + 1;
-        Self(sequence << 32 | (slot as u64) << 8 | u64::from(shard.0))
+        let number = sequence << 32 | (slot as u64) << 8 | u64::from(shard.0);
+        Self(NonZeroU64::new(number).expect("no sequence is 0"))
     }
 
     /// The id that `SHOW CONNECTIONS` printed, if it can be one.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
-        (number >> 32 != 0 && number < 1 << 53).then_some(Self(number))
+        let is_one = number >> 32 != 0 && number < 1 << 53;
+        NonZeroU64::new(number).filter(|_| is_one).map(Self)
     }
 
     /// The id as a number for people and for the wire.
     #[must_use]
     pub fn number(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// Where the connection lives.
     #[must_use]
     pub fn shard(self) -> ShardId {
-        ShardId((self.0 & 0xff) as u8)
+        ShardId((self.number() & 0xff) as u8)
     }
 
     /// Its index in the shard's slabs.
     #[must_use]
     pub fn slot(self) -> usize {
-        (self.0 >> 8 & 0xff_ffff) as usize
+        (self.number() >> 8 & 0xff_ffff) as usize
     }
 }
 

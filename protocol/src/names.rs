@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Shortest channel name, in bytes.
@@ -129,19 +130,20 @@ impl fmt::Display for TenantId {
 
 /// An end user of a tenant: 1…2^53 − 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UserId(u64);
+pub struct UserId(NonZeroU64);
 
 impl UserId {
     /// The user with this number; `None` for 0 and for numbers that JavaScript can't hold.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
-        (1..=USER_ID_MAX).contains(&number).then_some(Self(number))
+        let number = NonZeroU64::new(number)?;
+        (number.get() <= USER_ID_MAX).then_some(Self(number))
     }
 
     /// The number.
     #[must_use]
     pub fn get(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
