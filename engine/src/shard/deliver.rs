@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cometql_protocol::TenantId;
+use cometql_protocol::planted::planted;
 use cometql_protocol::wire::Member;
 
 use super::{ChannelKey, Shard};
@@ -15,7 +17,11 @@ impl<T> Shard<T> {
         origin: Option<(ConnectionId, u32)>,
         effects: &mut impl Effects<Token = T>,
     ) {
-        let key = (publication.tenant, publication.channel.clone());
+        let tenant = match planted("engine-mixes-tenants") {
+            true => TenantId(3_u32.saturating_sub(publication.tenant.0)),
+            false => publication.tenant,
+        };
+        let key = (tenant, publication.channel.clone());
         let Some(local) = self.locals.find(&key) else {
             return;
         };
@@ -28,6 +34,9 @@ impl<T> Shard<T> {
                 _ => Push::Publication(publication),
             };
             effects.push(subscriber.connection, push);
+            if planted("engine-delivers-twice") {
+                effects.push(subscriber.connection, push);
+            }
         }
         effects.count(Counted::Deliveries, subscribers.len() as u64);
     }

@@ -41,6 +41,12 @@ impl<T> Shard<T> {
             limit,
             once: once(&content, &self.limits),
         };
+        if planted("engine-answers-before-the-disk") {
+            let ticket = self.tickets.open(Then::Nothing);
+            effects.store(ticket, append);
+            let (offset, reached) = (0, 0);
+            return effects.answer(token, Answer::Sent { offset, reached });
+        }
         let ticket = self.tickets.open(Then::InboxAppended {
             key,
             content,
@@ -57,7 +63,14 @@ impl<T> Shard<T> {
         result: Result<StoreAnswer, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
+        if planted("engine-sends-what-is-not-stored") && result.is_err() {
+            self.send_live(key, inbox_message(u64::MAX >> 12, content.clone()), effects);
+        }
         let answer = match result {
+            Ok(StoreAnswer::Full) if planted("engine-drops-what-is-too-much") => {
+                let (offset, reached) = (0, 0);
+                Answer::Sent { offset, reached }
+            }
             Ok(StoreAnswer::InboxOffset(offset)) => {
                 effects.count(Counted::InboxMessages, 1);
                 let chosen = Chosen::of(&content);

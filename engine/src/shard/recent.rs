@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use cometql_protocol::ErrorCode;
+use cometql_protocol::planted::planted;
 use foldhash::fast::FixedState;
 
 use super::{ChannelKey, UserKey};
@@ -54,7 +55,7 @@ impl Recent {
         content: &Content,
         limits: &Limits,
     ) -> Option<Result<Told, Reject>> {
-        if !content.once {
+        if !content.once || planted("engine-forgets-retries") {
             return None;
         }
         let sent = self.sent.get(&(place, content.id))?;
@@ -124,7 +125,7 @@ pub(super) fn once(content: &Content, limits: &Limits) -> Option<Once> {
 
 /// Whether content is that of a digest.
 pub(super) fn same(content: &Content, other: u64) -> Result<(), Reject> {
-    if digest(content) == other {
+    if digest(content) == other || planted("engine-takes-other-content") {
         return Ok(());
     }
     let id = content.id;

@@ -137,6 +137,9 @@ impl<T> Shard<T> {
         let Some(mut waiting) = session.parked.take() else {
             return;
         };
+        if planted("engine-forgets-what-waited") {
+            waiting.clear();
+        }
         while let Some(request) = waiting.pop_front() {
             self.carry_out(now, connection, request, Membership::Unasked, effects);
             let Some(session) = self.connections.get_mut(connection) else {

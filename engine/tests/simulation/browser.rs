@@ -16,6 +16,8 @@ pub(crate) struct Browser {
     pub(crate) tenant: TenantId,
     /// 0 = anonymous.
     pub(crate) user: u64,
+    /// What presence calls it; may be empty.
+    pub(crate) name: String,
     pub(crate) tabs: BTreeMap<TabId, Tab>,
     /// Index of the newest connection.
     pub(crate) wire: Option<usize>,
@@ -47,6 +49,10 @@ pub(crate) struct Follow {
     pub(crate) position: Option<Position>,
     /// Payloads that it got.
     pub(crate) seen: BTreeSet<String>,
+    /// The connection on which it last began or went on.
+    pub(crate) wire: Option<usize>,
+    /// Joins less leaves that it was told since then, by the browser's name.
+    pub(crate) members: BTreeMap<String, i64>,
 }
 
 /// What a session wants of the world.
@@ -70,12 +76,13 @@ pub(crate) enum Told {
     Unsubscribed(String, String),
     Publication(String, Option<Position>, String),
     Message(u64, String),
+    Presence(String, bool, String),
     Answer(u32),
     Other,
 }
 
 impl Browser {
-    pub(crate) fn new(tenant: TenantId, user: u64, now: u64, random: u64) -> Self {
+    pub(crate) fn new(tenant: TenantId, user: u64, name: &str, now: u64, random: u64) -> Self {
         let settings = Settings {
             urls: 2,
             asks_for_tokens: user > 0,
@@ -84,9 +91,10 @@ impl Browser {
         };
         let credentials = (user > 0).then(|| token(user, now, 40_000));
         Self {
-            session: Session::new(settings, credentials, "", random),
+            session: Session::new(settings, credentials, name, random),
             tenant,
             user,
+            name: name.to_owned(),
             tabs: BTreeMap::new(),
             wire: None,
             timer: None,
@@ -166,7 +174,12 @@ fn told(delivery: Delivery<'_>) -> Told {
         } => Told::Publication(channel.into(), position, data(text)),
         Delivery::Message { offset, text } => Told::Message(offset, data(text)),
         Delivery::Answer { call, .. } => Told::Answer(call),
-        Delivery::Presence { .. } | Delivery::Error(_) => Told::Other,
+        Delivery::Presence { channel, text } => {
+            let push: serde_json::Value = serde_json::from_str(text).unwrap();
+            let name = push["member"]["uuid"].as_str().unwrap().to_owned();
+            Told::Presence(channel.into(), push["push"] == "join", name)
+        }
+        Delivery::Error(_) => Told::Other,
     }
 }
 

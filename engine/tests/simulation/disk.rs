@@ -1,6 +1,6 @@
 //! The store that outlives a node: slow, failing, full, and after a crash without what it had not carried out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use cometql_engine::publication::Content;
@@ -40,6 +40,10 @@ pub(crate) struct Disk {
     seen: HashMap<UserKey, u64>,
     /// Ids that senders chose: where they are, what they were, until when.
     sent: HashMap<(String, MessageId), (u64, Once)>,
+    /// Who may subscribe to channels that only members may.
+    pub(crate) members: BTreeSet<(TenantId, UserId)>,
+    /// Payloads that were ever stored. Each is stored once, or something was done twice.
+    ever: BTreeSet<String>,
 }
 
 impl Disk {
@@ -52,7 +56,19 @@ impl Disk {
             inboxes: BTreeMap::new(),
             seen: HashMap::new(),
             sent: HashMap::new(),
+            members: BTreeSet::new(),
+            ever: BTreeSet::new(),
         }
+    }
+
+    /// Whether this text was ever stored.
+    pub(crate) fn has_had(&self, data: &str) -> bool {
+        self.ever.contains(data)
+    }
+
+    fn stores(&mut self, content: &Content) {
+        let is_new = self.ever.insert(content.data.to_string());
+        assert!(is_new, "{} is stored twice", content.data);
     }
 
     /// Whether this text is kept in the channel.
@@ -121,6 +137,9 @@ impl Disk {
                 if let Some(known) = self.note(place, offset, &content, once) {
                     return known;
                 }
+                if !channel.as_str().starts_with("user_status_") {
+                    self.stores(&content);
+                }
                 let channel = self.channels.get_mut(&(tenant, channel));
                 let (position, rows) = channel.expect("opened before");
                 assert!(offset > position.offset, "offsets in the store rise");
@@ -182,13 +201,19 @@ impl Disk {
                 length,
             } => {
                 let key = (tenant, channel);
-                if let Some(length) = length {
-                    self.settings.insert(key, length);
-                } else {
-                    self.settings.remove(&key);
-                    if let Some((position, rows)) = self.channels.get_mut(&key) {
-                        position.epoch.0 = position.epoch.0.wrapping_add(1 << 32);
-                        rows.clear();
+                // It may be in use without the store from now on.
+                if length.unwrap_or(0) == 0
+                    && let Some((position, _)) = self.channels.get_mut(&key)
+                {
+                    position.epoch.0 = position.epoch.0.wrapping_add(1 << 32);
+                }
+                match length {
+                    Some(length) => drop(self.settings.insert(key, length)),
+                    None => {
+                        self.settings.remove(&key);
+                        if let Some((_, rows)) = self.channels.get_mut(&key) {
+                            rows.clear();
+                        }
                     }
                 }
                 StoreAnswer::Changed(1)
@@ -215,16 +240,8 @@ impl Disk {
                 user,
                 content,
                 limit,
-                once: _,
-            } => {
-                let (last, rows) = self.inboxes.entry((tenant, user)).or_default();
-                if rows.len() as u64 >= limit {
-                    return StoreAnswer::Full;
-                }
-                *last += 1;
-                rows.insert(*last, content);
-                StoreAnswer::InboxOffset(*last)
-            }
+                once,
+            } => self.add_to_inbox((tenant, user), content, limit, once),
             R::InboxRead {
                 tenant,
                 user,
@@ -253,9 +270,35 @@ impl Disk {
                 StoreAnswer::LastSeen(self.seen.get(&(tenant, user)).copied())
             }
             R::UserData { .. } => StoreAnswer::UserData(String::new()),
-            R::IsMember { .. } => StoreAnswer::Member(true),
+            R::IsMember { tenant, user, .. } => {
+                StoreAnswer::Member(self.members.contains(&(tenant, user)))
+            }
             other => unreachable!("not asked in a simulation: {other:?}"),
         }
+    }
+
+    fn add_to_inbox(
+        &mut self,
+        key: UserKey,
+        content: Content,
+        limit: u64,
+        once: Option<Once>,
+    ) -> StoreAnswer {
+        let place = format!("{} user {}", key.0, key.1);
+        let (last, rows) = self.inboxes.entry(key).or_default();
+        let (next, full) = (*last + 1, rows.len() as u64 >= limit);
+        let known = self.sent.get(&(place.clone(), content.id));
+        if full && known.is_none_or(|(_, known)| known.until_ms <= content.time_ms) {
+            return StoreAnswer::Full;
+        }
+        if let Some(known) = self.note(place, next, &content, once) {
+            return known;
+        }
+        self.stores(&content);
+        let (last, rows) = self.inboxes.entry(key).or_default();
+        *last = next;
+        rows.insert(next, content);
+        StoreAnswer::InboxOffset(next)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use cometql_engine::shard::inspect::Channels;
+use cometql_engine::shard::inspect::SubscriberRow;
 use cometql_protocol::{TenantId, UserId, client};
 
 use crate::disk::Health;
-use crate::operations::{CHANNELS, TENANTS};
+use crate::operations::{CHANNELS, Changes, TENANTS};
 use crate::world::World;
 
 impl World {
@@ -18,18 +18,20 @@ impl World {
         if self.node.is_none() {
             self.start();
         }
-        self.set_rules(false);
+        self.set_rules(Changes::default());
         for wire in &mut self.wires {
             wire.stalled_until = 0;
+            wire.swallows = 0;
         }
         self.run(120_000);
         for browser in 0..self.browsers.len() {
             self.session(browser, client::Input::Open);
         }
         self.run(240_000);
+        self.check_rest();
         self.check_convergence();
         self.check_presence();
-        self.promises.check_disk(&self.disk);
+        self.promises.messages.check_disk(&self.disk);
         self.check_inboxes();
     }
 
@@ -77,12 +79,11 @@ impl World {
         let node = self.node.as_ref().expect("it was started");
         for tenant in 1..=u32::try_from(TENANTS).unwrap() {
             let tenant = TenantId(tenant);
-            let mut shown = Vec::new();
+            let row =
+                |row: &SubscriberRow| (row.channel.to_string(), row.user.map_or(0, UserId::get));
+            let mut shown: Vec<_> = self.shown(tenant).iter().map(row).collect();
             let mut online = BTreeSet::new();
             for shard in &node.shards {
-                for row in shard.subscribers(tenant, &Channels::All) {
-                    shown.push((row.channel.to_string(), row.user.map_or(0, UserId::get)));
-                }
                 online.extend(
                     shard
                         .users_online(tenant, None)
@@ -124,7 +125,7 @@ impl World {
                 users.insert((browser.tenant.0, browser.user));
             }
         }
-        self.promises.check_handled(&users);
+        self.promises.messages.check_handled(&users);
         for ((tenant, user), (_, rows)) in &self.disk.inboxes {
             if users.contains(&(tenant.0, user.get())) {
                 assert!(rows.is_empty(), "not acknowledged: {rows:?}");

@@ -25,11 +25,11 @@ mod promises;
 mod rng;
 mod world;
 
-use operations::{limits, rules, run};
+use operations::{Changes, limits, rules, run};
 use world::{Plan, World};
 
 /// Operations of a run.
-const OPERATIONS: usize = 250;
+const OPERATIONS: usize = 400;
 
 /// Seeds that once broke a promise, and what was wrong.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -49,12 +49,15 @@ const REGRESSIONS: &[(u64, &str)] = &[
 
 /// Runs a seed; the message and the trace when a promise was broken.
 fn attempt(plan: Plan) -> Result<u64, (String, Vec<String>)> {
-    let mut world = World::new(plan, limits(), rules(false));
+    // What a panic says is in the result, and told once.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut world = World::new(plan, limits(), rules(Changes::default()));
     let result = catch_unwind(AssertUnwindSafe(|| run(plan, &mut world)));
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        let text = text.unwrap_or_default().chars().take(600).collect();
+        let text = text.unwrap_or_default().replace("...", "");
+        let text = text.chars().take(600).collect();
         (text, world.trace().to_vec())
     })
 }
@@ -89,6 +92,7 @@ fn check(seed: u64) -> u64 {
     let shrunk = shrink(plan);
     let (message, trace) = attempt(shrunk).err().unwrap_or((first, Vec::new()));
     println!("{}", trace.join("\n"));
+    drop(std::panic::take_hook());
     panic!(
         "seed {seed}, {} operations: {message}\n  again: SIMULATION_SEED={seed} cargo test -p cometql-engine --test simulation",
         shrunk.operations
@@ -139,7 +143,7 @@ fn runs_depend_on_nothing_but_the_seed() {
         operations: OPERATIONS,
     };
     let trace = || {
-        let mut world = World::new(plan, limits(), rules(false));
+        let mut world = World::new(plan, limits(), rules(Changes::default()));
         run(plan, &mut world);
         world.trace().to_vec()
     };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use cometql_engine::ConnectionId;
+use cometql_engine::{Conflated, ConnectionId};
 use cometql_protocol::client::SocketId;
 
 /// One connection between a browser and one life of the node.
@@ -22,6 +22,38 @@ pub(crate) struct Wire {
     pub(crate) dead: bool,
     /// The browser reads nothing before that moment.
     pub(crate) stalled_until: u64,
+    /// Publications that wait beside the stream, as the newest of their channels.
+    pub(crate) held: Conflated,
+    /// Payloads of all that waited so since something was written.
+    pub(crate) put: Vec<String>,
+    /// So many of the next publications are lost on the way, and nothing else is.
+    pub(crate) swallows: u64,
+}
+
+impl Wire {
+    pub(crate) fn new(browser: usize, socket: SocketId, life: u32) -> Self {
+        Self {
+            browser,
+            socket,
+            life,
+            connection: None,
+            heard: true,
+            up: Flow::default(),
+            down: Flow::default(),
+            dead: false,
+            stalled_until: 0,
+            held: Conflated::default(),
+            put: Vec::new(),
+            swallows: 0,
+        }
+    }
+
+    /// Both sides know each other, and nothing is on its way.
+    pub(crate) fn is_quiet(&self, now: u64) -> bool {
+        let open = self.heard && !self.dead && self.connection.is_some();
+        let at_rest = self.stalled_until <= now && self.held.is_empty();
+        open && at_rest && self.up.is_quiet() && self.down.is_quiet()
+    }
 }
 
 /// One direction: frames behind each other, each with its length before it.
@@ -44,6 +76,10 @@ impl Flow {
         let length = u32::try_from(text.len()).unwrap();
         self.bytes.extend(length.to_be_bytes());
         self.bytes.extend(text.as_bytes());
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.bytes.is_empty() && self.arrived.is_empty() && self.end.is_none()
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -5,14 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use cometql_engine::effects::Counted;
-use cometql_engine::publication::Place;
 use cometql_engine::{
     Answer, ClientInfo, ConnectionId, Credentials, Effects, Input, Limits, Message, Now,
-    Publication, Push, Reject, Rules, SessionSettings, Shard, ShardId, StoreAnswer, StoreFailure,
-    StoreRequest,
+    Publication, Push, Rates, Reject, Rules, SessionSettings, Shard, ShardId, StoreAnswer,
+    StoreFailure, StoreRequest,
 };
 use cometql_protocol::wire::{self, Reply};
-use cometql_protocol::{ChannelName, CloseCode, TenantId};
+use cometql_protocol::{CloseCode, TenantId};
 
 use crate::disk::Disk;
 use crate::rng::Rng;
@@ -30,21 +29,36 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Out {
     Mail(ShardId, Message),
-    /// A frame, and whether it is part of a replay.
-    Text(ConnectionId, String, bool),
+    /// A publication, the request that it answers if it is the session's own, and whether it is part of a replay.
+    Publication(ConnectionId, Arc<Publication>, Option<u32>, bool),
+    /// Another frame.
+    Text(ConnectionId, Frame),
+    Refused(ConnectionId, Reject, Option<String>),
     Close(ConnectionId, CloseCode),
     Login(ConnectionId, u32, Credentials),
     Store(u64, StoreRequest),
     Answer(u64, Answer),
-    Published(TenantId, ChannelName, Option<Place>, Arc<str>),
+    Published(Arc<Publication>),
+}
+
+/// A frame that is no publication.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) text: String,
+    /// It is part of a replay.
+    pub(crate) replays: bool,
+    /// It has to come after all that waits for its connection.
+    pub(crate) settles: bool,
 }
 
 impl Node {
     pub(crate) fn start(count: usize, limits: &Limits, rules: &Arc<Rules>, disk: &Disk) -> Self {
         let limits = Arc::new(limits.clone());
+        let rates = Arc::<Rates>::default();
         let shard = |index: usize| {
             let id = ShardId(u8::try_from(index).unwrap());
             let mut shard = Shard::new(id, count, Arc::clone(&limits), Arc::clone(rules));
+            shard.share_rates(Arc::clone(&rates));
             for ((tenant, channel), length) in &disk.settings {
                 shard.restore_setting(*tenant, channel.clone(), *length);
             }
@@ -100,6 +114,18 @@ struct Collected<'a> {
     rng: &'a mut Rng,
 }
 
+impl Collected<'_> {
+    fn text(&mut self, to: ConnectionId, text: String, settles: bool) {
+        let replays = self.replays;
+        let frame = Frame {
+            text,
+            replays,
+            settles,
+        };
+        self.out.push(Out::Text(to, frame));
+    }
+}
+
 impl Effects for Collected<'_> {
     type Token = u64;
 
@@ -108,37 +134,60 @@ impl Effects for Collected<'_> {
     }
 
     fn push(&mut self, to: ConnectionId, push: Push<'_>) {
-        let text = match push {
-            Push::Publication(publication) => wire::encode_publication(publication.view(None)),
-            Push::Own(publication, request) => {
-                wire::encode_publication(publication.view(Some(request)))
-            }
+        let (publication, own) = match push {
+            Push::Publication(publication) => (publication, None),
+            Push::Own(publication, request) => (publication, Some(request)),
             Push::Presence(channel, joined, member) => {
-                wire::encode_presence_event(channel, joined, member)
+                let text = wire::encode_presence_event(channel, joined, member);
+                return self.text(to, text, false);
             }
-            Push::Inbox(message) => wire::encode_inbox_message(
-                message.event.as_str(),
-                &message.data,
-                message.data_is_json,
-                message.offset,
-                message.time_ms,
-            ),
+            Push::Inbox(message) => {
+                let text = wire::encode_inbox_message(
+                    message.event.as_str(),
+                    &message.data,
+                    message.data_is_json,
+                    message.offset,
+                    message.time_ms,
+                );
+                return self.text(to, text, false);
+            }
             Push::Unsubscribed(channel, code, message) => {
-                wire::encode_unsubscribed(channel, code, message)
+                let text = wire::encode_unsubscribed(channel, code, message);
+                return self.text(to, text, true);
             }
         };
-        self.out.push(Out::Text(to, text, self.replays));
+        let publication = Arc::clone(publication);
+        self.out
+            .push(Out::Publication(to, publication, own, self.replays));
     }
 
     fn reply(&mut self, to: ConnectionId, request: u32, reply: Reply) {
+        if let Reply::Subscribed {
+            channel,
+            position,
+            recovered,
+            replayed,
+        } = &reply
+        {
+            assert!(
+                position.is_some() || !recovered,
+                "{channel}: recovered without a history"
+            );
+            assert!(
+                *recovered || *replayed == 0,
+                "{channel}: a replay of nothing"
+            );
+        }
         let text = wire::encode_reply(request, &reply);
-        self.out.push(Out::Text(to, text, self.replays));
+        self.text(to, text, true);
     }
 
     fn refuse(&mut self, to: ConnectionId, request: u32, reject: &Reject, channel: Option<&str>) {
         let (code, retry) = (reject.code, reject.retry_ms);
         let text = wire::encode_refusal(request, code, &reject.message, retry, channel);
-        self.out.push(Out::Text(to, text, false));
+        let channel = channel.map(str::to_owned);
+        self.out.push(Out::Refused(to, reject.clone(), channel));
+        self.text(to, text, true);
     }
 
     fn close(&mut self, connection: ConnectionId, code: CloseCode) {
@@ -158,10 +207,7 @@ impl Effects for Collected<'_> {
     }
 
     fn published(&mut self, publication: &Arc<Publication>) {
-        let channel = publication.channel.clone();
-        let data = Arc::clone(&publication.data);
-        let (tenant, place) = (publication.tenant, publication.place);
-        self.out.push(Out::Published(tenant, channel, place, data));
+        self.out.push(Out::Published(Arc::clone(publication)));
     }
 
     fn count(&mut self, _event: Counted, _times: u64) {}

@@ -3,148 +3,94 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cometql_protocol::TenantId;
-use cometql_protocol::wire::{Epoch, Position};
+use cometql_protocol::wire::Position;
 
 use crate::browser::{Follow, Told};
 use crate::disk::Disk;
 
+mod messages;
+mod presence;
+mod rates;
+
+pub(crate) use messages::Messages;
+pub(crate) use presence::{Member, Presence};
+pub(crate) use rates::{Publishes, Rates};
+
 /// Channels whose history is on disk, unlimited, and which nobody clears: nothing of them is ever lost.
 pub(crate) const KEPT: &str = "log_a";
-/// A channel whose right to subscribe is taken away and given back.
+/// Channels whose right to subscribe is taken away and given back.
 pub(crate) const GUARDED: &str = "private_a";
+/// Channels that only members may subscribe to.
+pub(crate) const MEMBERS: &str = "team_a";
+/// Channels that others are told of who joins and leaves.
+pub(crate) const TRACKED: &str = "track_a";
+/// Channels that are durable for a while.
+pub(crate) const CHANGING: &str = "web_b";
 
-/// Everything that was sent, and what became of it.
+/// Everything that was promised.
 #[derive(Default)]
 pub(crate) struct Promises {
-    /// Publications by payload: when it was asked for.
-    sent: BTreeMap<String, u64>,
-    /// Payloads that a browser may have sent twice.
-    resent: BTreeSet<String>,
-    /// What the sequencers gave a place, by channel, epoch and offset.
-    placed: BTreeMap<(u32, String, u64), BTreeMap<u64, String>>,
-    /// Answered publications of channels that keep everything.
-    answered: Vec<(u32, String, String)>,
-    /// Private messages that were answered: tenant, user, offset, payload.
-    messages: Vec<(u32, u64, u64, String)>,
-    /// Payloads of private messages that an application handled.
-    handled: BTreeSet<String>,
+    pub(crate) messages: Messages,
+    pub(crate) presence: Presence,
+    pub(crate) rates: Rates,
     /// Since when nobody may subscribe to the guarded channel.
     pub(crate) denied_since: Option<u64>,
+    /// Since when these users are no members any more.
+    pub(crate) removed_since: BTreeMap<(u32, u64), u64>,
+    /// By browser, payloads in whose place a newer publication came, as the channel's rule says.
+    pub(crate) replaced: BTreeSet<(usize, String)>,
+    /// Connections and channels in which something was lost, or an answer makes the session ask once more.
+    pub(crate) excused: BTreeSet<(usize, String)>,
     /// How many deliveries were checked.
     pub(crate) checked: u64,
 }
 
 impl Promises {
-    /// A publication is asked for.
-    pub(crate) fn asks(&mut self, payload: &str, now: u64) {
-        self.sent.insert(payload.to_owned(), now);
-    }
-
-    /// A browser publishes, and tries again when it gets no answer.
-    pub(crate) fn may_resend(&mut self, payload: &str) {
-        self.resent.insert(payload.to_owned());
-    }
-
-    /// A publication has its place.
-    pub(crate) fn placed(&mut self, tenant: TenantId, channel: &str, at: Position, payload: &str) {
-        let life = (tenant.0, channel.to_owned(), at.epoch.0);
-        let offsets = self.placed.entry(life).or_default();
-        let before = offsets.insert(at.offset, payload.to_owned());
-        assert_eq!(before, None, "{channel}: offset {} given twice", at.offset);
-        let last = offsets.last_key_value().map(|(offset, _)| *offset);
-        assert_eq!(last, Some(at.offset), "{channel}: offsets must rise");
-    }
-
-    /// A publication of a channel that keeps everything was answered.
-    pub(crate) fn answered(&mut self, tenant: TenantId, channel: &str, payload: &str) {
-        let answered = (tenant.0, channel.to_owned(), payload.to_owned());
-        self.answered.push(answered);
-    }
-
-    /// A private message was answered.
-    pub(crate) fn message_answered(
-        &mut self,
-        tenant: TenantId,
-        user: u64,
-        offset: u64,
-        text: &str,
-    ) {
-        self.messages
-            .push((tenant.0, user, offset, text.to_owned()));
-    }
-
-    /// An application has handled a private message.
-    pub(crate) fn handled(&mut self, payload: &str) {
-        self.handled.insert(payload.to_owned());
-    }
-
-    /// The store removes private messages.
-    pub(crate) fn removed(&self, payloads: &[String]) {
-        for payload in payloads {
-            assert!(
-                self.handled.contains(payload),
-                "{payload} was acknowledged, but nobody has handled it"
-            );
-        }
-    }
-
-    /// What was answered is on disk.
-    pub(crate) fn check_disk(&self, disk: &Disk) {
-        for (tenant, channel, payload) in &self.answered {
-            assert!(
-                disk.keeps(TenantId(*tenant), channel, payload),
-                "{channel}: {payload} was answered and is lost"
-            );
-        }
-        for (tenant, user, _, payload) in &self.messages {
-            let key = |(of, who): &(TenantId, _)| {
-                let who: &cometql_protocol::UserId = who;
-                of.0 == *tenant && who.get() == *user
-            };
-            let rows = disk.inboxes.iter().find(|(of, _)| key(of));
-            let waits = rows.is_some_and(|(_, (_, rows))| {
-                rows.values().any(|content| *content.data == **payload)
-            });
-            assert!(
-                waits || self.handled.contains(payload),
-                "{payload} was answered and is lost"
-            );
-        }
-    }
-
-    /// At the end: all messages to these users were handled.
-    pub(crate) fn check_handled(&self, users: &BTreeSet<(u32, u64)>) {
-        for (tenant, user, _, payload) in &self.messages {
-            let expected = users.contains(&(*tenant, *user));
-            assert!(
-                !expected || self.handled.contains(payload),
-                "{payload} was answered, and nobody got it"
-            );
-        }
-    }
-
     /// A tab that follows a channel is told something.
-    pub(crate) fn told(&mut self, who: Who, follow: &mut Follow, told: &Told) {
+    pub(crate) fn told(&mut self, who: Who, follow: &mut Follow, told: &Told, disk: &Disk) {
         match told {
             Told::Subscribed(channel, position, recovered) => {
                 assert!(!follow.began, "{who} {channel}: began twice");
                 follow.began = true;
+                follow.went_on(who.wire);
                 let since = follow.since.filter(|_| *recovered);
                 self.loses(who, channel, follow.since, *recovered);
+                assert_eq!(
+                    since.map(|since| since.epoch),
+                    position
+                        .map(|position| position.epoch)
+                        .filter(|_| *recovered),
+                    "{who} {channel}: recovered from another life"
+                );
                 follow.position = since.or(*position);
             }
-            Told::Recovered(_) => {
+            Told::Recovered(channel) => {
                 assert!(follow.began, "{who}: recovered before it began: {told:?}");
+                self.goes_on(who, follow, channel);
             }
             Told::Gap(channel, position) => {
                 self.loses(who, channel, follow.position, false);
+                self.goes_on(who, follow, channel);
                 follow.position = *position;
             }
             Told::Publication(channel, position, payload) => {
-                self.publication(who, channel, follow, *position, payload);
+                self.publication(who, channel, follow, *position, payload, disk);
+            }
+            Told::Presence(_, joined, name) => {
+                *follow.members.entry(name.clone()).or_default() += if *joined { 1 } else { -1 };
             }
             _ => unreachable!("not about a channel: {told:?}"),
         }
+    }
+
+    /// A subscription goes on anew: after a connection was lost, or because something was missing.
+    fn goes_on(&self, who: Who, follow: &mut Follow, channel: &str) {
+        let why = (who.wire.unwrap_or(usize::MAX), channel.to_owned());
+        assert!(
+            follow.wire != who.wire || channel == CHANGING || self.excused.contains(&why),
+            "{who} {channel}: nothing was missing, but the session asked for it"
+        );
+        follow.went_on(who.wire);
     }
 
     /// A tab that was at a position is told that something is lost.
@@ -167,19 +113,30 @@ impl Promises {
         follow: &mut Follow,
         position: Option<Position>,
         payload: &str,
+        disk: &Disk,
     ) {
         self.checked += 1;
         assert!(follow.began, "{who} {channel}: {payload} before it began");
         let belongs = format!("{}/{channel}/", who.tenant.0);
-        assert!(payload.starts_with(&belongs), "{who} {channel}: {payload}");
+        assert!(
+            payload.starts_with(&belongs),
+            "{who} {channel}: {payload} is foreign"
+        );
         let is_new = follow.seen.insert(payload.to_owned());
         assert!(
-            is_new || self.resent.contains(payload),
+            is_new || self.messages.may_come_again(payload),
             "{who} {channel}: {payload} came twice"
         );
-        let sent = self.sent.get(payload);
-        let sent = *sent.unwrap_or_else(|| panic!("{payload} was never sent"));
-        let denied = self.denied_since.filter(|_| channel == GUARDED);
+        assert!(
+            channel != KEPT || disk.has_had(payload),
+            "{who} {channel}: {payload} came before it was stored"
+        );
+        let sent = self.messages.asked(payload);
+        let denied = match channel {
+            GUARDED => self.denied_since,
+            MEMBERS => self.removed_since.get(&(who.tenant.0, who.user)).copied(),
+            _ => None,
+        };
         assert!(
             denied.is_none_or(|since| sent <= since),
             "{who} {channel}: {payload} after the right was taken away"
@@ -199,7 +156,15 @@ impl Promises {
             at.offset,
             before.offset
         );
-        let missing = self.between(who.tenant, channel, at.epoch, before.offset, at.offset);
+        let place = (who.tenant, channel);
+        let between = self
+            .messages
+            .between(place, at.epoch, before.offset, at.offset);
+        let is_missing = |payload: &&String| {
+            let replaced = (who.browser, (*payload).clone());
+            !self.replaced.contains(&replaced)
+        };
+        let missing: Vec<_> = between.filter(is_missing).collect();
         assert!(
             missing.is_empty(),
             "{who} {channel}: {missing:?} are missing between {} and {}, and nobody said so",
@@ -207,23 +172,12 @@ impl Promises {
             at.offset
         );
     }
+}
 
-    fn between(
-        &self,
-        tenant: TenantId,
-        channel: &str,
-        epoch: Epoch,
-        after: u64,
-        before: u64,
-    ) -> Vec<&String> {
-        let life = (tenant.0, channel.to_owned(), epoch.0);
-        let placed = self.placed.get(&life);
-        let between = placed.map(|offsets| offsets.range(after + 1..before));
-        between
-            .into_iter()
-            .flatten()
-            .map(|(_, payload)| payload)
-            .collect()
+impl Follow {
+    fn went_on(&mut self, wire: Option<usize>) {
+        self.wire = wire;
+        self.members.clear();
     }
 }
 
@@ -233,6 +187,9 @@ pub(crate) struct Who {
     pub(crate) browser: usize,
     pub(crate) tab: u32,
     pub(crate) tenant: TenantId,
+    pub(crate) user: u64,
+    /// Its browser's newest connection.
+    pub(crate) wire: Option<usize>,
 }
 
 impl std::fmt::Display for Who {

@@ -3,22 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cometql_engine::ids::{shard_of_channel, shard_of_user};
-use cometql_engine::{
-    Answer, Command, ConnectionId, Ending, Identity, Input, Limits, Message, Reject, Rules,
-};
+use cometql_engine::{ConnectionId, Ending, Identity, Input, Limits, MessageId, Reject, Rules};
+use cometql_protocol::TenantId;
 use cometql_protocol::client::{self, TabId, TabInput};
-use cometql_protocol::wire::Position;
-use cometql_protocol::{ErrorCode, TenantId, UserId};
 
 use crate::browser::Browser;
 use crate::disk::Disk;
 use crate::network::Wire;
-use crate::node::{Node, Out};
-use crate::promises::{KEPT, Promises};
+use crate::node::Node;
+use crate::operations::Changes;
+use crate::promises::{Member, Promises};
 use crate::rng::Rng;
 
+mod effects;
 mod pages;
+mod rest;
 mod sockets;
 
 /// How many operations and what else a run is.
@@ -72,10 +71,19 @@ pub(crate) struct World {
     pub(crate) browsers: Vec<Browser>,
     pub(crate) wires: Vec<Wire>,
     connections: HashMap<ConnectionId, usize>,
+    /// The browsers of all connections of this life of the node.
+    owners: HashMap<ConnectionId, usize>,
     /// Commands without an answer: what they publish or send.
     pub(crate) commands: BTreeMap<u64, Sent>,
     pub(crate) command: u64,
     pub(crate) promises: Promises,
+    /// What backends may send again, oldest first.
+    pub(crate) chosen: Vec<Chosen>,
+    /// Publications that backends may delete: tenant, channel, id.
+    pub(crate) deletable: Vec<(TenantId, &'static str, MessageId)>,
+    pub(crate) changes: Changes,
+    /// Credentials that are being checked.
+    checks: usize,
     /// Nothing goes wrong by chance any more.
     pub(crate) healed: bool,
     trace: Vec<String>,
@@ -86,7 +94,15 @@ pub(crate) struct World {
 pub(crate) enum Sent {
     Publication(TenantId, &'static str, String),
     Private(TenantId, u64, String),
+    Clear(TenantId, u64),
     Other,
+}
+
+/// What a backend sent under an id that it chose, and may send again.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub(crate) id: MessageId,
+    pub(crate) sent: Sent,
 }
 
 impl World {
@@ -107,9 +123,14 @@ impl World {
             browsers: Vec::new(),
             wires: Vec::new(),
             connections: HashMap::new(),
+            owners: HashMap::new(),
             commands: BTreeMap::new(),
             command: 0,
             promises: Promises::default(),
+            chosen: Vec::new(),
+            deletable: Vec::new(),
+            changes: Changes::default(),
+            checks: 0,
             healed: false,
             trace: Vec::new(),
         };
@@ -168,6 +189,10 @@ impl World {
                 }
             }
             Event::Login(life, connection, request, result) if life == self.life => {
+                self.checks = self.checks.saturating_sub(1);
+                if result.is_ok() && self.node.is_some() {
+                    self.promises.presence.logs_in(self.now, connection);
+                }
                 let input = Input::Authenticated {
                     connection,
                     request,
@@ -176,6 +201,7 @@ impl World {
                 self.input(usize::from(connection.shard().0), input);
             }
             Event::Gone(life, connection, ending) if life == self.life => {
+                self.ends(connection, ending);
                 self.input(
                     usize::from(connection.shard().0),
                     Input::Closed(connection, ending),
@@ -203,7 +229,7 @@ impl World {
             Event::Token(browser) => self.give_token(browser),
             Event::Handled(browser, tab, offset, payload) => {
                 if self.browsers[browser].tabs.contains_key(&tab) {
-                    self.promises.handled(&payload);
+                    self.promises.messages.handled(&payload);
                     self.tab(browser, tab, TabInput::Handled { offset });
                 }
             }
@@ -224,174 +250,34 @@ impl World {
         self.note("node is killed".into());
         self.node = None;
         self.disk.crash(&mut self.rng);
-        self.promises.check_disk(&self.disk);
+        self.promises.messages.check_disk(&self.disk);
+        self.promises.presence.forget();
+        self.promises.rates.forget();
+        self.checks = 0;
+        self.owners.clear();
         self.connections.clear();
         self.commands.clear();
         for wire in 0..self.wires.len() {
             if self.wires[wire].life == self.life {
+                // The next life of the node counts its connections from the first again.
+                self.wires[wire].connection = None;
                 self.cut(wire);
             }
         }
     }
 
-    pub(crate) fn every_shard(&mut self, input: impl Fn() -> Input<u64>) {
-        for shard in 0..self.shards {
-            self.input(shard, input());
-        }
-    }
-
-    pub(crate) fn command(&mut self, command: Command, sent: Sent) {
-        let shard = match &command {
-            Command::Publish {
-                tenant, channel, ..
-            }
-            | Command::SetHistory {
-                tenant, channel, ..
-            }
-            | Command::RemoveHistory { tenant, channel }
-            | Command::ClearHistory { tenant, channel }
-            | Command::DeletePublication {
-                tenant, channel, ..
-            } => shard_of_channel(*tenant, channel.as_str(), self.shards),
-            Command::Send { tenant, user, .. } | Command::ClearInbox { tenant, user } => {
-                shard_of_user(*tenant, *user, self.shards)
-            }
-        };
-        self.command += 1;
-        self.commands.insert(self.command, sent);
-        let token = self.command;
-        self.input(usize::from(shard.0), Input::Command(command, token));
-    }
-
-    fn input(&mut self, shard: usize, input: Input<u64>) {
-        let Some(node) = &mut self.node else {
-            return;
-        };
-        for out in node.handle(self.now, shard, input, &mut self.rng) {
-            self.carry_out(shard, out);
-        }
-    }
-
-    fn carry_out(&mut self, shard: usize, out: Out) {
-        match out {
-            Out::Mail(to, message) => {
-                let to = usize::from(to.0);
-                self.mail(to, message);
-            }
-            Out::Text(connection, text, replays) => self.send_down(connection, &text, replays),
-            Out::Close(connection, code) => self.close(connection, code),
-            Out::Login(connection, request, credentials) => {
-                let result = self.check(credentials.connect.token.as_deref());
-                let delay = self.rng.below(30);
-                self.at(delay, Event::Login(self.life, connection, request, result));
-            }
-            Out::Store(ticket, request) => {
-                self.disk.queue.push_back((shard, ticket, request));
-                if self.disk.queue.len() == 1 {
-                    let delay = self.disk_delay();
-                    self.at(delay, Event::Disk(self.life));
-                }
-            }
-            Out::Answer(token, answer) => self.answer(token, &answer),
-            Out::Published(tenant, channel, place, data) => {
-                if let Some(place) = place {
-                    let at = Position {
-                        epoch: place.epoch,
-                        offset: place.offset,
-                    };
-                    self.note(format!("placed {data} at {}", at.offset));
-                    self.promises.placed(tenant, channel.as_str(), at, &data);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn mail(&mut self, to: usize, message: Message) {
-        let delay = self.rng.below(4);
-        if let Some(node) = &mut self.node {
-            node.mail[to].push_back(message);
-            self.at(delay, Event::Mail(self.life, to));
-        }
-    }
-
-    fn answer(&mut self, token: u64, answer: &Answer) {
-        let sent = self
-            .commands
-            .remove(&token)
-            .expect("asked once, answered once");
-        match (sent, answer) {
-            (Sent::Publication(tenant, channel, payload), Answer::Published { .. }) => {
-                if channel == KEPT {
-                    self.promises.answered(tenant, channel, &payload);
-                }
-            }
-            (Sent::Private(tenant, user, payload), Answer::Sent { offset, .. }) => {
-                self.note(format!("answered {payload} at {offset}"));
-                self.promises
-                    .message_answered(tenant, user, *offset, &payload);
-            }
-            (Sent::Other, Answer::Done { .. }) | (_, Answer::Rejected(_)) => {}
-            (sent, answer) => panic!("{sent:?} was answered by {answer:?}"),
-        }
-    }
-
-    /// What the edge of the server would make of a token.
-    fn check(&self, token: Option<&str>) -> Result<Identity, Reject> {
-        let parsed = token.and_then(|token| token.split_once(':'));
-        let (user, expires) = parsed.expect("every token is one of ours");
-        let expires: u64 = expires.parse().unwrap();
-        if expires * 1000 <= self.now {
-            return Err(Reject::new(ErrorCode::Unauthorized, "the token has ended"));
-        }
-        Ok(Identity {
-            user: UserId::new(user.parse().unwrap()),
-            expires: Some(expires),
-            ..Identity::default()
-        })
-    }
-
-    fn disk_delay(&mut self) -> u64 {
-        match self.disk.health {
-            crate::disk::Health::Slow(most) => self.rng.below(most),
-            _ => self.rng.below(6),
-        }
-    }
-
-    fn step_disk(&mut self) {
-        self.check_removal();
-        let Some((shard, ticket, result)) = self.disk.step() else {
-            return;
-        };
-        if let Some(node) = &mut self.node {
-            node.stored[shard].push_back((ticket, result));
-        }
-        let delay = self.rng.below(5);
-        self.at(delay, Event::Stored(self.life, shard));
-        if !self.disk.queue.is_empty() {
-            let delay = self.disk_delay();
-            self.at(delay, Event::Disk(self.life));
-        }
-    }
-
-    /// Private messages that are about to be removed were handled by somebody.
-    fn check_removal(&mut self) {
-        use cometql_engine::StoreRequest;
-        if let Some((
-            _,
-            _,
-            StoreRequest::InboxRemove {
-                tenant,
-                user,
-                up_to,
-            },
-        )) = self.disk.queue.front()
-        {
-            let rows = self.disk.inboxes.get(&(*tenant, *user));
-            let removed = rows.into_iter().flat_map(|(_, rows)| rows.range(..=*up_to));
-            let removed: Vec<_> = removed
-                .map(|(_, content)| content.data.to_string())
-                .collect();
-            self.promises.removed(&removed);
+    /// A connection of the node is over.
+    fn ends(&mut self, connection: ConnectionId, ending: Ending) {
+        if let Some(browser) = self.owners.get(&connection) {
+            let browser = &self.browsers[*browser];
+            let who = Member {
+                tenant: browser.tenant,
+                user: browser.user,
+                name: browser.name.clone(),
+            };
+            self.promises
+                .presence
+                .ends(self.now, connection, ending, who);
         }
     }
 }

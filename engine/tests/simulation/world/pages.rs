@@ -54,17 +54,7 @@ impl World {
     }
 
     fn open(&mut self, browser: usize, socket: SocketId) {
-        self.wires.push(Wire {
-            browser,
-            socket,
-            life: self.life,
-            connection: None,
-            heard: true,
-            up: Default::default(),
-            down: Default::default(),
-            dead: false,
-            stalled_until: 0,
-        });
+        self.wires.push(Wire::new(browser, socket, self.life));
         let wire = self.wires.len() - 1;
         self.browsers[browser].wire = Some(wire);
         let delay = self.rng.below(100);
@@ -81,10 +71,11 @@ impl World {
     }
 
     fn tell(&mut self, browser: usize, tab: TabId, told: &Told) {
-        if !matches!(told, Told::Online(_) | Told::Other) {
+        if !matches!(told, Told::Online(_) | Told::Other | Told::Presence(..)) {
             self.note(format!("browser {browser} tab {}: {told:?}", tab.0));
         }
-        let tenant = self.browsers[browser].tenant;
+        let of = &self.browsers[browser];
+        let (tenant, user, wire) = (of.tenant, of.user, of.wire);
         if let Told::Online(online) = told {
             self.browsers[browser].online = *online;
         }
@@ -95,6 +86,8 @@ impl World {
             browser,
             tab: tab.0,
             tenant,
+            user,
+            wire,
         };
         match told {
             Told::Online(_) | Told::Other => {}
@@ -108,31 +101,36 @@ impl World {
                 );
                 page.follows.remove(&**channel);
             }
-            Told::Message(offset, payload) => {
-                let user = self.browsers[browser].user;
-                let belongs = format!("{}/u{user}/", tenant.0);
-                assert!(payload.starts_with(&belongs), "{who}: {payload}");
-                let page = self.browsers[browser]
-                    .tabs
-                    .get_mut(&tab)
-                    .expect("found above");
-                assert!(page.handles, "{who}: {payload} without a handler");
-                let last = page.given.last().copied();
-                assert!(last < Some(*offset), "{who}: {payload} after {last:?}");
-                page.given.insert(*offset);
-                let delay = self.rng.below(400);
-                let handled = Event::Handled(browser, tab, *offset, payload.clone());
-                self.at(delay, handled);
-            }
+            Told::Message(offset, payload) => self.message(who, tab, *offset, payload),
             Told::Subscribed(channel, ..)
             | Told::Recovered(channel)
             | Told::Gap(channel, _)
+            | Told::Presence(channel, ..)
             | Told::Publication(channel, ..) => {
                 let Some(follow) = page.follows.get_mut(&**channel) else {
                     panic!("{who} {channel}: not followed, but {told:?}");
                 };
-                self.promises.told(who, follow, told);
+                self.promises.told(who, follow, told, &self.disk);
             }
         }
+    }
+
+    /// A tab was given a private message; it has handled it a little later.
+    fn message(&mut self, who: Who, tab: TabId, offset: u64, payload: &str) {
+        let belongs = format!("{}/u{}/", who.tenant.0, who.user);
+        assert!(payload.starts_with(&belongs), "{who}: {payload} is foreign");
+        assert!(
+            self.disk.has_had(payload),
+            "{who}: {payload} came before it was stored"
+        );
+        let page = self.browsers[who.browser].tabs.get_mut(&tab);
+        let page = page.expect("the caller has found it");
+        assert!(page.handles, "{who}: {payload} without a handler");
+        let last = page.given.last().copied();
+        assert!(last < Some(offset), "{who}: {payload} after {last:?}");
+        page.given.insert(offset);
+        let delay = self.rng.below(400);
+        let handled = Event::Handled(who.browser, tab, offset, payload.to_owned());
+        self.at(delay, handled);
     }
 }

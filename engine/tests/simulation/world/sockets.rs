@@ -1,7 +1,10 @@
 //! The network: sockets that reach the node or don't, bytes on their way, connections that end.
 
-use cometql_engine::{ConnectionId, Ending, Input};
-use cometql_protocol::wire::{decode_incoming, decode_requests};
+use std::sync::Arc;
+
+use cometql_engine::permission::Conflate;
+use cometql_engine::{ConnectionId, Ending, Input, Publication};
+use cometql_protocol::wire::{self, RequestBody, decode_incoming, decode_requests};
 use cometql_protocol::{CloseCode, client};
 
 use super::{Event, World};
@@ -28,7 +31,81 @@ impl World {
         self.wires[wire].connection = Some(connection);
         self.wires[wire].life = self.life;
         self.connections.insert(connection, wire);
+        self.owners.insert(connection, browser);
         self.session(browser, client::Input::Opened(socket));
+    }
+
+    /// A publication for a browser: it may have to wait for its socket, in the place of older ones, or is lost.
+    pub(super) fn send_publication(
+        &mut self,
+        to: ConnectionId,
+        publication: &Arc<Publication>,
+        own: Option<u32>,
+        replays: bool,
+    ) {
+        let Some(wire) = self.connections.get(&to).copied() else {
+            return;
+        };
+        let stalls = self.wires[wire].stalled_until > self.now;
+        match publication.conflate {
+            Some(conflate) if own.is_none() && conflate != Conflate::Ended => {
+                if stalls && !replays {
+                    return self.hold(to, wire, publication, conflate);
+                }
+                if !stalls {
+                    self.settle(to);
+                }
+            }
+            Some(_) => self.settle(to),
+            None if own.is_some() => self.settle(to),
+            None => {}
+        }
+        let of = &mut self.wires[wire];
+        if of.swallows > 0 && publication.place.is_some() {
+            of.swallows -= 1;
+            let channel = publication.channel.to_string();
+            self.note(format!("{} is lost on the way", publication.data));
+            self.promises.excused.insert((wire, channel));
+            return;
+        }
+        let text = wire::encode_publication(publication.view(own));
+        self.send_down(to, &text, replays);
+    }
+
+    fn hold(
+        &mut self,
+        to: ConnectionId,
+        wire: usize,
+        publication: &Arc<Publication>,
+        conflate: Conflate,
+    ) {
+        let of = &mut self.wires[wire];
+        of.held.put(publication, conflate);
+        of.put.push(publication.data.to_string());
+        if of.held.bytes() > self.limits.outbox_bytes {
+            return self.close(to, CloseCode::SlowConsumer);
+        }
+        let delay = of.stalled_until - self.now;
+        self.at(delay, Event::Down(wire));
+    }
+
+    /// What waits beside a stream goes into it.
+    pub(super) fn settle(&mut self, to: ConnectionId) {
+        let Some(wire) = self.connections.get(&to).copied() else {
+            return;
+        };
+        let of = &mut self.wires[wire];
+        let (browser, mut replaced) = (of.browser, std::mem::take(&mut of.put));
+        for held in std::mem::take(&mut of.held).into_held() {
+            let publication = &held.publication;
+            replaced.retain(|payload| **payload != *publication.data);
+            let mut view = publication.view(None);
+            view.offsets = view.offsets.map(|(offset, _)| (offset, held.previous));
+            let text = wire::encode_publication(view);
+            self.send_down(to, &text, false);
+        }
+        let replaced = replaced.into_iter().map(|payload| (browser, payload));
+        self.promises.replaced.extend(replaced);
     }
 
     pub(super) fn send_down(&mut self, connection: ConnectionId, text: &str, replays: bool) {
@@ -58,6 +135,10 @@ impl World {
 
     /// The server closes a connection.
     pub(super) fn close(&mut self, connection: ConnectionId, code: CloseCode) {
+        self.ends(connection, Ending::Closed(code));
+        if code != CloseCode::SlowConsumer {
+            self.settle(connection);
+        }
         let Some(wire) = self.connections.remove(&connection) else {
             return;
         };
@@ -94,6 +175,9 @@ impl World {
             let shard = usize::from(connection.shard().0);
             for request in decode_requests(&frame) {
                 let request = request.unwrap_or_else(|error| panic!("{frame}: {}", error.message));
+                if let RequestBody::Unsubscribe { channel } = &request.body {
+                    self.promises.presence.leaves(connection, channel);
+                }
                 self.input(shard, Input::Request(connection, request));
             }
         }
@@ -122,6 +206,10 @@ impl World {
             let delay = of.stalled_until - self.now;
             return self.at(delay, Event::Down(wire));
         }
+        if let Some(connection) = of.connection {
+            self.settle(connection);
+        }
+        let of = &mut self.wires[wire];
         let bytes = match self.rng.below(3) {
             0 => self.rng.index(of.down.waiting() + 1),
             _ => usize::MAX,

@@ -1,0 +1,183 @@
+//! What was sent: it is published once, stored before anybody hears of it, and an id stands for one content.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cometql_engine::Publication;
+use cometql_protocol::wire::Epoch;
+use cometql_protocol::{TenantId, UserId};
+
+use super::KEPT;
+use crate::disk::Disk;
+
+/// What backends and browsers sent, and what became of it.
+#[derive(Default)]
+pub(crate) struct Messages {
+    /// Publications by payload: when each was asked for.
+    sent: BTreeMap<String, u64>,
+    /// Payloads that may be asked for once more.
+    again: BTreeSet<String>,
+    /// By payload, in which lives of the node it was published, and at which offset.
+    published: BTreeMap<String, Vec<(u32, Option<u64>)>>,
+    /// By tenant, channel and id, what was published under it in which life.
+    by_id: BTreeMap<(u32, String, u128), Vec<(u32, String)>>,
+    /// What the sequencers gave a place, by channel, epoch and offset.
+    placed: BTreeMap<(u32, String, u64), BTreeMap<u64, String>>,
+    /// Answered publications of channels that keep everything.
+    answered: Vec<(u32, String, String)>,
+    /// Private messages that were answered: tenant, user, payload.
+    private: Vec<(u32, u64, String)>,
+    /// Payloads of private messages that an application handled, or a backend threw away.
+    handled: BTreeSet<String>,
+}
+
+impl Messages {
+    /// A publication is asked for.
+    pub(crate) fn asks(&mut self, payload: &str, now: u64) {
+        self.sent.insert(payload.to_owned(), now);
+    }
+
+    /// Whoever sent it tries again when it gets no answer.
+    pub(crate) fn may_resend(&mut self, payload: &str) {
+        self.again.insert(payload.to_owned());
+    }
+
+    /// When it was asked for.
+    #[track_caller]
+    pub(crate) fn asked(&self, payload: &str) -> u64 {
+        let sent = self.sent.get(payload);
+        *sent.unwrap_or_else(|| panic!("{payload} was never sent"))
+    }
+
+    /// Whether it may come to a tab more than once: the node forgot it when it was killed, and its sender tried again.
+    pub(crate) fn may_come_again(&self, payload: &str) -> bool {
+        let lives = self.published.get(payload);
+        lives.is_some_and(|lives| lives.len() > 1)
+    }
+
+    /// A publication is on its way to its subscribers.
+    pub(crate) fn published(&mut self, life: u32, publication: &Publication) {
+        let (tenant, channel) = (publication.tenant.0, publication.channel.as_str());
+        let payload = &*publication.data;
+        let kept = channel == KEPT;
+        let place = publication.place;
+        let lives = self.published.entry(payload.to_owned()).or_default();
+        let again = self.again.contains(payload);
+        let is_new =
+            lives.is_empty() || (again && !kept && lives.iter().all(|(of, _)| *of != life));
+        assert!(is_new, "{channel}: {payload} is published twice");
+        lives.push((life, place.map(|place| place.offset)));
+        let id = (tenant, channel.to_owned(), publication.id.0);
+        let known = self.by_id.entry(id).or_default();
+        let other = known
+            .iter()
+            .find(|(of, other)| other != payload && (*of == life || kept));
+        assert_eq!(other, None, "{channel}: {payload} under the same id");
+        known.push((life, payload.to_owned()));
+        if let Some(place) = place {
+            let epoch = (tenant, channel.to_owned(), place.epoch.0);
+            let offsets = self.placed.entry(epoch).or_default();
+            let before = offsets.insert(place.offset, payload.to_owned());
+            assert_eq!(
+                before, None,
+                "{channel}: offset {} given twice",
+                place.offset
+            );
+            let last = offsets.last_key_value().map(|(offset, _)| *offset);
+            assert_eq!(last, Some(place.offset), "{channel}: offsets must rise");
+        }
+    }
+
+    /// A publication was answered.
+    pub(crate) fn answered(
+        &mut self,
+        (tenant, channel): (TenantId, &str),
+        payload: &str,
+        offset: Option<u64>,
+        disk: &Disk,
+    ) {
+        let lives = self.published.get(payload);
+        let there = lives.is_some_and(|lives| lives.iter().any(|(_, at)| *at == offset));
+        assert!(
+            there || disk.has_had(payload),
+            "{channel}: {payload} was answered, but never published there"
+        );
+        if channel == KEPT {
+            assert!(
+                disk.keeps(tenant, channel, payload),
+                "{channel}: {payload} was answered before it was stored"
+            );
+            let answered = (tenant.0, channel.to_owned(), payload.to_owned());
+            self.answered.push(answered);
+        }
+    }
+
+    /// A private message was answered.
+    pub(crate) fn private(&mut self, tenant: TenantId, user: u64, payload: &str, disk: &Disk) {
+        assert!(
+            disk.has_had(payload),
+            "{payload} was answered before it was stored"
+        );
+        self.private.push((tenant.0, user, payload.to_owned()));
+    }
+
+    /// An application has handled a private message, or a backend has thrown it away.
+    pub(crate) fn handled(&mut self, payload: &str) {
+        self.handled.insert(payload.to_owned());
+    }
+
+    /// The store removes private messages.
+    pub(crate) fn removed(&self, payloads: &[String]) {
+        for payload in payloads {
+            assert!(
+                self.handled.contains(payload),
+                "{payload} was acknowledged, but nobody has handled it"
+            );
+        }
+    }
+
+    /// What was answered is on disk.
+    pub(crate) fn check_disk(&self, disk: &Disk) {
+        for (tenant, channel, payload) in &self.answered {
+            assert!(
+                disk.keeps(TenantId(*tenant), channel, payload),
+                "{channel}: {payload} was answered and is lost"
+            );
+        }
+        for (tenant, user, payload) in &self.private {
+            let key = (TenantId(*tenant), UserId::new(*user).unwrap());
+            let waits = disk
+                .inboxes
+                .get(&key)
+                .is_some_and(|(_, rows)| rows.values().any(|content| *content.data == **payload));
+            assert!(
+                waits || self.handled.contains(payload),
+                "{payload} was answered and is lost"
+            );
+        }
+    }
+
+    /// At the end: all messages to these users were handled.
+    pub(crate) fn check_handled(&self, users: &BTreeSet<(u32, u64)>) {
+        for (tenant, user, payload) in &self.private {
+            let expected = users.contains(&(*tenant, *user));
+            assert!(
+                !expected || self.handled.contains(payload),
+                "{payload} was answered, and nobody got it"
+            );
+        }
+    }
+
+    /// What has a place between two offsets.
+    pub(crate) fn between(
+        &self,
+        (tenant, channel): (TenantId, &str),
+        epoch: Epoch,
+        after: u64,
+        before: u64,
+    ) -> impl Iterator<Item = &String> {
+        let life = (tenant.0, channel.to_owned(), epoch.0);
+        let placed = self.placed.get(&life);
+        let between = placed.map(|offsets| offsets.range(after + 1..before));
+        between.into_iter().flatten().map(|(_, payload)| payload)
+    }
+}

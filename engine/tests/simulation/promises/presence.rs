@@ -1,0 +1,125 @@
+//! Who is there: nobody who may return has left before the grace period is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cometql_engine::{ConnectionId, Ending};
+use cometql_protocol::{CloseCode, TenantId};
+
+/// What clocks of different shards and mail between them may differ by, in milliseconds.
+const SLACK_MS: u64 = 20;
+/// How long it may take from the end of a connection until the node notices, and from then to a tick, in milliseconds.
+const NOTICE_MS: u64 = 1_000;
+
+/// Who is on which connection. A user of 0 is anonymous.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: u64,
+    /// What presence calls its browser.
+    pub(crate) name: String,
+}
+
+/// Connections that are gone without a farewell, and what else decides whether they are awaited.
+#[derive(Default)]
+pub(crate) struct Presence {
+    gone: BTreeMap<ConnectionId, (u64, Member)>,
+    farewells: BTreeSet<ConnectionId>,
+    /// Channels that a connection left by itself.
+    left: BTreeSet<(ConnectionId, String)>,
+    logged_in: BTreeMap<ConnectionId, u64>,
+    revoked: BTreeMap<(u32, u64), u64>,
+}
+
+impl Presence {
+    /// A connection ended; what its socket does later is no news.
+    pub(crate) fn ends(&mut self, now: u64, connection: ConnectionId, ending: Ending, who: Member) {
+        if self.gone.contains_key(&connection) || self.farewells.contains(&connection) {
+            return;
+        }
+        let may_return = match ending {
+            Ending::Left(code) => !matches!(code, None | Some(1000)),
+            Ending::Broke | Ending::Overflowed(_) => true,
+            Ending::Closed(code) => !matches!(code, CloseCode::Revoked | CloseCode::Killed),
+        };
+        if may_return {
+            self.gone.insert(connection, (now, who));
+        } else {
+            self.farewells.insert(connection);
+        }
+    }
+
+    /// A session leaves a channel, or is told that it is not in it.
+    pub(crate) fn leaves(&mut self, connection: ConnectionId, channel: &str) {
+        self.left.insert((connection, channel.to_owned()));
+    }
+
+    /// A session has proved to be somebody.
+    pub(crate) fn logs_in(&mut self, now: u64, connection: ConnectionId) {
+        self.logged_in.entry(connection).or_insert(now);
+    }
+
+    /// All sessions of a user are closed.
+    pub(crate) fn revokes(&mut self, now: u64, tenant: TenantId, user: u64) {
+        self.revoked.insert((tenant.0, user), now);
+    }
+
+    /// The node is killed: it knows of nobody any more.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn is_revoked(&self, since: u64, who: &Member) -> bool {
+        let revoked = self.revoked.get(&(who.tenant.0, who.user));
+        revoked.is_some_and(|at| *at + SLACK_MS >= since)
+    }
+
+    /// Others are told that a connection has left a channel.
+    pub(crate) fn leave_is_told(
+        &self,
+        now: u64,
+        grace_ms: u64,
+        connection: ConnectionId,
+        channel: &str,
+    ) {
+        let Some((since, who)) = self.gone.get(&connection) else {
+            return;
+        };
+        let nameless = who.user == 0 && who.name.is_empty();
+        let left = self.left.contains(&(connection, channel.to_owned()));
+        let certain = nameless || left || self.is_revoked(*since, who);
+        assert!(
+            certain || *since + grace_ms <= now,
+            "{channel}: {} may return, but others are told after {} ms that it has left",
+            who.name,
+            now - since
+        );
+    }
+
+    /// Others are told that a user is offline.
+    pub(crate) fn offline_is_told(&self, now: u64, grace_ms: u64, tenant: TenantId, user: u64) {
+        for (connection, (since, who)) in &self.gone {
+            let concerned = who.tenant == tenant && who.user == user;
+            let awaited = concerned
+                && self.logged_in.contains_key(connection)
+                && *since + grace_ms > now
+                && !self.is_revoked(*since, who);
+            let returned = self
+                .logged_in
+                .iter()
+                .any(|(other, at)| other != connection && *at + SLACK_MS >= *since);
+            assert!(
+                !awaited || returned,
+                "user {user} of {tenant} may return, but is told to be offline after {} ms",
+                now - since
+            );
+        }
+    }
+
+    /// How many connections of this name others may still take for present.
+    pub(crate) fn awaited(&self, now: u64, grace_ms: u64, tenant: TenantId, name: &str) -> i64 {
+        let awaited = self.gone.values().filter(|(since, who)| {
+            who.tenant == tenant && who.name == name && since + grace_ms + NOTICE_MS > now
+        });
+        i64::try_from(awaited.count()).unwrap()
+    }
+}
