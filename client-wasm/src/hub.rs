@@ -117,7 +117,12 @@ impl Hub {
         self.tab(now, tab, TabInput::Unsubscribe { channel });
     }
 
-    /// Publishes; `data` is JSON text as `JSON.stringify` writes it.
+    /// Publishes; `data` is JSON text as `JSON.stringify` writes it, `id` the UUID by which the server knows it again
+    /// ('' = the hub chooses). A tab that asks another hub after this one is gone gives the same.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "only numbers and strings cross the border"
+    )]
     pub fn publish(
         &mut self,
         now: f64,
@@ -126,11 +131,13 @@ impl Hub {
         channel: &str,
         event: &str,
         data: &str,
+        id: &str,
     ) {
         let content = Publish {
             channel,
             event,
             data,
+            id: (!id.is_empty()).then_some(id),
         };
         self.tab(now, tab, TabInput::Publish { call, content });
     }

@@ -35,8 +35,7 @@ impl Calls {
         settings: &Settings,
         effects: &mut impl Effects,
     ) {
-        let id = u128::from(effects.random()) << 64 | u128::from(effects.random());
-        let body = publish(content, id, effects);
+        let body = publish(content, effects);
         let call = Call {
             caller,
             body,
@@ -179,6 +178,7 @@ mod tests {
             channel: "web_a",
             event: "",
             data,
+            id: None,
         }
     }
 

@@ -97,4 +97,7 @@ pub struct Publish<'a> {
     pub event: &'a str,
     /// The payload: any JSON value, as text on one line.
     pub data: &'a str,
+    /// A UUID by which the server knows the publication again, for an application that may give it to another session,
+    /// too; without one the session chooses.
+    pub id: Option<&'a str>,
 }

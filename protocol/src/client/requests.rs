@@ -92,8 +92,15 @@ pub(super) fn unsubscribe(channel: &str, effects: &mut impl Effects) -> String {
 }
 
 /// `"publish":…`, with an id by which the server knows it again.
-pub(super) fn publish(content: &Publish<'_>, id: u128, effects: &mut impl Effects) -> String {
-    let mut body = format!(r#""publish":{{"id":"{}","channel":"#, uuid(id));
+pub(super) fn publish(content: &Publish<'_>, effects: &mut impl Effects) -> String {
+    let id = match content.id {
+        Some(id) => id.to_owned(),
+        None => uuid(u128::from(effects.random()) << 64 | u128::from(effects.random())),
+    };
+    let mut body = format!(
+        r#""publish":{{"id":{},"channel":"#,
+        effects.json_string(&id)
+    );
     body.push_str(&effects.json_string(content.channel));
     if !content.event.is_empty() {
         body.push_str(r#","event":"#);
@@ -236,11 +243,13 @@ mod tests {
             channel: "web_a",
             event: "said",
             data: r#"{"a":"\n"}"#,
+            id: Some("00000000-0000-4000-8000-0000000000ff"),
         };
         assert_eq!(
-            publish(&content, 255, &mut effects),
+            publish(&content, &mut effects),
             r#""publish":{"id":"00000000-0000-4000-8000-0000000000ff","channel":"web_a","event":"said","data":{"a":"\n"}}"#
         );
+        assert_eq!(uuid(255), "00000000-0000-4000-8000-0000000000ff");
     }
 
     #[test]

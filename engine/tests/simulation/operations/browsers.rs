@@ -141,6 +141,7 @@ impl World {
             channel,
             event: "",
             data: &data,
+            id: None,
         };
         self.note(format!(
             "browser {browser} tab {} publishes {payload}, call {call}",

@@ -361,6 +361,7 @@ fn calls_wait_for_a_connection_and_are_answered_once() {
         channel: "web_a",
         event: "",
         data: "1",
+        id: None,
     };
     world.tab(A, TabInput::Publish { call: 7, content });
     let question = Question::PresenceCount("web_a".into());
