@@ -7,6 +7,7 @@ mod harness;
 mod presence;
 mod random;
 mod rates;
+mod replays;
 mod retries;
 mod rights;
 mod store;
