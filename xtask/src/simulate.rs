@@ -8,6 +8,9 @@ pub(crate) struct Options {
     /// Seconds of fresh seeds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Hours of fresh seeds, instead.
+    #[arg(long, conflicts_with = "seconds")]
+    hours: Option<u64>,
     /// Only this seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -25,10 +28,11 @@ const TEST: &[&str] = &[
 
 /// Runs fresh seeds, or one.
 pub(crate) fn run_seeds(options: &Options) -> anyhow::Result<()> {
+    let seconds = options.hours.map_or(options.seconds, |hours| hours * 3600);
     let mut command = cargo(TEST);
     command
         .arg("fresh_seeds")
-        .env("SIMULATION_SECONDS", options.seconds.to_string());
+        .env("SIMULATION_SECONDS", seconds.to_string());
     if let Some(seed) = options.seed {
         command.env("SIMULATION_SEED", seed.to_string());
     }
@@ -39,6 +43,7 @@ pub(crate) fn run_seeds(options: &Options) -> anyhow::Result<()> {
 pub(crate) fn step() -> anyhow::Result<()> {
     run_seeds(&Options {
         seconds: 60,
+        hours: None,
         seed: None,
     })
 }
@@ -47,7 +52,8 @@ pub(crate) fn step() -> anyhow::Result<()> {
 /// anew, and lets the simulator find each of them.
 pub(crate) fn planted() -> anyhow::Result<()> {
     run(cargo(TEST)
-        .arg("every_planted_bug_is_found")
+        .arg("planted::")
+        .env("RUST_BACKTRACE", "0")
         .env("RUSTFLAGS", "--cfg planted_bug")
         .env("CARGO_TARGET_DIR", target_dir().join("planted")))
 }

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// How long.
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
+    /// The same in hours.
+    #[arg(long, conflicts_with = "minutes")]
+    hours: Option<f64>,
     /// Browsers that are there at any time.
     #[arg(long, default_value_t = 500)]
     connections: usize,
@@ -68,7 +71,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         publications: options.rate,
     };
     let mut crowd = Crowd::new(&server, rates, Random::new(Random::fresh_seed()))?;
-    let duration = Duration::from_secs_f64(options.minutes * 60.0);
+    let minutes = options.hours.map_or(options.minutes, |hours| hours * 60.0);
+    let duration = Duration::from_secs_f64(minutes * 60.0);
     let samples = soak(&server, &mut crowd, duration)?;
     write_csv(&out.join("soak.csv"), &samples)?;
     write_png(&out.join("soak.png"), &samples, options)?;

@@ -23,36 +23,30 @@ mod operations;
 mod planted;
 mod promises;
 mod rng;
+mod scenarios;
 mod world;
 
 use operations::{Changes, limits, rules, run};
+use scenarios::SCENARIOS;
 use world::{Plan, World};
 
 /// Operations of a run.
 const OPERATIONS: usize = 400;
 
-/// Seeds that once broke a promise, and what was wrong.
-const REGRESSIONS: &[(u64, &str)] = &[
-    (
-        9,
-        "a channel that was durable for a while gave out the same offsets twice in an epoch",
-    ),
-    (
-        15,
-        "and so did one that became durable while it was in use, after a crash",
-    ),
-    (
-        37,
-        "a disk that failed to read made a durable history look lost",
-    ),
-];
+/// How many publications were checked; or what was broken, and the trace.
+type Outcome = Result<u64, (String, Vec<String>)>;
 
-/// Runs a seed; the message and the trace when a promise was broken.
-fn attempt(plan: Plan) -> Result<u64, (String, Vec<String>)> {
+/// Runs a seed.
+fn attempt(plan: Plan) -> Outcome {
+    try_out(plan, |world| run(plan, world))
+}
+
+/// Lets something happen in a new world.
+fn try_out(plan: Plan, happens: impl FnOnce(&mut World) -> u64) -> Outcome {
     // What a panic says is in the result, and told once.
     std::panic::set_hook(Box::new(|_| {}));
     let mut world = World::new(plan, limits(), rules(Changes::default()));
-    let result = catch_unwind(AssertUnwindSafe(|| run(plan, &mut world)));
+    let result = catch_unwind(AssertUnwindSafe(|| happens(&mut world)));
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -105,8 +99,14 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn regressions() {
-    for (seed, _) in REGRESSIONS {
-        check(*seed);
+    for scenario in SCENARIOS {
+        for seed in 1..=20 {
+            if let Err((message, trace)) = scenario.play(seed) {
+                println!("{}", trace.join("\n"));
+                drop(std::panic::take_hook());
+                panic!("{}, with seed {seed}: {message}", scenario.name);
+            }
+        }
     }
 }
 

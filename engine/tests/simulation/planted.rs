@@ -2,7 +2,7 @@
 
 use cometql_protocol::planted::plant;
 
-use super::{OPERATIONS, Plan, attempt};
+use super::{OPERATIONS, Plan, SCENARIOS, attempt};
 
 /// Seeds within which each bug must be found.
 const WITHIN: u64 = 200;
@@ -88,4 +88,18 @@ fn every_planted_bug_is_found() {
     }
     drop(std::panic::take_hook());
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// Regressions would notice if their bug came back.
+#[test]
+fn every_scenario_finds_its_bug() {
+    for scenario in SCENARIOS {
+        plant(scenario.bug);
+        let found = (1..=20)
+            .filter(|seed| scenario.play(*seed).is_err())
+            .count();
+        plant("");
+        drop(std::panic::take_hook());
+        assert_eq!(found, 20, "{}", scenario.name);
+    }
 }

@@ -1,5 +1,6 @@
 //! What browsers do.
 
+use cometql_protocol::TenantId;
 use cometql_protocol::client::{self, Publish, Question, TabId, TabInput};
 use cometql_protocol::wire::{Epoch, Position};
 
@@ -10,8 +11,12 @@ use crate::world::World;
 
 impl World {
     pub(super) fn add_browser(&mut self) {
-        let tenant = self.any_tenant();
-        let user = self.rng.below(USERS + 1);
+        let (tenant, user) = (self.any_tenant(), self.rng.below(USERS + 1));
+        self.add_browser_of(tenant, user);
+    }
+
+    /// A browser with one tab.
+    pub(crate) fn add_browser_of(&mut self, tenant: TenantId, user: u64) -> (usize, TabId) {
         let random = self.rng.next();
         let at = self.browsers.len();
         let name = if self.rng.once_in(6) {
@@ -22,18 +27,21 @@ impl World {
         let browser = Browser::new(tenant, user, &name, self.now, random);
         self.browsers.push(browser);
         self.session(at, client::Input::Open);
-        self.join(at);
+        let tab = self.join(at).expect("it has none yet");
+        (at, tab)
     }
 
-    fn join(&mut self, browser: usize) {
+    /// One more tab, up to three.
+    fn join(&mut self, browser: usize) -> Option<TabId> {
         let tabs = &mut self.browsers[browser].tabs;
         if tabs.len() == 3 {
-            return;
+            return None;
         }
         self.command += 1;
         let tab = TabId(u32::try_from(self.command).unwrap());
         tabs.insert(tab, Tab::default());
         self.tab(browser, tab, TabInput::Joined);
+        Some(tab)
     }
 
     fn any_tab(&mut self) -> Option<(usize, TabId)> {
@@ -65,6 +73,17 @@ impl World {
             }),
             _ => None,
         };
+        self.follow(browser, tab, channel, since);
+    }
+
+    /// A tab that does not follow a channel begins to.
+    pub(crate) fn follow(
+        &mut self,
+        browser: usize,
+        tab: TabId,
+        channel: &'static str,
+        since: Option<Position>,
+    ) {
         let tabs = &mut self.browsers[browser].tabs;
         let page = tabs.get_mut(&tab).expect("it is there");
         let follow = Follow {
@@ -210,7 +229,8 @@ impl World {
     pub(super) fn change_tabs(&mut self) {
         let browser = self.rng.index(self.browsers.len());
         if self.rng.once_in(2) {
-            return self.join(browser);
+            self.join(browser);
+            return;
         }
         if let Some((browser, tab)) = self.any_tab() {
             self.note(format!("browser {browser} tab {} is gone", tab.0));
