@@ -6,13 +6,15 @@ use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cometql_engine::ids::MAX_SHARDS;
 use cometql_engine::{Limits, Rules, StoreFailure};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::Door;
 use crate::auth::{Browser, Keys, Tokens};
 use crate::cometql;
-use crate::http::{Front, HttpSettings, Listener, accept};
+use crate::http::{Front, HttpSettings, Port};
 use crate::hub::Hub;
 use crate::metrics::{Metrics, SAMPLE_EVERY};
 use crate::quota::Quota;
@@ -103,6 +105,8 @@ pub struct App {
     shards: Shards,
     http_address: SocketAddr,
     capacity: usize,
+    /// Dropped, the browser port is closed.
+    open: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
     backends: Backends,
     restart_spread: Duration,
@@ -129,8 +133,9 @@ impl App {
             address: http.address,
             source,
         };
-        let socket = Listener::bind(http.address).map_err(listen)?;
-        let http_address = socket.local_addr().map_err(listen)?;
+        let count = shards.unwrap_or_else(cores).clamp(1, MAX_SHARDS);
+        let port = Port::bind(http.address, count).map_err(listen)?;
+        let http_address = port.address;
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
@@ -148,13 +153,11 @@ impl App {
             front: front(http, message_bytes, &admin_on_http),
             rates: Arc::default(),
         };
-        let count = shards.unwrap_or_else(cores);
         let shards = Shards::start(count, &shared, &rules).map_err(StartError::Shards)?;
         let hub = Hub::new(shards.mailboxes().to_vec(), rules);
-        let mut tasks = upkeep(&store, inbox_ms, &metrics);
-        let listener =
-            Listener::new(socket, capacity, shards.doors()).map_err(StartError::Shards)?;
-        tasks.push(tokio::spawn(accept(listener)));
+        let tasks = upkeep(&store, inbox_ms, &metrics);
+        let (open, watched) = watch::channel(());
+        port.open(capacity, &shards.doors(), &watched);
         tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
         let backends = Backends::start(
             backends,
@@ -174,6 +177,7 @@ impl App {
             shards,
             http_address,
             capacity,
+            open,
             tasks,
             backends,
             restart_spread,
@@ -237,14 +241,16 @@ impl App {
         let Self {
             shards,
             store,
+            open,
             tasks,
             backends,
             restart_spread,
             ..
         } = self;
+        // Clients that come now are refused at once.
+        drop(open);
         for task in tasks {
             task.abort();
-            // The listening socket closes when its task is gone: clients that come now are refused at once.
             _ = task.await;
         }
         backends.stop().await;

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use cometql_engine::shard::inspect::Channels;
-use cometql_engine::{Answer, Command, Disconnect, Draft, MessageId};
+use cometql_engine::{Answer, Command, ConnectionId, Disconnect, Draft, MessageId};
 use cometql_protocol::{ChannelName, EventName, TenantId};
 use cometql_server::app::App;
 use common::{Client, HANDSHAKE, Raw, node, publish, published};
@@ -68,17 +68,24 @@ async fn a_crowd_gets_everything_in_order() {
 
 #[tokio::test]
 async fn clients_on_all_shards_get_each_publication_once() {
-    let app = node(|_| {}).await;
+    const CLIENTS: u64 = 40;
+    let app = node(|settings| settings.shards = Some(2)).await;
     let mut clients = Vec::new();
-    for _ in 0..8 {
+    let mut shards = [0; 2];
+    for _ in 0..CLIENTS {
         let mut client = Client::connect(&app).await;
+        let connected = client.ask(r#"{"id":1,"connect":{"uuid":"a"}}"#).await;
+        let session = connected["connected"]["session"].as_u64().unwrap();
+        let shard = ConnectionId::from_number(session).unwrap().shard();
+        shards[usize::from(shard.0)] += 1;
         client.ask(r#"{"id":1,"subscribe":"web_a"}"#).await;
         clients.push(client);
     }
+    assert!(shards[0] > 10 && shards[1] > 10, "uneven: {shards:?}");
     let rows = app.hub().channels(TenantId(0), Channels::All).await;
-    assert_eq!(rows.iter().map(|row| row.subscribers).sum::<u64>(), 8);
+    assert_eq!(rows.iter().map(|row| row.subscribers).sum::<u64>(), CLIENTS);
     for text in ["one", "two", "three"] {
-        assert_eq!(published(publish(&app, "web_a", text).await).1, 8);
+        assert_eq!(published(publish(&app, "web_a", text).await).1, CLIENTS);
     }
     let own = clients[0].ask(r#"{"id":2,"publish":{"channel":"web_a","data":"four"}}"#);
     assert_eq!(own.await["data"], "one");
@@ -278,7 +285,7 @@ async fn kill_closes_one_connection() {
     let mut other = Client::connect(&app).await;
     let connected = client.ask(r#"{"id":1,"connect":{}}"#).await;
     let number = connected["connected"]["session"].as_u64().unwrap();
-    let connection = cometql_engine::ConnectionId::from_number(number).unwrap();
+    let connection = ConnectionId::from_number(number).unwrap();
     let tenant = Some(TenantId(0));
     let which = Disconnect::Connection { tenant, connection };
     assert_eq!(app.hub().disconnect(which).await, 1);

@@ -37,14 +37,12 @@ mod settings;
 pub(crate) mod sse;
 
 use first::{First, first};
-pub(crate) use listener::{Listener, accept};
+pub(crate) use listener::{Listener, Port, accept};
 pub use origins::Origins;
 pub use settings::HttpSettings;
 
-/// A socket on its way to the shard that will own it.
+/// What is known of a new socket.
 pub(crate) struct Arrival {
-    /// The socket, non-blocking.
-    pub(crate) stream: std::net::TcpStream,
     /// Its peer.
     pub(crate) peer: SocketAddr,
     /// The node has as many connections as it may: no session for this one.
@@ -79,13 +77,8 @@ struct Visit {
 }
 
 /// Serves one socket: HTTP first, then perhaps a session.
-pub(crate) async fn serve(core: Core, front: Arc<Front>, arrival: Arrival) {
-    let Arrival {
-        stream,
-        peer,
-        full,
-        loaded,
-    } = arrival;
+pub(crate) async fn serve(core: Core, front: Arc<Front>, stream: TcpStream, arrival: Arrival) {
+    let Arrival { peer, full, loaded } = arrival;
     let limit = front.settings.head_timeout;
     let kill = Rc::new(Notify::new());
     let mut visit = Visit {
@@ -128,10 +121,9 @@ pub(crate) async fn serve(core: Core, front: Arc<Front>, arrival: Arrival) {
 /// What comes before HTTP: who speaks, and TLS; and then the first bytes.
 async fn begin(
     visit: &mut Visit,
-    stream: std::net::TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
 ) -> io::Result<(Stream, First)> {
-    let mut stream = TcpStream::from_std(stream)?;
     let settings = &visit.front.settings;
     let client = proxy::client_address(&mut stream, peer, &settings.proxy_protocol_from).await?;
     visit.peer = client.ip();

@@ -15,7 +15,7 @@ use cometql_protocol::{ChannelName, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::Browser;
-use crate::http::{Arrival, Front};
+use crate::http::{Arrival, Front, Listener};
 use crate::hub::Waiting;
 use crate::metrics::Metrics;
 use crate::quota::Share;
@@ -90,8 +90,10 @@ pub(crate) enum Mail {
     Relieve,
     /// Close connections and say how many.
     Disconnect(Disconnect, oneshot::Sender<u64>),
-    /// A new socket.
-    Arrival(Arrival),
+    /// A new socket, non-blocking.
+    Arrival(std::net::TcpStream, Arrival),
+    /// Take connections from here.
+    Listen(Listener),
     /// Requests for a session whose pushes leave as server-sent events; `false` when there is none such.
     Requests {
         connection: ConnectionId,
@@ -152,7 +154,7 @@ impl Drop for Loaded {
 }
 
 impl Shards {
-    /// Starts `count` threads.
+    /// Starts `count` threads: 1 to [`MAX_SHARDS`](cometql_engine::ids::MAX_SHARDS).
     ///
     /// # Errors
     /// When the system gives no thread or no event queue.
@@ -161,7 +163,6 @@ impl Shards {
         shared: &Shared,
         rules: &Arc<Rules>,
     ) -> std::io::Result<Self> {
-        let count = count.clamp(1, cometql_engine::ids::MAX_SHARDS);
         let (mailboxes, mails): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let mut threads = Vec::with_capacity(count);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cometql_engine::{Input, Rules, ShardId};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::LocalSet;
@@ -95,9 +96,16 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
         Mail::Relieve => core.relieve(),
         // Who asked may have gone.
         Mail::Disconnect(which, told) => _ = told.send(core.disconnect(which)),
-        Mail::Arrival(arrival) => {
+        Mail::Arrival(stream, arrival) => {
             let front = Arc::clone(&shared.front);
-            tokio::task::spawn_local(http::serve(core.clone(), front, arrival));
+            // A socket that can't be watched is closed.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                tokio::task::spawn_local(http::serve(core.clone(), front, stream, arrival));
+            }
+        }
+        Mail::Listen(listener) => {
+            let front = Arc::clone(&shared.front);
+            tokio::task::spawn_local(http::accept(listener, core.clone(), front));
         }
         Mail::Requests {
             connection,
