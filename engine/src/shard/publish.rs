@@ -166,7 +166,10 @@ impl<T> Shard<T> {
         let mut publication = Publication::new(tenant, channel, content, Some(place));
         publication.conflate = sequence.conflate;
         let publication = Arc::new(publication);
-        let (most, budget) = (self.limits.window_publications, self.window_budget());
+        let (most, mut budget) = (self.limits.window_publications, self.window_budget());
+        if planted("engine-keeps-no-window") {
+            budget = 0;
+        }
         self.sequencer.windows.keep(key, &publication, most, budget);
         self.release(key, &publication, chosen, origin, effects);
     }

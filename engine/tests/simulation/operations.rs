@@ -121,7 +121,7 @@ pub(crate) fn run(plan: Plan, world: &mut World) -> u64 {
 
 impl World {
     fn operate(&mut self, number: usize) {
-        match self.rng.below(60) {
+        match self.rng.below(61) {
             0..11 => self.publish_some(number),
             11..15 => self.send_private(),
             15..19 => self.send_again(),
@@ -142,6 +142,7 @@ impl World {
             56 => self.delete_publication(),
             57 => self.clear_inbox(),
             58 => self.flood(),
+            59 => self.absence(),
             _ => self.hint(),
         }
     }

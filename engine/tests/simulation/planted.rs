@@ -14,7 +14,10 @@ const BUGS: &[(&str, &[&str])] = &[
     ("client-tells-all-tabs", &[" after ", "came twice"]),
     ("client-repeats-messages", &["after"]),
     ("client-acknowledges-unhandled", &["nobody has handled it"]),
-    ("engine-delivers-before-the-disk", &["before it was stored"]),
+    (
+        "engine-delivers-before-the-disk",
+        &["before it was stored", "given twice"],
+    ),
     ("engine-answers-before-the-disk", &["before it was stored"]),
     ("engine-sends-what-is-not-stored", &["before it was stored"]),
     ("engine-drops-what-is-too-much", &["before it was stored"]),
@@ -28,7 +31,10 @@ const BUGS: &[(&str, &[&str])] = &[
         &["recovered without a history"],
     ),
     ("engine-delivers-twice", &["came twice"]),
-    ("engine-forgets-retries", &["published twice"]),
+    (
+        "engine-forgets-retries",
+        &["published twice", "the same id"],
+    ),
     ("engine-takes-other-content", &["was answered"]),
     (
         "engine-opens-at-the-beginning",
@@ -46,7 +52,7 @@ const BUGS: &[(&str, &[&str])] = &[
         "engine-mixes-tenants",
         &["is foreign", "nothing was missing"],
     ),
-    ("engine-mixes-users", &["is foreign", "users online"]),
+    ("engine-mixes-users", &["is foreign", "online"]),
     (
         "engine-keeps-denied-subscriptions",
         &["the right was taken away", "which it left"],
@@ -57,6 +63,8 @@ const BUGS: &[(&str, &[&str])] = &[
     ),
     ("engine-keeps-subscriptions", &["which it left"]),
     ("engine-forgets-who-left", &["was told of"]),
+    ("engine-forgets-who-joined", &["was not told that"]),
+    ("engine-keeps-no-window", &["the window has all"]),
     ("engine-ignores-the-grace", &["may return"]),
     ("engine-breaks-the-chain", &["nothing was missing"]),
     ("engine-shares-rate-limits", &["is refused"]),

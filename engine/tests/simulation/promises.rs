@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cometql_engine::Limits;
 use cometql_protocol::TenantId;
 use cometql_protocol::wire::Position;
 
@@ -27,9 +28,13 @@ pub(crate) const TRACKED: &str = "track_a";
 /// Channels that are durable for a while.
 pub(crate) const CHANGING: &str = "web_b";
 
+/// A channel without a history.
+const LIVE: &str = "live_a";
+
 /// Everything that was promised.
 #[derive(Default)]
 pub(crate) struct Promises {
+    limits: Limits,
     pub(crate) messages: Messages,
     pub(crate) presence: Presence,
     pub(crate) rates: Rates,
@@ -46,13 +51,20 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// A tab that follows a channel is told something.
     pub(crate) fn told(&mut self, who: Who, follow: &mut Follow, told: &Told, disk: &Disk) {
         match told {
             Told::Subscribed(channel, position, recovered) => {
                 assert!(!follow.began, "{who} {channel}: began twice");
                 follow.began = true;
-                follow.went_on(who.wire);
+                follow.went_on(who);
                 let since = follow.since.filter(|_| *recovered);
                 self.loses(who, channel, follow.since, *recovered);
                 assert_eq!(
@@ -90,7 +102,7 @@ impl Promises {
             follow.wire != who.wire || channel == CHANGING || self.excused.contains(&why),
             "{who} {channel}: nothing was missing, but the session asked for it"
         );
-        follow.went_on(who.wire);
+        follow.went_on(who);
     }
 
     /// A tab that was at a position is told that something is lost.
@@ -104,6 +116,17 @@ impl Promises {
             recovered || !kept,
             "{who} {channel}: everything is kept, but after {since:?} something is lost"
         );
+        let window = !matches!(channel, KEPT | CHANGING | LIVE);
+        if window && !recovered {
+            let place = (who.tenant, channel);
+            let fits = self
+                .messages
+                .fits_window(place, since, who.now, &self.limits);
+            assert!(
+                !fits,
+                "{who} {channel}: the window has all after {since:?}, but it is lost"
+            );
+        }
     }
 
     fn publication(
@@ -175,8 +198,9 @@ impl Promises {
 }
 
 impl Follow {
-    fn went_on(&mut self, wire: Option<usize>) {
-        self.wire = wire;
+    fn went_on(&mut self, who: Who) {
+        self.wire = who.wire;
+        self.at = who.now;
         self.members.clear();
     }
 }
@@ -190,6 +214,7 @@ pub(crate) struct Who {
     pub(crate) user: u64,
     /// Its browser's newest connection.
     pub(crate) wire: Option<usize>,
+    pub(crate) now: u64,
 }
 
 impl std::fmt::Display for Who {

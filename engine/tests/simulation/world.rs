@@ -107,6 +107,7 @@ pub(crate) struct Chosen {
 
 impl World {
     pub(crate) fn new(plan: Plan, limits: Limits, rules: Rules) -> Self {
+        let promises = Promises::new(limits.clone());
         let mut rng = Rng::new(plan.seed);
         let shards = 1 + rng.index(4);
         let mut world = Self {
@@ -126,7 +127,7 @@ impl World {
             owners: HashMap::new(),
             commands: BTreeMap::new(),
             command: 0,
-            promises: Promises::default(),
+            promises,
             chosen: Vec::new(),
             deletable: Vec::new(),
             changes: Changes::default(),
@@ -251,6 +252,7 @@ impl World {
         self.node = None;
         self.disk.crash(&mut self.rng);
         self.promises.messages.check_disk(&self.disk);
+        self.promises.messages.forget();
         self.promises.presence.forget();
         self.promises.rates.forget();
         self.checks = 0;

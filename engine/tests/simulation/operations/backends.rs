@@ -190,6 +190,7 @@ impl World {
         }
         let (tenant, channel, id) = self.deletable.remove(at);
         self.note(format!("delete {id} of {channel}"));
+        self.promises.messages.deletes(tenant, channel);
         let channel = ChannelName::parse(channel).unwrap();
         let delete = Command::DeletePublication {
             tenant,

@@ -55,7 +55,7 @@ impl World {
         let Some((browser, tab)) = self.any_tab() else {
             return;
         };
-        let channel = match self.rng.below(6) {
+        let channel = match self.rng.below(4) {
             0 => TRACKED,
             _ => CHANNELS[self.rng.index(CHANNELS.len())],
         };
@@ -148,6 +148,23 @@ impl World {
         for _ in 0..3 {
             self.publish_from_browser();
         }
+    }
+
+    /// A browser comes back when only the store knows what it missed, and the store may have other worries.
+    pub(super) fn absence(&mut self) {
+        let browser = self.rng.index(self.browsers.len());
+        let tenant = self.browsers[browser].tenant;
+        self.note(format!("browser {browser} is away"));
+        self.session(browser, client::Input::Close);
+        for _ in 0..10 {
+            self.publish(tenant, KEPT, 0);
+        }
+        self.run(1_000);
+        if self.rng.once_in(2) {
+            self.change_disk();
+        }
+        self.session(browser, client::Input::Open);
+        self.run(1_000);
     }
 
     fn publish_from(&mut self, browser: usize, tab: TabId, channel: &'static str) {

@@ -112,7 +112,26 @@ impl World {
         self.run(10);
     }
 
+    /// Ends one session for good.
+    pub(super) fn kill_session(&mut self) {
+        let browser = self.rng.index(self.browsers.len());
+        let wire = self.browsers[browser].wire;
+        let Some(connection) = wire.and_then(|wire| self.wires[wire].connection) else {
+            return;
+        };
+        self.note(format!("browser {browser} is killed"));
+        let tenant = Some(self.browsers[browser].tenant);
+        let which = Disconnect::Connection { tenant, connection };
+        self.mail(
+            usize::from(connection.shard().0),
+            Message::Disconnect(which),
+        );
+    }
+
     pub(super) fn revoke(&mut self) {
+        if self.rng.once_in(2) {
+            return self.kill_session();
+        }
         let (tenant, user) = (self.any_tenant(), 1 + self.rng.below(USERS));
         self.note(format!("revoke user {user} of {tenant}"));
         self.promises.presence.revokes(self.now, tenant, user);

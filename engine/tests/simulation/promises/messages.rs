@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cometql_engine::Publication;
-use cometql_protocol::wire::Epoch;
+use cometql_engine::{Limits, Publication};
+use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{TenantId, UserId};
 
 use super::KEPT;
 use crate::disk::Disk;
+
+/// Payloads by offset, and when each was published.
+type Offsets = BTreeMap<u64, (String, u64)>;
 
 /// What backends and browsers sent, and what became of it.
 #[derive(Default)]
@@ -20,8 +23,12 @@ pub(crate) struct Messages {
     published: BTreeMap<String, Vec<(u32, Option<u64>)>>,
     /// By tenant, channel and id, what was published under it in which life.
     by_id: BTreeMap<(u32, String, u128), Vec<(u32, String)>>,
-    /// What the sequencers gave a place, by channel, epoch and offset.
-    placed: BTreeMap<(u32, String, u64), BTreeMap<u64, String>>,
+    /// What the sequencers gave a place, by channel and epoch.
+    placed: BTreeMap<(u32, String, u64), Offsets>,
+    /// Channels of which a backend has deleted something.
+    deleted: BTreeSet<(u32, String)>,
+    /// Epochs in which the node that runs has published.
+    epochs: BTreeSet<u64>,
     /// Answered publications of channels that keep everything.
     answered: Vec<(u32, String, String)>,
     /// Private messages that were answered: tenant, user, payload.
@@ -74,9 +81,11 @@ impl Messages {
         assert_eq!(other, None, "{channel}: {payload} under the same id");
         known.push((life, payload.to_owned()));
         if let Some(place) = place {
+            self.epochs.insert(place.epoch.0);
             let epoch = (tenant, channel.to_owned(), place.epoch.0);
             let offsets = self.placed.entry(epoch).or_default();
-            let before = offsets.insert(place.offset, payload.to_owned());
+            let before = offsets.insert(place.offset, (payload.to_owned(), publication.time_ms));
+            let before = before.map(|(payload, _)| payload);
             assert_eq!(
                 before, None,
                 "{channel}: offset {} given twice",
@@ -85,6 +94,41 @@ impl Messages {
             let last = offsets.last_key_value().map(|(offset, _)| *offset);
             assert_eq!(last, Some(place.offset), "{channel}: offsets must rise");
         }
+    }
+
+    /// The node is killed, and its windows with it.
+    pub(crate) fn forget(&mut self) {
+        self.epochs.clear();
+    }
+
+    /// A backend deletes something of a channel.
+    pub(crate) fn deletes(&mut self, tenant: TenantId, channel: &str) {
+        self.deleted.insert((tenant.0, channel.to_owned()));
+    }
+
+    /// Whether the window of a channel must have all that came after a position: there is something, it is few, small and
+    /// young, and the node lives.
+    pub(crate) fn fits_window(
+        &self,
+        (tenant, channel): (TenantId, &str),
+        since: Position,
+        now: u64,
+        limits: &Limits,
+    ) -> bool {
+        let place = (tenant.0, channel.to_owned());
+        if self.deleted.contains(&place) || !self.epochs.contains(&since.epoch.0) {
+            return false;
+        }
+        let life = (place.0, place.1, since.epoch.0);
+        let placed = self.placed.get(&life);
+        let after = placed.map(|offsets| offsets.range(since.offset + 1..));
+        let after: Vec<_> = after.into_iter().flatten().map(|(_, one)| one).collect();
+        let bytes: usize = after.iter().map(|(payload, _)| payload.len() + 256).sum();
+        let young = |at: u64| at + limits.window_ms > now + 1_000;
+        !after.is_empty()
+            && after.len() <= limits.window_publications
+            && bytes <= limits.outbox_bytes
+            && after.iter().all(|(_, at)| young(*at))
     }
 
     /// A publication was answered.
@@ -178,6 +222,9 @@ impl Messages {
         let life = (tenant.0, channel.to_owned(), epoch.0);
         let placed = self.placed.get(&life);
         let between = placed.map(|offsets| offsets.range(after + 1..before));
-        between.into_iter().flatten().map(|(_, payload)| payload)
+        between
+            .into_iter()
+            .flatten()
+            .map(|(_, (payload, _))| payload)
     }
 }

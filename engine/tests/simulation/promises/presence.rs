@@ -33,7 +33,7 @@ pub(crate) struct Presence {
 impl Presence {
     /// A connection ended; what its socket does later is no news.
     pub(crate) fn ends(&mut self, now: u64, connection: ConnectionId, ending: Ending, who: Member) {
-        if self.gone.contains_key(&connection) || self.farewells.contains(&connection) {
+        if self.is_over(connection) {
             return;
         }
         let may_return = match ending {
@@ -46,6 +46,11 @@ impl Presence {
         } else {
             self.farewells.insert(connection);
         }
+    }
+
+    /// Whether the node knows that a connection has ended.
+    pub(crate) fn is_over(&self, connection: ConnectionId) -> bool {
+        self.gone.contains_key(&connection) || self.farewells.contains(&connection)
     }
 
     /// A session leaves a channel, or is told that it is not in it.
@@ -113,6 +118,13 @@ impl Presence {
                 now - since
             );
         }
+    }
+
+    /// Users, of any tenant, that may still count as online.
+    pub(crate) fn awaited_users(&self, now: u64, grace_ms: u64) -> impl Iterator<Item = u64> {
+        let awaited = self.gone.values();
+        let awaited = awaited.filter(move |(since, _)| since + grace_ms + NOTICE_MS > now);
+        awaited.map(|(_, who)| who.user)
     }
 
     /// How many connections of this name others may still take for present.

@@ -88,6 +88,7 @@ impl World {
             tenant,
             user,
             wire,
+            now: self.now,
         };
         match told {
             Told::Online(_) | Told::Other => {}

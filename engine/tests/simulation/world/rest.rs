@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use cometql_engine::shard::inspect::{Channels, SubscriberRow};
-use cometql_protocol::TenantId;
+use cometql_protocol::{TenantId, UserId};
 
 use super::World;
 use crate::browser::Follow;
@@ -26,6 +26,7 @@ impl World {
         for tenant in 1..=u32::try_from(TENANTS).unwrap() {
             let tenant = TenantId(tenant);
             let rows = self.shown(tenant);
+            self.check_online(tenant);
             for browser in 0..self.browsers.len() {
                 if self.browsers[browser].tenant == tenant {
                     self.check_browser(browser, &rows);
@@ -40,6 +41,41 @@ impl World {
         shards
             .flat_map(|shard| shard.subscribers(tenant, &Channels::All))
             .collect()
+    }
+
+    /// Whoever is connected and logged in is online, and nobody is who has not been for longer than the grace period.
+    fn check_online(&self, tenant: TenantId) {
+        let shards = self.node.iter().flat_map(|node| &node.shards);
+        let online = shards.flat_map(|shard| shard.users_online(tenant, None));
+        let online: BTreeSet<_> = online.map(UserId::get).collect();
+        let mut may_be = BTreeSet::new();
+        for browser in self
+            .browsers
+            .iter()
+            .filter(|browser| browser.tenant == tenant)
+        {
+            let user = browser.user;
+            let wire = browser.wire.filter(|_| user > 0 && browser.online);
+            let wire = wire.map(|wire| &self.wires[wire]);
+            let there = wire.is_some_and(|wire| wire.is_quiet(self.now) && wire.life == self.life);
+            assert!(
+                !there || online.contains(&user),
+                "user {user} of {tenant} is connected, but not online"
+            );
+        }
+        let presence = &self.promises.presence;
+        for (connection, browser) in &self.owners {
+            if !presence.is_over(*connection) {
+                may_be.insert(self.browsers[*browser].user);
+            }
+        }
+        may_be.extend(presence.awaited_users(self.now, self.limits.grace_ms));
+        for user in online {
+            assert!(
+                may_be.contains(&user),
+                "user {user} of {tenant} is online without a connection"
+            );
+        }
     }
 
     fn check_browser(&self, at: usize, rows: &[SubscriberRow]) {
@@ -80,9 +116,31 @@ impl World {
         }
     }
 
+    /// Who came later was told to join, unless it had not left.
+    fn check_join(&self, at: usize, follow: &Follow, row: &SubscriberRow) {
+        let browser = &self.browsers[at];
+        let (tenant, since) = (browser.tenant, row.since_ms);
+        let wire = self.connections.get(&row.connection);
+        let goes_on = wire.is_none_or(|wire| {
+            let why = (*wire, TRACKED.to_owned());
+            self.promises.excused.contains(&why)
+        });
+        let presence = &self.promises.presence;
+        let returns = presence.awaited(since, self.limits.grace_ms, tenant, &row.uuid) > 0;
+        let later = since > follow.at + 10 && *row.uuid != *browser.name;
+        assert!(
+            !later || goes_on || returns || follow.members.contains_key(&*row.uuid),
+            "browser {at} was not told that {:?} has joined",
+            row.uuid
+        );
+    }
+
     /// Nobody is taken for present who was told to join, and is there no more.
     fn check_members(&self, at: usize, follow: &Follow, rows: &[SubscriberRow]) {
         let (tenant, grace_ms) = (self.browsers[at].tenant, self.limits.grace_ms);
+        for row in rows.iter().filter(|row| row.channel.as_str() == TRACKED) {
+            self.check_join(at, follow, row);
+        }
         for (name, known) in &follow.members {
             let mine = rows
                 .iter()
