@@ -1,11 +1,12 @@
 // Builds the package into `dist`, or with `--tests` the tests into `build/test`. `cargo xtask npm` runs it after it has
 // built the WebAssembly module, whose folder is COMETQL_WASM.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { minify } from 'terser';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const wasm = resolve(here, process.env.COMETQL_WASM ?? '../target/wasm/pkg');
@@ -13,7 +14,7 @@ const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
 
 /** Compressed bytes that a file, or several together, may have. */
 const LIMITS = [
-  [["index.js"], 4 * 1024],
+  [['index.js'], 3 * 1024],
   [['worker.js', 'cometql.wasm'], 35 * 1024],
 ];
 
@@ -53,7 +54,11 @@ async function dist() {
   const to = (outfile) => ({ outfile: `dist/${outfile}` });
   const browser = { ...common, platform: 'browser' };
   await Promise.all([
-    build({ ...browser, ...to('index.js'), entryPoints: ['src/index.ts'], format: 'esm', external: ['./fallback.js'] }),
+    build({
+      ...browser, ...to('index.js'), entryPoints: ['src/index.ts'], format: 'esm', external: ['./fallback.js'],
+      // Names between parts of the client.
+      mangleProps: /^(begun|tellAll|hear|report|emit|run|begin|take|end)$/,
+    }),
     build({ ...browser, ...to('fallback.js'), entryPoints: ['src/fallback.ts'], format: 'esm' }),
     build({ ...browser, ...to('worker.js'), entryPoints: ['src/worker.ts'], format: 'iife' }),
     build({ ...common, ...to('node.js'), entryPoints: ['src/node.ts'], format: 'esm', platform: 'node' }),
@@ -64,8 +69,22 @@ async function dist() {
       define: { ...common.define, 'import.meta.url': 'CometQLScript' },
     }),
   ]);
+  await squeeze('index.js');
   copyFileSync(join(wasm, 'cometql_bg.wasm'), join(here, 'dist/cometql.wasm'));
   execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '--project', 'tsconfig.types.json'], { cwd: here, stdio: 'inherit' });
+}
+
+/** Terser finds 4 % more than esbuild, in the file that every page loads. */
+async function squeeze(file) {
+  const path = join(here, 'dist', file);
+  const { code, map } = await minify(readFileSync(path, 'utf8'), {
+    module: true,
+    ecma: 2022,
+    compress: { passes: 3 },
+    sourceMap: { content: readFileSync(`${path}.map`, 'utf8'), filename: file, url: `${file}.map` },
+  });
+  writeFileSync(path, code);
+  writeFileSync(`${path}.map`, map);
 }
 
 /** Fails when a file has outgrown its limit. */

@@ -2,10 +2,10 @@
 // nor a new leader loses anything. Decides nothing about the connection.
 
 import { createCalls } from './calls.js';
-import { closedError, CometError, ConnectionError, type ErrorCode } from './errors.js';
+import { closedError, CometError, errorOf } from './errors.js';
 import { createEvents } from './events.js';
 import { createInbox } from './inbox.js';
-import type { Down, Join, Mode, Up } from './messages.js';
+import type { Down, Link, Up } from './messages.js';
 import { createStreams } from './streams.js';
 import type { Client, Options, State } from './types.js';
 
@@ -15,21 +15,20 @@ export interface Carrier {
   close(forGood: boolean): void;
 }
 
-/** Reaches a host under the name that pages of one identity share. */
-export type Carry = (name: string, receive: (message: Down) => void, tellMode: (mode: Mode) => void) => Carrier;
+/** Reaches a host under the name that pages of one identity share: by this carrier, then perhaps by another one. */
+export type Carry = (name: string, receive: (message: Down) => void, use: (carrier: Carrier) => void) => void;
 
 /** Unread messages after which the host is told what was read. */
 const ACK_MESSAGES = 32;
 
 export function createClient(options: Options, wasm: string, carry: Carry): Client {
-  const { url = '/', urls = [url], tenant = 0, user, hash, getToken, timing = {} } = options;
-  const uuid = options.uuid ?? ownUuid();
-  let { mode = 'worker', token } = options;
-  const bases = urls.map((given) => absolute(given));
+  const { url = '/', urls = [url], tenant = 0, user, hash, getToken, timing = {}, uuid = ownUuid() } = options;
+  let { token } = options;
+  const bases = urls.map(absolute);
   const closing = new AbortController();
   const { signal } = closing;
-  let state: State = { status: 'connecting', mode, transport: 'websocket', tabs: 1 };
-  let join: Join;
+  let state: State = { status: 'connecting', mode: options.mode ?? 'worker', transport: 'websocket', tabs: 1 };
+  let asks = !!getToken;
   let carrier: Carrier | undefined;
   /** The host that knows all that we want; '' = none. */
   let host = '';
@@ -37,79 +36,80 @@ export function createClient(options: Options, wasm: string, carry: Carry): Clie
   let told = 0;
 
   /** What no host knows yet is told when one says hi. */
-  const send = (message: Up) => { if (host) carrier?.send(message); };
+  const send = (message: Up) => { if (host) carrier!.send(message); };
   const events = createEvents();
   const streams = createStreams(send, events);
   const calls = createCalls(send);
   const inbox = createInbox(send, events);
   const parts = [streams, inbox, calls];
 
-  const turn = (next: Omit<State, 'mode'>) => {
-    state = { ...next, mode };
-    events.emit('state', state);
-  };
+  const turn = (next: State) => events.emit('state', (state = next));
   const stop = (error: CometError) => turn({ ...state, status: 'stopped', error });
 
+  /** Undefined for nobody, null when it fails. */
   const askForToken = async () => {
     try {
       return (token = (await getToken!()) || undefined);
     } catch (cause) {
-      events.report(new CometError('token_failed', 'getToken failed', undefined, { cause }));
+      events.report(new CometError('token_failed', `${cause}`, undefined, cause));
       return null;
     }
   };
 
-  const receive = (message: Down) => {
-    if (message[0] === 'hi') {
-      if (host === message[1] && !message[2]) return;
-      host = message[1];
+  /** What is said of other things than streams. */
+  const hear: { [what: string]: (...said: never[]) => unknown } = {
+    fail: (why: string) => stop(errorOf('start_failed', why)),
+    token: () => askForToken().then((given) => send(['token', given])),
+    state: ({ why, ...next }: Link) => (why ? stop(errorOf(...why)) : turn(next)),
+    message: inbox.hear,
+    answer: calls.answer,
+    refused: calls.refuse,
+    error: (code: string, text: string) => events.report(errorOf(code, text)),
+  };
+  const receive = ([what, ...rest]: Down) => {
+    if (what === 'hi') {
+      if (host === rest[0] && !rest[1]) return;
+      host = rest[0] as string;
       read = told = 0;
-      send(['join', { ...join, token }]);
+      send(['join', { urls: bases, tenant, uuid, token, user, hash, asks, wasm, timing }]);
       parts.forEach((part) => part.tellAll());
-      return;
-    }
-    if (++read - told >= ACK_MESSAGES || message[0] === 'ping') send(['ack', (told = read)]);
-    switch (message[0]) {
-      case 'fail':
-        return stop(new ConnectionError('start_failed', message[1]));
-      case 'token':
-        return void askForToken().then((given) => send(['token', given ?? null]));
-      case 'state': {
-        const { why, ...link } = message[1];
-        return why ? stop(new ConnectionError(why[0] as ErrorCode, why[1])) : turn(link);
-      }
-      case 'message':
-        return void inbox.hear(message[1], message[2]);
-      case 'answer':
-      case 'refused':
-        return calls.hear(message);
-      case 'error':
-        return events.report(new ConnectionError(message[1] as ErrorCode, message[2]));
-      default:
-        streams.hear(message);
+    } else {
+      if (++read - told >= ACK_MESSAGES || what === 'ping') send(['ack', (told = read)]);
+      const said = rest as never as [never, never, never];
+      if (hear[what]) hear[what](...(said as never[]));
+      else streams.hear(what, ...said);
     }
   };
 
   const begin = async () => {
-    let asks = !!getToken;
     // Whose connection it is must be known; who gives no token is nobody.
-    if (asks && !token && user === undefined) asks = (await askForToken()) !== undefined;
+    if (asks && !token && !user) asks = (await askForToken()) !== undefined;
     if (signal.aborted || carrier) return;
-    join = { urls: bases, tenant, uuid, user, hash, asks, wasm, timing };
-    const who = user ?? (token ? subject(token) : asks ? randomUuid() : '');
-    carrier = carry(JSON.stringify([bases, tenant, who]), receive, (next) => { mode = next; });
+    let who: unknown = user;
+    try {
+      // The user of a JWT. The name that it is for is no secret.
+      who ??= token ? JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))).sub : asks && randomUuid();
+    } catch {
+      // Of something else, nobody that another page could be.
+      who = randomUuid();
+    }
+    let mine: Carrier | undefined;
+    carry(JSON.stringify([bases, tenant, who]), receive, (next) => {
+      // The page may have been left meanwhile.
+      if (carrier === mine && !signal.aborted) mine = carrier = next;
+      else next.close(false);
+    });
   };
   const leave = (forGood: boolean) => {
     host = '';
     carrier?.close(forGood);
     carrier = undefined;
   };
-  if (typeof document !== 'undefined') {
-    const hear = (target: EventTarget, type: string, handler: (event: never) => void) =>
-      target.addEventListener(type, handler as never, { signal });
-    hear(document, 'visibilitychange', () => document.hidden || send(['online']));
-    hear(window, 'pagehide', () => leave(false));
-    hear(window, 'pageshow', ({ persisted }: PageTransitionEvent) => persisted && begin());
+  if (globalThis.document) {
+    // The controller is their option `signal`, too.
+    addEventListener('visibilitychange', () => document.hidden || send(['online']), closing);
+    addEventListener('pagehide', () => leave(false), closing);
+    addEventListener('pageshow', ({ persisted }) => persisted && begin(), closing);
   }
   void begin();
 
@@ -124,14 +124,13 @@ export function createClient(options: Options, wasm: string, carry: Carry): Clie
     },
     on: events.on,
     subscribe: live(streams.subscribe) as Client['subscribe'],
-    inbox: live(inbox.add) as Client['inbox'],
-    async publish(channel, data, { event = '', signal } = {}) {
-      return ask(['publish', channel, event, JSON.stringify(data ?? null), randomUuid()], { signal });
-    },
+    inbox: inbox.add,
+    publish: async (channel, data, options = {}) =>
+      ask(['publish', channel, options.event ?? '', JSON.stringify(data ?? null), randomUuid()], options),
     presence: async (channel, options) => (await ask<{ members: never }>(['presence', channel], options)).members,
     presenceCount: async (channel, options) => (await ask<{ count: number }>(['presenceCount', channel], options)).count,
-    history: async (channel, { limit = 0, since, signal } = {}) =>
-      ask(['history', channel, since?.epoch ?? '', since?.offset ?? 0, limit], { signal }),
+    history: async (channel, options = {}) =>
+      ask(['history', channel, options.since, options.limit], options),
     userData: async (user, options) => (await ask<{ data?: string }>(['userData', user], options)).data ?? null,
     userStatus: async (user, options) => ask(['userStatus', user], options),
     reconnect: () => send(['open']),
@@ -146,17 +145,7 @@ export function createClient(options: Options, wasm: string, carry: Carry): Clie
 }
 
 /** An address as other pages and the worker understand it. */
-export const absolute = (url: string | URL): string =>
-  new URL(url, typeof location === 'undefined' ? undefined : location.href).href;
-
-/** The user of a JWT; of something else, nobody that another page could be. The name that it is for is no secret. */
-function subject(token: string): unknown {
-  try {
-    return JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))).sub;
-  } catch {
-    return randomUuid();
-  }
-}
+export const absolute = (url: string | URL): string => new URL(url, globalThis.location?.href).href;
 
 /** A UUID; `crypto.randomUUID` wants a secure context. */
 const randomUuid = (): string =>
@@ -165,11 +154,10 @@ const randomUuid = (): string =>
 
 /** This browser's name in presence lists. */
 function ownUuid(): string {
-  let uuid = randomUuid();
   try {
-    localStorage.cometql = uuid = localStorage.cometql || uuid;
+    return (localStorage.cometql ||= randomUuid());
   } catch {
     // It is another one each time.
+    return randomUuid();
   }
-  return uuid;
 }

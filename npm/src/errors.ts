@@ -4,7 +4,7 @@ import type { CLIENT_CODES, CLOSE_CODES, SERVER_CODES } from './codes.js';
 
 export type ErrorCode = (typeof SERVER_CODES | typeof CLOSE_CODES | typeof CLIENT_CODES)[number];
 
-/** All errors of this package; of this class itself: a function of the application failed, `cause` says how. */
+/** All errors of this package; of this class itself when a function of the application failed. */
 export class CometError extends Error {
   override name = 'CometError';
   constructor(
@@ -13,9 +13,10 @@ export class CometError extends Error {
     message: string,
     /** What it concerns, if one. */
     readonly channel?: string,
-    options?: ErrorOptions,
+    /** What a function of the application threw. */
+    cause?: unknown,
   ) {
-    super(message, options);
+    super(message, { cause });
   }
 }
 
@@ -26,13 +27,13 @@ export class RefusedError extends CometError {
   declare retryAfter?: number;
 }
 
-/** There was no answer, or there is no connection any more. */
+/** There was no answer, or there can be no connection. */
 export class ConnectionError extends CometError {
   override name = 'ConnectionError';
 }
 
 /** The error for a code that came from the host: the session's own, or the server's. */
 export const errorOf = (code: string, message: string, channel?: string): CometError =>
-  new (/^(timeout|queue_full|closed)$/.test(code) ? ConnectionError : RefusedError)(code as ErrorCode, message, channel);
+  new (/^(timeout|queue_full|closed|start_failed)$/.test(code) ? ConnectionError : RefusedError)(code as ErrorCode, message, channel);
 
-export const closedError = (): CometError => new ConnectionError('closed', 'the client was closed');
+export const closedError = (): CometError => errorOf('closed', 'client closed');

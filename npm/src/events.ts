@@ -4,38 +4,36 @@ import { CometError } from './errors.js';
 import type { Events } from './types.js';
 
 export type EventSource = ReturnType<typeof createEvents>;
+type Listener = (event: never) => unknown;
 
 export function createEvents() {
-  const handlers: { [type: string]: Set<(event: never) => unknown> } = {};
+  const listeners: { [type: string]: Set<Listener> } = {};
 
-  /** Tells all who listen; false when nobody does. */
-  const emit = <Type extends keyof Events>(type: Type, event: Events[Type]): boolean => {
-    const all = handlers[type];
-    all?.forEach((handler) => {
-      // What fails at an error is told to nobody else.
-      if (type === 'error') Promise.resolve(event as never).then(handler).catch(console.error);
-      else void run(handler, event as never);
-    });
-    return !!all?.size;
-  };
   const report = (error: CometError): void => {
-    if (!emit('error', error)) console.error(error);
+    if (listeners.error?.size) emit('error', error);
+    else console.error(error);
   };
   /** Runs a function, and waits for what it returns; false when it failed. */
-  const run = async <T>(handler: (event: T) => unknown, event: T): Promise<boolean> => {
+  const run = async (handler: Listener, event: object, fail: (error: CometError) => void = report): Promise<boolean> => {
     try {
-      await handler(event);
+      await handler(event as never);
       return true;
     } catch (cause) {
-      report(new CometError('handler_failed', 'a handler failed', (event as { channel?: string }).channel, { cause }));
+      fail(new CometError('handler_failed', `${cause}`, (event as { channel?: string }).channel, cause));
       return false;
     }
   };
-  const on = <Type extends keyof Events>(type: Type, handler: (event: Events[Type]) => unknown): (() => void) => {
-    // The same function may be given twice.
-    const own = (event: Events[Type]) => handler(event);
-    (handlers[type] ??= new Set()).add(own as never);
-    return () => void handlers[type]!.delete(own as never);
-  };
+  const emit = <Type extends keyof Events>(type: Type, event: Events[Type]) =>
+    // What fails at an error is told to nobody else.
+    listeners[type]?.forEach((handler) => void run(handler, event, type === 'error' ? console.error : report));
+  const on = <Type extends keyof Events>(type: Type, handler: (event: Events[Type]) => unknown): (() => void) =>
+    listen((listeners[type] ??= new Set()), handler);
   return { emit, on, report, run };
+}
+
+/** Adds a function, even one that is there already. */
+export function listen(listeners: Set<Listener>, handler: Listener): () => void {
+  const own: Listener = (event) => handler(event);
+  listeners.add(own);
+  return () => void listeners.delete(own);
 }

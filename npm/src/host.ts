@@ -2,7 +2,7 @@
 // is makes no difference here. Numbers tabs, carries out what the hub wants, and bounds what waits for pages.
 
 import type { Hub, HubClass, Load, Shell } from './hub.js';
-import type { Call, Down, Join, Link, Status, Up } from './messages.js';
+import type { Call, Down, Join, Link, Mode, Position, Status, Up } from './messages.js';
 import { BACK_SOON, FOR_GOOD, Sockets, type WebSocketClass } from './transport.js';
 
 /** The way to one page. */
@@ -24,6 +24,11 @@ const MOST_SILENT = 3;
 const TOKEN_MS = 20_000;
 /** How long the connection outlives its last page, which may be loading anew. */
 const LINGER_MS = 10_000;
+/**
+ * A publication that a page asked another host for is sent again if it is not older than this: the server must still know its id
+ * when the hub gives up.
+ */
+const REPEAT_MS = 50_000;
 /** The longest that timers can wait. */
 const LONGEST_MS = 0x7fff_ffff;
 
@@ -52,6 +57,7 @@ interface Seat {
 /** What a host is made of besides its pages. */
 export interface Parts {
   load: Load;
+  mode: Mode;
   WebSocket?: WebSocketClass | undefined;
 }
 
@@ -174,17 +180,17 @@ export class Host implements Shell {
         for (const characters of page.unread.splice(0, message[1] - page.sent + page.unread.length)) page.characters -= characters;
         return;
       case 'subscribe': {
-        const [, stream, channel, epoch, offset] = message;
+        const [, stream, channel, since] = message;
         this.#unseat(page, stream);
         const seat = { page, stream, channel, tab: ++this.#lastTab };
         page.streams.set(stream, seat);
         this.#seats.set(seat.tab, seat);
-        return hub.subscribe(now, seat.tab, channel, epoch, offset);
+        return hub.subscribe(now, seat.tab, channel, ...crossing(since));
       }
       case 'unsubscribe':
         return this.#unseat(page, message[1]);
       case 'call':
-        return this.#call(page, message[1], message[2]);
+        return this.#call(page, message[1], message[2], message[3]);
       case 'inbox':
         return message[1] ? hub.inboxOn(now, page.tab) : hub.inboxOff(now, page.tab);
       case 'handled':
@@ -225,18 +231,21 @@ export class Host implements Shell {
     this.#tellTabs();
   }
 
-  #call(page: Page, id: number, call: Call): void {
+  #call(page: Page, id: number, began: number, call: Call): void {
     const hub = this.#hub!;
     const now = this.#time();
     switch (call[0]) {
       case 'publish':
+        if (now - began > REPEAT_MS) {
+          return this.#post(page, ['refused', id, 'timeout', 'it is too late to send it again', 0]);
+        }
         return hub.publish(now, page.tab, id, call[1], call[2], call[3], call[4]);
       case 'presence':
         return hub.presence(now, page.tab, id, call[1]);
       case 'presenceCount':
         return hub.presenceCount(now, page.tab, id, call[1]);
       case 'history':
-        return hub.history(now, page.tab, id, call[1], call[2], call[3], call[4]);
+        return hub.history(now, page.tab, id, call[1], ...crossing(call[2]), call[3] ?? 0);
       case 'userData':
         return hub.userData(now, page.tab, id, call[1]);
       case 'userStatus':
@@ -290,7 +299,7 @@ export class Host implements Shell {
 
   #tellLink(page: Page, change: Partial<Link>): void {
     const { transport } = this.#sockets!;
-    page.link = { status: 'connecting', ...page.link, ...change, transport, tabs: this.#pages.size };
+    page.link = { status: 'connecting', ...page.link, ...change, mode: this.#parts.mode, transport, tabs: this.#pages.size };
     this.#post(page, ['state', page.link]);
   }
 
@@ -322,9 +331,9 @@ export class Host implements Shell {
     }
   }
 
-  #onToken(page: Page, token: string | null): void {
+  #onToken(page: Page, token: string | null | undefined): void {
     if (this.#asked[0] !== page) return;
-    if (token === null) return this.#askNext();
+    if (!token) return this.#askNext();
     clearTimeout(this.#tokenTimer);
     this.#asked = [];
     this.#hub!.token(this.#time(), (this.#token = token));
@@ -359,7 +368,7 @@ export class Host implements Shell {
   }
 
   subscribed(tab: number, _channel: string, epoch: string, offset: number, recovered: boolean): void {
-    this.#toSeat(tab, (stream) => ['subscribed', stream, epoch, offset, recovered]);
+    this.#toSeat(tab, (stream) => ['subscribed', stream, position(epoch, offset), recovered]);
   }
 
   recovered(tab: number): void {
@@ -367,7 +376,7 @@ export class Host implements Shell {
   }
 
   gap(tab: number, _channel: string, epoch: string, offset: number): void {
-    this.#toSeat(tab, (stream) => ['gap', stream, epoch, offset]);
+    this.#toSeat(tab, (stream) => ['gap', stream, position(epoch, offset)]);
   }
 
   unsubscribed(tab: number, _channel: string, code: string, message: string): void {
@@ -375,7 +384,7 @@ export class Host implements Shell {
   }
 
   publication(tab: number, _channel: string, epoch: string, offset: number, text: string): void {
-    this.#toSeat(tab, (stream) => ['publication', stream, epoch, offset, text]);
+    this.#toSeat(tab, (stream) => ['publication', stream, position(epoch, offset), text]);
   }
 
   presence(tab: number, _channel: string, text: string): void {
@@ -410,6 +419,10 @@ function base(given: string): string {
   url.search = url.hash = '';
   return url.href.replace(/^ws/, 'http').replace(/\/?$/, '/');
 }
+
+// Positions as they cross the border to the hub.
+const crossing = (position: Position | undefined): [string, number] => (position ? [position.epoch, position.offset] : ['', 0]);
+const position = (epoch: string, offset: number): Position | undefined => (epoch ? { epoch, offset } : undefined);
 
 /** Characters of a message that count as unread; the rest is small. */
 function weight(message: Down): number {

@@ -1,6 +1,6 @@
 // Private messages: one counts as handled when all handlers of the page have handled it.
 
-import type { EventSource } from './events.js';
+import { type EventSource, listen } from './events.js';
 import type { Up } from './messages.js';
 import type { Message } from './types.js';
 
@@ -8,22 +8,23 @@ import type { Message } from './types.js';
 const MOST_HANDLED = 1000;
 
 export function createInbox(send: (message: Up) => void, { run }: EventSource) {
-  const handlers = new Set<(message: Message<never>) => unknown>();
+  const handlers = new Set<(message: never) => unknown>();
   /** False while handlers run. */
   const handled = new Map<number, boolean>();
 
+  const tellAll = () => send(['inbox', handlers.size > 0]);
   return {
     add: <T>(handler: (message: Message<T>) => unknown): (() => void) => {
-      const own = (message: Message<never>) => handler(message);
-      if (handlers.add(own).size < 2) send(['inbox', true]);
+      const off = listen(handlers, handler);
+      if (handlers.size < 2) tellAll();
       return () => {
-        if (handlers.delete(own) && !handlers.size) send(['inbox', false]);
+        off();
+        if (!handlers.size) tellAll();
       };
     },
     /** A message came, perhaps again. */
     hear: async (offset: number, text: string): Promise<void> => {
-      if (handled.get(offset) === false) return;
-      if (!handled.get(offset)) {
+      if (!handled.has(offset)) {
         handled.set(offset, false);
         const message = { event: '', ...JSON.parse(text) };
         const runs = await Promise.all([...handlers].map((handler) => run(handler, message)));
@@ -32,10 +33,9 @@ export function createInbox(send: (message: Up) => void, { run }: EventSource) {
         handled.set(offset, true);
         if (handled.size > MOST_HANDLED) handled.delete(handled.keys().next().value!);
       }
-      send(['handled', offset]);
+      if (handled.get(offset)) send(['handled', offset]);
     },
-    /** To a host that does not know. */
-    tellAll: () => handlers.size && send(['inbox', true]),
+    tellAll,
     close: () => handlers.clear(),
   };
 }

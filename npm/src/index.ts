@@ -1,6 +1,6 @@
 // The package as browsers see it. Small: the connection itself lives in a worker, or is loaded when there is none.
 
-import { absolute, type Carrier, type Carry, createClient } from './client.js';
+import { absolute, createClient } from './client.js';
 import type { Down } from './messages.js';
 import type { Client, Options } from './types.js';
 
@@ -19,60 +19,44 @@ export function connect(options: Options = {}): Client {
   // Bundlers find the files by these very words.
   const wasm = absolute(wasmUrl ?? new URL('./cometql.wasm', import.meta.url));
   const worker = new URL(absolute(workerUrl ?? new URL('./worker.js', import.meta.url)));
-  return createClient(options, wasm, (name, receive, tellMode) => {
-    let carrier: Carrier;
+  return createClient(options, wasm, (name, receive, use) => {
     /** Anything but a worker; the code of it is loaded first. */
     const fallBack = () => {
-      let open = true;
-      carrier = { send() {}, close() { open = false; } };
-      import('./fallback.js').then(
-        ({ carry }) => { if (open) carrier = carry(`cometql ${VERSION} ${name}`, mode, receive, tellMode); },
-        (error) => { if (open) receive(['fail', String(error)]); },
-      );
+      import('./fallback.js').then(({ carry }) => carry(VERSION + name, mode, receive, use), (error) => receive(['fail', `${error}`]));
     };
-    if (mode === 'worker') {
+    let port: MessagePort | undefined;
+    const close = () => {
+      clearTimeout(timer);
+      port?.close();
+      port = undefined;
+    };
+    const fail = () => {
+      if (!port) return;
+      close();
+      fallBack();
+    };
+    try {
+      if (mode !== 'worker') throw 0;
       // Keyed by its address, since not all browsers tell workers apart by name.
       worker.searchParams.set('v', VERSION + name);
-      carrier = carryToWorker(worker, receive, fallBack);
-    } else {
-      fallBack();
+      const shared = new SharedWorker(worker);
+      shared.onerror = fail;
+      ({ port } = shared);
+    } catch {
+      return fallBack();
     }
-    return { send: (message) => carrier.send(message), close: (forGood) => carrier.close(forGood) };
+    const timer = setTimeout(fail, HI_MS);
+    port.onmessage = ({ data }: MessageEvent<Down>) => {
+      if (data[0] === 'fail') return fail();
+      if (data[0] === 'hi') clearTimeout(timer);
+      if (port) receive(data);
+    };
+    use({
+      send: (message) => port?.postMessage(message),
+      close(forGood) {
+        port?.postMessage(['bye', forGood]);
+        close();
+      },
+    });
   });
 }
-
-function carryToWorker(url: URL, receive: (message: Down) => void, failed: () => void): Carrier {
-  let port: MessagePort | undefined;
-  const close = () => {
-    clearTimeout(timer);
-    port?.close();
-    receive = failed = () => {};
-  };
-  const fail = () => {
-    const then = failed;
-    close();
-    then();
-  };
-  const timer = setTimeout(fail, HI_MS);
-  try {
-    const worker = new SharedWorker(url);
-    worker.onerror = fail;
-    port = worker.port;
-    port.onmessage = ({ data }: MessageEvent<Down>) => {
-      if (data[0] === 'hi') clearTimeout(timer);
-      if (data[0] === 'fail') fail();
-      else receive(data);
-    };
-  } catch {
-    queueMicrotask(fail);
-  }
-  return {
-    send: (message) => port?.postMessage(message),
-    close(forGood) {
-      port?.postMessage(['bye', forGood]);
-      close();
-    },
-  };
-}
-
-export type { Carry };

@@ -44,7 +44,7 @@ export type Call =
   | ['publish', channel: string, event: string, data: string, id: string]
   | ['presence', channel: string]
   | ['presenceCount', channel: string]
-  | ['history', channel: string, epoch: string, offset: number, limit: number]
+  | ['history', channel: string, since: Position | undefined, limit: number | undefined]
   | ['userData', user: number]
   | ['userStatus', user: number];
 
@@ -55,12 +55,13 @@ export type Up =
   | ['bye', forGood: boolean]
   /** So many messages were read since `hi`. */
   | ['ack', messages: number]
-  | ['subscribe', stream: number, channel: string, epoch: string, offset: number]
+  | ['subscribe', stream: number, channel: string, since: Position | undefined]
   | ['unsubscribe', stream: number]
-  | ['call', call: number, Call]
+  /** `began`: when the page asked first, unix milliseconds. */
+  | ['call', call: number, began: number, Call]
   | ['inbox', on: boolean]
   | ['handled', offset: number]
-  | ['token', token: string | null]
+  | ['token', token: string | null | undefined]
   /** Connect again after the connection was ended for good. */
   | ['open']
   /** The page is visible again: worth a look. */
@@ -74,6 +75,7 @@ export type Transport = 'websocket' | 'sse';
 /** How the connection is. */
 export interface Link {
   status: Status;
+  mode: Mode;
   transport: Transport;
   tabs: number;
   retryAt?: number;
@@ -90,11 +92,11 @@ export type Down =
   | ['ping']
   | ['token']
   | ['state', Link]
-  | ['subscribed', stream: number, epoch: string, offset: number, recovered: boolean]
+  | ['subscribed', stream: number, Position | undefined, recovered: boolean]
   | ['recovered', stream: number]
-  | ['gap', stream: number, epoch: string, offset: number]
+  | ['gap', stream: number, Position | undefined]
   | ['unsubscribed', stream: number, code: string, message: string]
-  | ['publication', stream: number, epoch: string, offset: number, text: string]
+  | ['publication', stream: number, Position | undefined, text: string]
   | ['presence', stream: number, text: string]
   | ['message', offset: number, text: string]
   | ['answer', call: number, text: string]

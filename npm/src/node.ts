@@ -19,7 +19,7 @@ const load: Load = async (wasm) => {
 
 /** Connects to a server. */
 export function connect(options: Options): Client {
-  const parts = { load, WebSocket: options.WebSocket as WebSocketClass | undefined };
+  const parts = { load, mode: 'page' as const, WebSocket: options.WebSocket as WebSocketClass | undefined };
   const wasm = absolute(options.wasmUrl ?? new URL('./cometql.wasm', import.meta.url));
-  return createClient({ ...options, mode: 'page' }, wasm, (_name, receive) => carryToPage(parts, receive));
+  return createClient({ ...options, mode: 'page' }, wasm, (_name, receive, use) => use(carryToPage(parts, receive)));
 }

@@ -14,7 +14,7 @@ export interface Publication<T = unknown> {
   /** Unix milliseconds; missing in channels without history. */
   time?: number;
   /** Where the channel is after it; missing in channels without history. Give it as `since` to go on from here. */
-  position?: Position;
+  position?: Position | undefined;
 }
 
 /** What is done with publications. What it throws, or its promise is rejected with, is told by the event `error`. */
@@ -87,10 +87,11 @@ export interface Options {
   WebSocket?: unknown;
 }
 
-/** Where a subscription began. */
+/** Where a subscription began, or goes on after an interruption. */
 export interface Started {
+  channel: string;
   /** Missing in channels without history. */
-  position?: Position;
+  position?: Position | undefined;
   /** All that came after `since` follows. */
   recovered: boolean;
 }
@@ -195,7 +196,7 @@ export interface Events {
   state: State;
   error: CometError;
   /** A subscription went on after an interruption, and nothing is missing. */
-  recovered: { channel: string; position?: Position };
+  recovered: Started;
   /** A subscription went on after an interruption, and something is lost: load the state anew. */
-  gap: { channel: string; position?: Position };
+  gap: Started;
 }

@@ -10,7 +10,7 @@ const scope = globalThis as unknown as {
   addEventListener: typeof addEventListener;
 };
 
-const host = new Host({ load });
+const host = new Host({ load, mode: 'worker' });
 
 scope.onconnect = ({ ports: [carrier] }) => {
   const port: Port = { post: (message) => carrier!.postMessage(message) };

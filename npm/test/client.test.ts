@@ -19,7 +19,7 @@ async function connected(options: Options = {}): Promise<{ client: Client; carri
 }
 
 const publication = (stream: number, offset: number, epoch = 'ff', event = ''): Down =>
-  ['publication', stream, epoch, offset, JSON.stringify({ push: 'publication', channel: 'web_a', data: `p${offset}`, offset, event: event || undefined })];
+  ['publication', stream, { epoch, offset }, JSON.stringify({ push: 'publication', channel: 'web_a', data: `p${offset}`, offset, event: event || undefined })];
 
 test('a new host is told everything, positions included', async () => {
   const { client, carrier, events } = await connected({ user: 7, hash: 'h' });
@@ -28,23 +28,23 @@ test('a new host is told everything, positions included', async () => {
   client.subscribe('web_b', () => {}, { since: { epoch: 'ee', offset: 3 } });
   client.inbox(() => {});
   const pending = client.publish('web_a', { x: 1 }, { event: 'said' });
-  const [joined, ...first] = carrier.take();
-  assert.equal(joined![0], 'join');
-  assert.deepEqual(first.slice(0, 3), [['subscribe', 1, 'web_a', '', 0], ['subscribe', 2, 'web_b', 'ee', 3], ['inbox', true]]);
-  carrier.receive(['subscribed', 1, 'ff', 5, false]);
-  assert.deepEqual(await subscription.ready, { position: { epoch: 'ff', offset: 5 }, recovered: false });
+  const [joined, off, ...first] = carrier.take();
+  assert.deepEqual([joined![0], off], ['join', ['inbox', false]]);
+  assert.deepEqual(first.slice(0, 3), [['subscribe', 1, 'web_a', undefined], ['subscribe', 2, 'web_b', { epoch: 'ee', offset: 3 }], ['inbox', true]]);
+  carrier.receive(['subscribed', 1, { epoch: 'ff', offset: 5 }, false]);
+  assert.deepEqual(await subscription.ready, { channel: 'web_a', position: { epoch: 'ff', offset: 5 }, recovered: false });
   carrier.receive(publication(1, 6));
   carrier.receive(['hi', 'a', false]);
   assert.deepEqual(carrier.take(), []);
   carrier.receive(['hi', 'b', false]);
   const again = carrier.take();
-  assert.deepEqual(again.slice(1, 4), [['subscribe', 1, 'web_a', 'ff', 6], ['subscribe', 2, 'web_b', 'ee', 3], ['inbox', true]]);
+  assert.deepEqual(again.slice(1, 4), [['subscribe', 1, 'web_a', { epoch: 'ff', offset: 6 }], ['subscribe', 2, 'web_b', { epoch: 'ee', offset: 3 }], ['inbox', true]]);
   assert.deepEqual(again[4], first[3], 'the same publication with the same id');
   // The new host begins the subscription; to the application it goes on.
-  carrier.receive(['subscribed', 1, 'ff', 8, true]);
+  carrier.receive(['subscribed', 1, { epoch: 'ff', offset: 8 }, true]);
   for (const offset of [6, 7, 8]) carrier.receive(publication(1, offset));
   carrier.receive(['hi', 'c', false]);
-  carrier.receive(['subscribed', 1, 'aa', 2, false]);
+  carrier.receive(['subscribed', 1, { epoch: 'aa', offset: 2 }, false]);
   carrier.receive(publication(1, 3, 'aa'));
   await settle();
   assert.deepEqual(seen, ['p6', 'p7', 'p8', 'p3']);
@@ -54,25 +54,29 @@ test('a new host is told everything, positions included', async () => {
   client.close();
 });
 
-test('handlers of a channel share a stream; with a position they do not', async () => {
+test('each subscription is a stream of its own', async () => {
   const { client, carrier } = await connected();
   carrier.take();
   const seen: string[] = [];
-  const one = client.subscribe('web_a', ({ data }) => seen.push(`1 ${data}`));
-  const two = client.subscribe('web_a', ({ data }) => seen.push(`2 ${data}`), { event: 'said' });
-  const three = client.subscribe('web_a', () => {}, { since: { epoch: 'ff', offset: 0 } });
-  assert.deepEqual(carrier.take(), [['subscribe', 1, 'web_a', '', 0], ['subscribe', 2, 'web_a', 'ff', 0]]);
-  carrier.receive(['subscribed', 1, 'ff', 0, false]);
-  carrier.receive(publication(1, 1));
-  carrier.receive(publication(1, 2, 'ff', 'said'));
+  const one = client.subscribe('web_a', ({ data }) => seen.push(`1 ${data}`), { since: { epoch: 'ff', offset: 1 } });
+  client.subscribe('web_a', ({ data }) => seen.push(`2 ${data}`), { event: 'said' });
+  assert.deepEqual(carrier.take(), [
+    ['subscribe', 1, 'web_a', { epoch: 'ff', offset: 1 }],
+    ['subscribe', 2, 'web_a', undefined],
+  ]);
+  for (const stream of [1, 2]) {
+    carrier.receive(['subscribed', stream, { epoch: 'ff', offset: 1 }, stream === 1]);
+    carrier.receive(publication(stream, 2));
+    carrier.receive(publication(stream, 3, 'ff', 'said'));
+  }
   await settle();
-  assert.deepEqual(seen, ['1 p1', '1 p2', '2 p2']);
+  assert.deepEqual(seen, ['1 p2', '1 p3', '2 p3']);
+  assert.deepEqual(one.position, { epoch: 'ff', offset: 3 });
   one.unsubscribe();
   one.unsubscribe();
-  assert.deepEqual(carrier.take(), []);
-  two.unsubscribe();
-  three.unsubscribe();
-  assert.deepEqual(carrier.take(), [['unsubscribe', 1], ['unsubscribe', 2]]);
+  assert.deepEqual(carrier.take(), [['unsubscribe', 1]]);
+  carrier.receive(publication(1, 4));
+  assert.deepEqual(seen.length, 3);
   client.close();
 });
 
@@ -83,8 +87,8 @@ test('a handler that fails is told, and breaks nothing', async () => {
   client.subscribe('web_a', async () => { throw new Error('mine'); });
   client.subscribe('web_a', ({ data }) => seen.push(data));
   client.on('state', () => { throw new Error('mine'); });
-  carrier.receive(['state', { status: 'online', transport: 'websocket', tabs: 1 }]);
-  carrier.receive(publication(1, 1));
+  carrier.receive(['state', { status: 'online', mode: 'worker', transport: 'websocket', tabs: 1 }]);
+  for (const stream of [1, 2, 3]) carrier.receive(publication(stream, 1));
   await settle();
   assert.deepEqual(seen, ['p1']);
   assert.deepEqual(events.sort(), ['error handler_failed undefined', 'error handler_failed web_a', 'error handler_failed web_a']);
@@ -110,7 +114,7 @@ test('refusals have classes and codes', async () => {
 test('a subscription is read in a loop, which ends with it', async () => {
   const { client, carrier } = await connected();
   const subscription = client.subscribe<string>('web_a');
-  carrier.receive(['subscribed', 1, 'ff', 0, false]);
+  carrier.receive(['subscribed', 1, { epoch: 'ff', offset: 0 }, false]);
   carrier.receive(publication(1, 1));
   carrier.receive(publication(1, 2));
   const seen: string[] = [];
@@ -129,7 +133,7 @@ test('a subscription is read in a loop, which ends with it', async () => {
 test('a loop that does not keep up pauses its stream and goes on from where it was', async () => {
   const { client, carrier } = await connected();
   const subscription = client.subscribe<string>('web_a');
-  carrier.receive(['subscribed', 1, 'ff', 0, false]);
+  carrier.receive(['subscribed', 1, { epoch: 'ff', offset: 0 }, false]);
   carrier.take();
   for (let offset = 1; offset <= 1500; offset++) carrier.receive(publication(1, offset));
   assert.deepEqual(carrier.take().filter(([kind]) => kind !== 'ack'), [['unsubscribe', 1]]);
@@ -137,8 +141,8 @@ test('a loop that does not keep up pauses its stream and goes on from where it w
   for await (const { position } of subscription) {
     assert.equal(position!.offset, ++read);
     if (read === 1000) {
-      assert.deepEqual(carrier.take(), [['subscribe', 2, 'web_a', 'ff', 1000]]);
-      carrier.receive(['subscribed', 2, 'ff', 1001, true]);
+      assert.deepEqual(carrier.take(), [['subscribe', 2, 'web_a', { epoch: 'ff', offset: 1000 }]]);
+      carrier.receive(['subscribed', 2, { epoch: 'ff', offset: 1001 }, true]);
       carrier.receive(publication(2, 1001));
     }
     if (read === 1001) break;
@@ -201,7 +205,7 @@ test('tokens: the first one tells who we are, later ones are asked for', async (
   await settle();
   carrier.receive(['token']);
   await settle();
-  assert.deepEqual(carrier.take(), [['token', 'second'], ['token', null]]);
+  assert.deepEqual(carrier.take().filter(([kind]) => kind === 'token'), [['token', 'second'], ['token', null]]);
   assert.deepEqual(events, ['error token_failed undefined']);
   client.close();
 });

@@ -1,5 +1,6 @@
 // Stand-ins of the tests: a hub that records what it is told, locks and channels without a browser.
 
+import type { Carrier } from '../src/client.js';
 import type { Port } from '../src/host.js';
 import type { HubClass, Load, Shell } from '../src/hub.js';
 import type { Down, Join, Up } from '../src/messages.js';
@@ -66,12 +67,12 @@ export class FakeCarrier {
   readonly sent: Up[] = [];
   closed: boolean | undefined;
   receive!: (message: Down) => void;
-  readonly carry = (_name: string, receive: (message: Down) => void) => {
+  readonly carry = (_name: string, receive: (message: Down) => void, use: (carrier: Carrier) => void) => {
     this.receive = receive;
-    return {
+    use({
       send: (message: Up) => void this.sent.push(message),
       close: (forGood: boolean) => { this.closed = forGood; },
-    };
+    });
   };
   take(): Up[] {
     return this.sent.splice(0);

@@ -5,7 +5,7 @@ import { FakeHub, FakePort, join, loader, settle } from './fakes.js';
 
 async function started(more = {}): Promise<{ host: Host; hub: FakeHub; port: FakePort }> {
   const { load, hubs } = loader();
-  const host = new Host({ load });
+  const host = new Host({ load, mode: 'page' });
   const port = new FakePort();
   host.hi(port);
   host.receive(port, ['join', join(more)]);
@@ -19,10 +19,10 @@ const jwt = (claims: object) => `x.${btoa(JSON.stringify(claims))}.y`;
 
 test('what comes before the module is loaded waits', async () => {
   const { load, hubs } = loader();
-  const host = new Host({ load });
+  const host = new Host({ load, mode: 'page' });
   const [one, two] = [new FakePort(), new FakePort()];
   host.receive(one, ['join', join({ user: 7, hash: 'h' })]);
-  host.receive(one, ['subscribe', 1, 'web_a', 'ff', 4]);
+  host.receive(one, ['subscribe', 1, 'web_a', { epoch: 'ff', offset: 4 }]);
   host.receive(two, ['join', join()]);
   await settle();
   assert.deepEqual(hubs.length, 1);
@@ -34,15 +34,15 @@ test('each stream is a tab of the hub', async () => {
   const { host, hub, port } = await started();
   const other = new FakePort();
   host.receive(other, ['join', join()]);
-  host.receive(port, ['subscribe', 5, 'web_a', '', 0]);
-  host.receive(other, ['subscribe', 5, 'web_a', '', 0]);
+  host.receive(port, ['subscribe', 5, 'web_a', undefined]);
+  host.receive(other, ['subscribe', 5, 'web_a', undefined]);
   port.take();
   other.take();
   hub.take();
   host.publication(4, 'web_a', 'ff', 9, 'text');
   host.recovered(3);
   assert.deepEqual(port.take(), [['recovered', 5]]);
-  assert.deepEqual(other.take(), [['publication', 5, 'ff', 9, 'text']]);
+  assert.deepEqual(other.take(), [['publication', 5, { epoch: 'ff', offset: 9 }, 'text']]);
   host.receive(port, ['unsubscribe', 5]);
   host.receive(other, ['bye', false]);
   assert.deepEqual(hub.take(), ['left 3', 'left 4', 'left 2']);
@@ -53,7 +53,7 @@ test('each stream is a tab of the hub', async () => {
 
 test('a page that does not read is forgotten, and joins again when it has read', async () => {
   const { host, hub, port } = await started();
-  host.receive(port, ['subscribe', 1, 'web_a', '', 0]);
+  host.receive(port, ['subscribe', 1, 'web_a', undefined]);
   hub.take();
   const before = port.take().length;
   for (let offset = 1; offset <= 5000; offset++) host.publication(2, 'web_a', 'ff', offset, 'text');
@@ -62,19 +62,19 @@ test('a page that does not read is forgotten, and joins again when it has read',
   const sent = before + port.take().length;
   assert.ok(sent < 4200, String(sent));
   host.receive(port, ['ack', sent - 1]);
-  host.receive(port, ['subscribe', 2, 'web_b', '', 0]);
+  host.receive(port, ['subscribe', 2, 'web_b', undefined]);
   assert.deepEqual([port.kinds(), hub.take()], [[], []]);
   host.receive(port, ['ack', sent]);
   assert.deepEqual(port.take(), [['hi', host.id, true]]);
   host.receive(port, ['join', join()]);
-  host.receive(port, ['subscribe', 1, 'web_a', 'ff', 4096]);
+  host.receive(port, ['subscribe', 1, 'web_a', { epoch: 'ff', offset: 4096 }]);
   assert.deepEqual(hub.take(), ['open', 'joined 3', 'subscribe 4 web_a ff 4096']);
   host.shutdown(false);
 });
 
 test('large texts count, and what was read does not', async () => {
   const { host, port } = await started();
-  host.receive(port, ['subscribe', 1, 'web_a', '', 0]);
+  host.receive(port, ['subscribe', 1, 'web_a', undefined]);
   const text = 'x'.repeat(1 << 20);
   let sent = port.take().length;
   for (let offset = 1; offset <= 40; offset++) {
@@ -161,7 +161,7 @@ test('the connection outlives its last page for a while, unless that closed it',
 });
 
 test('a module that cannot be loaded is told to all', async () => {
-  const host = new Host({ load: () => Promise.reject(new Error('blocked')) });
+  const host = new Host({ load: () => Promise.reject(new Error('blocked')), mode: 'page' });
   const [one, two] = [new FakePort(), new FakePort()];
   host.receive(one, ['join', join()]);
   await settle();

@@ -16,7 +16,7 @@ class World {
   async tab() {
     const heard: Down[] = [];
     let channel!: FakeChannel;
-    const carrier = carryToLeader('x', { load: this.modules.load }, (message) => heard.push(message), {
+    const carrier = carryToLeader('x', { load: this.modules.load, mode: 'leader' }, (message) => heard.push(message), {
       locks: this.locks,
       channel: () => (channel = this.channels.open()),
     });
@@ -36,14 +36,14 @@ test('the first tab leads, the others follow', async () => {
   const host = one.host();
   assert.equal(two.host(), host);
   for (const { carrier } of [one, two]) carrier.send(['join', join()]);
-  two.carrier.send(['subscribe', 1, 'web_a', '', 0]);
+  two.carrier.send(['subscribe', 1, 'web_a', undefined]);
   await settle();
   assert.equal(world.hubs.length, 1);
   one.take();
   two.take();
   world.hubs[0]!.shell.publication(3, 'web_a', 'ff', 1, 'text');
   await settle();
-  assert.deepEqual([one.take(), two.take()], [[], [['publication', 1, 'ff', 1, 'text']]]);
+  assert.deepEqual([one.take(), two.take()], [[], [['publication', 1, { epoch: 'ff', offset: 1 }, 'text']]]);
   two.carrier.close(false);
   await settle();
   assert.deepEqual(world.hubs[0]!.take().slice(-2), ['left 3', 'left 2']);

@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod fuzz;
 mod load;
+mod package;
 mod plot;
 mod positions;
 mod process;
@@ -39,6 +40,8 @@ enum Command {
     Tidy,
     /// Runs the tests through real MySQL clients.
     Clients(clients::Options),
+    /// Builds the npm package of the browser client.
+    Npm(package::Options),
     /// Kills the server again and again under load, and checks that nothing is lost or doubled.
     Crash(crash::Options),
     /// Measures what the server costs per connection, delivery and INSERT.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Ci(options) => ci::run(&options),
         Command::Tidy => tidy::run(),
         Command::Clients(options) => clients::run(&options),
+        Command::Npm(options) => package::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

@@ -6,6 +6,7 @@ use super::{Ending, Tally, tests_run};
 use crate::clients;
 use crate::crash;
 use crate::fuzz;
+use crate::package;
 use crate::process::{cargo, find_program, output, python_tool, root, run};
 use crate::simulate;
 use crate::tidy;
@@ -43,6 +44,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "wasm",
         run: |_| wasm_check(),
+    },
+    Step {
+        name: "npm",
+        run: package::step,
     },
     Step {
         name: "docs",
