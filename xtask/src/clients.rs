@@ -17,6 +17,7 @@ mod server;
 mod watch;
 
 use crate::ci::{Ending, Tally};
+use crate::demo;
 use crate::process::{cargo, root, run as run_command};
 use catalog::{CLIENTS, CONNECTOR_J, Client, Runtime};
 use server::{KEY, Server};
@@ -159,6 +160,12 @@ fn try_client(
     }
     if let Some(version) = client.original {
         command.env("COMETQL_ORIGINAL", install::original(version)?);
+    }
+    if client.demos {
+        command
+            .env("COMETQL_DEMO_SITE", demo::site())
+            .env("COMETQL_DEMO_PYTHON", demo::python(&install::python()?))
+            .env("COMETQL_DEMO_PHP", demo::php());
     }
     let printed = run_limited(&mut command, server.folder())?;
     if client.browser {

@@ -1,9 +1,14 @@
-//! The README's first command: builds the server and runs `cometql demo`.
+//! The README's first command: builds the server, the browser client and the demos' pages, and runs `cometql demo`.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+mod backend;
+mod site;
+
 use crate::process;
+pub(crate) use backend::{php, python};
+pub(crate) use site::{build as build_site, folder as site};
 
 /// What is handed on.
 #[derive(clap::Args)]
@@ -23,10 +28,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "--package",
         "cometql-server",
     ]))?;
-    let binary = process::target_dir().join("demo/cometql");
-    Err(Command::new(binary)
-        .arg("demo")
-        .args(&options.arguments)
-        .exec()
-        .into())
+    let mut command = Command::new(process::target_dir().join("demo/cometql"));
+    command.arg("demo");
+    match build_site()? {
+        None => {
+            command.arg("--site").arg(site());
+            if let Some(backend) = backend::find()? {
+                command.args(["--backend", &backend]);
+            }
+        }
+        Some(missing) => println!("Only the plain page, without the demos: {missing}"),
+    }
+    Err(command.args(&options.arguments).exec().into())
 }

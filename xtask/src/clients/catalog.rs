@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub(super) needs: &'static [(&'static str, &'static str)],
     /// The version of the original's JavaScript client that it runs.
     pub(super) original: Option<&'static str>,
+    /// It needs the demos' pages.
+    pub(super) demos: bool,
 }
 
 const NATIVE: &str = "mysql_native_password";
@@ -59,6 +61,13 @@ const CHROMIUM: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("mysql", "mariadb-client"),
 ];
+/// Debian has the extension in a folder that is named after PHP's version; the list of its files has one name.
+const DEMOS_PHP: &[(&str, &str)] = &[
+    ("npm", "nodejs npm"),
+    ("chromium", "chromium"),
+    ("php", "php-cli php-mysql"),
+    ("/var/lib/dpkg/info/php-sqlite3.list", "php-sqlite3"),
+];
 const BALANCER: &[(&str, &str)] = &[("python3", "python3 python3-venv"), ("haproxy", "haproxy")];
 
 /// Where Debian puts the driver.
@@ -79,6 +88,7 @@ const fn client(
         browser: matches!(runtime, Runtime::Browser),
         needs,
         original: None,
+        demos: false,
     }
 }
 
@@ -104,6 +114,13 @@ impl Client {
     const fn original(self, version: &'static str) -> Self {
         Self {
             original: Some(version),
+            ..self
+        }
+    }
+
+    const fn demos(self) -> Self {
+        Self {
+            demos: true,
             ..self
         }
     }
@@ -199,6 +216,14 @@ pub(super) const CLIENTS: &[Client] = &[
         CHROMIUM,
     ),
     client("browser-demo", Runtime::Browser, "demo_test.mjs", CHROMIUM),
+    client("demos", Runtime::Browser, "demos_test.mjs", CHROMIUM).demos(),
+    client(
+        "demos-php",
+        Runtime::Browser,
+        "demos_php_test.mjs",
+        DEMOS_PHP,
+    )
+    .demos(),
     client(
         "browser-console",
         Runtime::Browser,

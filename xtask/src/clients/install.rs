@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
-
 use super::catalog::Client;
-use crate::process::{cache_dir, find_program, output, root, run};
+use crate::process::{cache_dir, copy_files, find_program, output, root, run};
 
 /// The Debian packages that bring what is missing, none if nothing is.
 pub(super) fn missing_packages<'a>(
@@ -47,6 +45,9 @@ pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
     let packages = missing_packages(client.needs.iter());
     if !packages.is_empty() {
         return Ok(Some(format!("sudo apt-get install {}", packages.join(" "))));
+    }
+    if client.demos {
+        return crate::demo::build_site();
     }
     let Some(version) = client.original else {
         return Ok(None);
@@ -95,7 +96,6 @@ pub(super) fn node() -> anyhow::Result<PathBuf> {
     let folder = cache_dir()?.join("clients-node");
     let source = root().join("clients/node");
     let pins = source.join("package-lock.json");
-    std::fs::create_dir_all(&folder)?;
     for from in [source, root().join("clients/browser")] {
         copy_files(&from, &folder)?;
     }
@@ -106,16 +106,6 @@ pub(super) fn node() -> anyhow::Result<PathBuf> {
         mark_fresh(&folder, &pins)?;
     }
     Ok(folder)
-}
-
-fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let file = entry?.path();
-        if let Some(name) = file.file_name().filter(|_| file.is_file()) {
-            std::fs::copy(&file, to.join(name))?;
-        }
-    }
-    Ok(())
 }
 
 fn is_fresh(folder: &Path, pins: &Path) -> anyhow::Result<bool> {
