@@ -104,7 +104,7 @@ impl Default for Limits {
             grace_ms: 5_000,
             awaited: 50_000,
             trace_bytes_per_shard: 4 << 20,
-            trace_bytes_per_tenant: 512 << 10,
+            trace_bytes_per_tenant: 256 << 10,
         }
     }
 }
