@@ -2,7 +2,7 @@
 //! again when one was lost before the answer came, which is safe: a question changes nothing, and a publication carries
 //! an id by which the server knows it again.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::incoming::Refusal;
 use super::requests::{Asked, Caller, Question, Requests, publish};
@@ -12,7 +12,7 @@ use super::{Delivery, Effects, Now, Publish, Settings, TabId};
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     last: u64,
-    open: BTreeMap<u64, Call>,
+    open: LiteMap<u64, Call>,
     bytes: usize,
 }
 
@@ -104,7 +104,7 @@ impl Calls {
 
     /// The connection is gone: what was not answered is sent again on the next one.
     pub(super) fn lost(&mut self) {
-        for call in self.open.values_mut() {
+        for (_, call) in self.open.iter_mut() {
             call.sent = false;
         }
     }

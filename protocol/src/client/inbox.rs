@@ -2,7 +2,7 @@
 //!
 //! An acknowledgement covers all messages before it, so it goes as far as every one of them was handled, and no further.
 
-use std::collections::{BTreeMap, BTreeSet};
+use litemap::LiteMap;
 
 use super::requests::{Asked, Requests};
 use super::{Delivery, Effects, Now, Settings, TabId};
@@ -12,9 +12,9 @@ use crate::planted::planted;
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     /// Tabs with a handler.
-    handlers: BTreeSet<TabId>,
+    handlers: LiteMap<TabId, ()>,
     /// Messages without a confirmed acknowledgement. Bounded by what the server lets wait for a user.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: LiteMap<u64, Waiting>,
     /// The acknowledgement on its way.
     acknowledging: Option<u64>,
     /// After a refusal: not before.
@@ -35,7 +35,7 @@ impl Inbox {
     /// A tab handles private messages from now on. What no tab has handled yet is for it, too. True when a new
     /// connection is needed to get what was missed.
     pub(super) fn add_handler(&mut self, tab: TabId, effects: &mut impl Effects) -> bool {
-        self.handlers.insert(tab);
+        self.handlers.insert(tab, ());
         for (offset, waiting) in self.waiting.iter().filter(|(_, waiting)| !waiting.handled) {
             let (offset, text) = (*offset, &*waiting.text);
             effects.deliver(tab, Delivery::Message { offset, text });
@@ -80,7 +80,7 @@ impl Inbox {
             handled: planted("client-acknowledges-unhandled"),
         };
         self.waiting.insert(offset, waiting);
-        for tab in &self.handlers {
+        for tab in self.handlers.keys() {
             effects.deliver(*tab, Delivery::Message { offset, text });
         }
     }

@@ -89,27 +89,31 @@ impl Login {
 
     /// `"connect":…`, if there is anything to say.
     pub(super) fn connect(&self, inbox: bool, effects: &mut impl Effects) -> Option<String> {
+        if self.credentials.is_none() && self.uuid.is_empty() {
+            return None;
+        }
         let mut body = String::from(r#""connect":{"#);
         match &self.credentials {
             Some(Credentials::Token(token)) => {
                 body.push_str(r#""token":"#);
                 body.push_str(&effects.json_string(token));
+                body.push(',');
             }
             Some(Credentials::Hash { user, hash }) => {
                 body.push_str(&format!(r#""user":{user},"hash":"#));
                 body.push_str(&effects.json_string(hash));
+                body.push(',');
             }
-            None if self.uuid.is_empty() => return None,
             None => {}
         }
-        if inbox {
-            body.push_str(r#","inbox":true"#);
-        }
+        body.push_str(r#""inbox":"#);
+        body.push_str(if inbox { "true" } else { "false" });
         if !self.uuid.is_empty() {
             body.push_str(r#","uuid":"#);
             body.push_str(&effects.json_string(&self.uuid));
         }
-        Some(body.replacen("{,", "{", 1) + "}")
+        body.push('}');
+        Some(body)
     }
 
     /// `"refresh":…`, if a token is there.
@@ -185,8 +189,13 @@ mod tests {
             hash: "h".into(),
         };
         check(None, true, "", "");
-        check(None, false, "u", r#""connect":{"uuid":"u"}"#);
-        check(Some(token()), false, "", r#""connect":{"token":"a\"b"}"#);
+        check(None, false, "u", r#""connect":{"inbox":false,"uuid":"u"}"#);
+        check(
+            Some(token()),
+            false,
+            "",
+            r#""connect":{"token":"a\"b","inbox":false}"#,
+        );
         check(
             Some(hash),
             true,

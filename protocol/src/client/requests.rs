@@ -1,6 +1,6 @@
 //! Requests on their way: their ids, what each one asked, and the frames that carry them. Knows nothing of answers.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::{Effects, Publish, TabId};
 use crate::wire::Position;
@@ -26,7 +26,7 @@ pub(super) enum Asked {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     last: u32,
-    open: BTreeMap<u32, Asked>,
+    open: LiteMap<u32, Asked>,
     frame: String,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn unsubscribe(channel: &str, effects: &mut impl Effects) -> String {
 pub(super) fn publish(content: &Publish<'_>, effects: &mut impl Effects) -> String {
     let id = match content.id {
         Some(id) => id.to_owned(),
-        None => uuid(u128::from(effects.random()) << 64 | u128::from(effects.random())),
+        None => uuid((effects.random(), effects.random())),
     };
     let mut body = format!(
         r#""publish":{{"id":{},"channel":"#,
@@ -113,11 +113,12 @@ pub(super) fn publish(content: &Publish<'_>, effects: &mut impl Effects) -> Stri
 }
 
 /// Random bits as a UUID (RFC 9562 version 4).
-fn uuid(bits: u128) -> String {
-    let bits = bits & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
-    let digits = format!("{bits:032x}");
-    let (a, b, c) = (&digits[..8], &digits[8..12], &digits[12..16]);
-    format!("{a}-{b}-{c}-{}-{}", &digits[16..20], &digits[20..])
+fn uuid((high, low): (u64, u64)) -> String {
+    let high = high & !(0xf << 12) | 4 << 12;
+    let low = low & !(0b11 << 62) | 0b10 << 62;
+    let (time, middle, version) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
+    let (variant, node) = (low >> 48, low & 0xffff_ffff_ffff);
+    format!("{time:08x}-{middle:04x}-{version:04x}-{variant:04x}-{node:012x}")
 }
 
 /// What a tab may ask once, and is answered once.
@@ -249,7 +250,7 @@ mod tests {
             publish(&content, &mut effects),
             r#""publish":{"id":"00000000-0000-4000-8000-0000000000ff","channel":"web_a","event":"said","data":{"a":"\n"}}"#
         );
-        assert_eq!(uuid(255), "00000000-0000-4000-8000-0000000000ff");
+        assert_eq!(uuid((0, 255)), "00000000-0000-4000-8000-0000000000ff");
     }
 
     #[test]

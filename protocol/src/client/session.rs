@@ -1,6 +1,6 @@
 //! The session: which part gets what, and the one connection's life.
 
-use std::collections::BTreeSet;
+use litemap::LiteMap;
 
 use super::calls::Calls;
 use super::inbox::Inbox;
@@ -27,7 +27,7 @@ pub struct Session {
     subscriptions: Subscriptions,
     calls: Calls,
     inbox: Inbox,
-    tabs: BTreeSet<TabId>,
+    tabs: LiteMap<TabId, ()>,
     /// When the shell was told to tell the time.
     timer: Option<Now>,
 }
@@ -68,7 +68,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             calls: Calls::default(),
             inbox: Inbox::default(),
-            tabs: BTreeSet::new(),
+            tabs: LiteMap::new(),
             timer: None,
             settings,
         }
@@ -107,7 +107,7 @@ impl Session {
         let caller = |call| Caller { tab, call };
         match input {
             TabInput::Joined => {
-                self.tabs.insert(tab);
+                self.tabs.insert(tab, ());
                 effects.deliver(tab, Delivery::State(self.link.state()));
             }
             TabInput::Left => {
@@ -412,15 +412,12 @@ impl Session {
             Link::Stopped(_) | Link::NeedsToken => None,
             Link::Waiting(at) | Link::Opening(at) | Link::LoggingIn(at) => Some(*at),
             Link::Ready(pulse) => {
-                let due = [self.subscriptions.due(), self.inbox.due()];
-                due.into_iter()
-                    .flatten()
-                    .chain([pulse.due(&self.settings)])
-                    .min()
+                let asks = earlier(self.subscriptions.due(), self.inbox.due());
+                earlier(asks, Some(pulse.due(&self.settings)))
             }
         };
-        let others = [self.calls.due(), self.login.due(&self.settings)];
-        let next = others.into_iter().flatten().chain(of_link).min();
+        let others = earlier(self.calls.due(), self.login.due(&self.settings));
+        let next = earlier(of_link, others);
         if next != self.timer {
             self.timer = next;
             effects.set_timer(next);
@@ -434,7 +431,7 @@ impl Session {
     }
 
     fn tell_all(&self, delivery: Delivery<'_>, effects: &mut impl Effects) {
-        for tab in &self.tabs {
+        for tab in self.tabs.keys() {
             effects.deliver(*tab, delivery);
         }
     }
@@ -455,6 +452,14 @@ impl Link {
             Self::Stopped(_) | Self::NeedsToken | Self::Waiting(_) => false,
             Self::Opening(_) | Self::LoggingIn(_) | Self::Ready(_) => true,
         }
+    }
+}
+
+/// The earlier of two moments that may be.
+fn earlier(one: Option<Now>, other: Option<Now>) -> Option<Now> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

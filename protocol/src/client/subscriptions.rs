@@ -3,7 +3,7 @@
 //! Positions belong to the tabs. A new connection asks with the lowest of them; what is no news to a tab is not told to
 //! it. While an answer is outstanding nothing of the channel is told to anybody: the answer's replay has it all.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::incoming::{Refusal, Subscribed};
 use super::recovery::{News, Place, Verdict, judge, lowest, news};
@@ -16,7 +16,7 @@ use crate::wire::Position;
 /// All channels of the session.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    channels: BTreeMap<String, Subscription>,
+    channels: LiteMap<String, Subscription>,
     /// Some of them are to be asked for at the end of this input.
     wanted: bool,
 }
@@ -24,7 +24,7 @@ pub(super) struct Subscriptions {
 /// One channel.
 #[derive(Debug)]
 struct Subscription {
-    tabs: BTreeMap<TabId, Interest>,
+    tabs: LiteMap<TabId, Interest>,
     state: State,
     /// Passing refusals in a row.
     refusals: u32,
@@ -83,7 +83,7 @@ impl Subscriptions {
             self.channels
                 .entry(channel.to_owned())
                 .or_insert_with(|| Subscription {
-                    tabs: BTreeMap::new(),
+                    tabs: LiteMap::new(),
                     state: State::Wanted(Now(0)),
                     refusals: 0,
                 });
@@ -142,7 +142,7 @@ impl Subscriptions {
 
     /// The connection is gone: everything is asked for again when the next one is there.
     pub(super) fn lost(&mut self) {
-        for subscription in self.channels.values_mut() {
+        for (_, subscription) in self.channels.iter_mut() {
             subscription.state = State::Wanted(Now(0));
         }
         self.wanted = true;
@@ -153,7 +153,7 @@ impl Subscriptions {
         if !std::mem::take(&mut self.wanted) {
             return;
         }
-        for (channel, subscription) in &mut self.channels {
+        for (channel, subscription) in self.channels.iter_mut() {
             match subscription.state {
                 State::Wanted(at) if at <= now => {
                     let places = subscription.tabs.values().map(|interest| interest.place);
@@ -246,7 +246,7 @@ impl Subscriptions {
         let Some(subscription) = self.channels.remove(channel) else {
             return;
         };
-        for tab in subscription.tabs.into_keys() {
+        for (tab, _) in subscription.tabs {
             effects.deliver(tab, Delivery::Unsubscribed { channel, refusal });
         }
     }
@@ -310,10 +310,10 @@ impl Subscription {
         // A tab that joins an active subscription changes nothing for the others.
         let joins = matches!(self.state, State::Live(_));
         let concerned = |interest: &Interest| !joins || !interest.told;
-        for interest in self
+        for (_, interest) in self
             .tabs
-            .values_mut()
-            .filter(|interest| concerned(interest))
+            .iter_mut()
+            .filter(|(_, interest)| concerned(interest))
         {
             match judge(interest.place, since, &answer) {
                 Verdict::Ask(_) => asks = true,
@@ -365,7 +365,7 @@ impl Subscription {
         };
         seen.offset = seen.offset.max(*until);
         let seen = *seen;
-        for interest in self.tabs.values_mut() {
+        for (_, interest) in self.tabs.iter_mut() {
             match &mut interest.place {
                 Place::At(at) if at.offset < seen.offset => *at = seen,
                 Place::At(_) | Place::Fresh | Place::Unknown => {}
@@ -375,7 +375,7 @@ impl Subscription {
 
     /// Tells a publication at this place to those who don't have it.
     fn tell_new(&mut self, channel: &str, at: Position, text: &str, effects: &mut impl Effects) {
-        for (tab, interest) in &mut self.tabs {
+        for (tab, interest) in self.tabs.iter_mut() {
             if let Place::At(seen) = interest.place
                 && !planted("client-tells-all-tabs")
                 && seen.offset >= at.offset
