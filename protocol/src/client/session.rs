@@ -336,7 +336,11 @@ impl Session {
             Link::Stopped(_) | Link::Waiting(_) | Link::Opening(_) => {}
             Link::LoggingIn(_) => self.connect_anew(now, effects),
             Link::Ready(_) => match self.login.refresh(effects).filter(|_| had_logged_in) {
-                Some(body) => _ = self.requests.ask(Asked::Refresh, &body, effects),
+                Some(body) => {
+                    self.requests.ask(Asked::Refresh, &body, effects);
+                    // The answer says when the next one is due; until it comes no other is asked for.
+                    self.login.put_off(now.after(self.settings.backoff_most_ms));
+                }
                 // A log-in comes once, and first.
                 None => self.connect_anew(now, effects),
             },

@@ -347,6 +347,7 @@ fn tokens_are_asked_for_and_refreshed() {
     assert_eq!(world.effects.tokens, 2);
     world.input(Input::Credentials(Credentials::Token("t2".into())));
     world.sent(&[r#"{"id":2,"refresh":{"token":"t2"}}"#]);
+    assert_eq!(world.effects.tokens, 2, "not again before the answer");
     world.text(r#"{"id":2,"refreshed":{"expires":2000}}"#);
     world.closed(4101, "token_expired");
     assert_eq!(world.effects.tokens, 3);
