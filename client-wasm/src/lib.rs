@@ -26,7 +26,7 @@ pub const INTERFACE: &str = r"
 export interface Shell {
   /** Opens a socket to the url with this index; the older one has been closed. */
   openSocket(socket: number, url: number): void;
-  /** Closes the socket. What it says from now on does not count, and need not be told. */
+  /** Closes the socket, if it is not closed yet. What it says from now on does not count, and need not be told. */
   closeSocket(socket: number): void;
   /** Sends a text frame on the newest socket, which is open. */
   send(text: string): void;

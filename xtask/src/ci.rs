@@ -52,6 +52,19 @@ impl Tally {
         }
     }
 
+    /// Adds what the last lines of Node's report (TAP) say.
+    pub(crate) fn count_in_node(&mut self, report: &str) {
+        let number = |name: &str| -> usize {
+            let mut lines = report.lines();
+            let line = lines.find_map(|line| line.strip_prefix("# ")?.strip_prefix(name));
+            line.and_then(|number| number.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        self.passed += number("pass ");
+        self.failed += number("fail ");
+        self.skipped += number("skipped ");
+    }
+
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -154,6 +167,13 @@ fn line(step: &Finished) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn node_tells_how_many_passed() {
+        let mut tally = Tally::default();
+        tally.count_in_node("# Subtest: pass\n# pass 2\n# fail 1\n# skipped 3\n");
+        assert_eq!(tally.to_string(), "2 passed, 1 failed, 3 skipped");
+    }
 
     #[test]
     fn only_known_steps_can_be_chosen() {

@@ -18,7 +18,7 @@ mod watch;
 
 use crate::ci::{Ending, Tally};
 use crate::demo;
-use crate::process::{cargo, root, run as run_command};
+use crate::process::{cargo, install_packages, root, run as run_command};
 use catalog::{CLIENTS, CONNECTOR_J, Client, Runtime};
 use server::{KEY, Server};
 use watch::Watch;
@@ -54,7 +54,7 @@ fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
         .filter(|client| is_chosen(only, client.name))
         .collect();
     let needs = chosen.iter().flat_map(|client| client.needs.iter());
-    install::install_packages(&install::missing_packages(needs));
+    install_packages(&install::missing_packages(needs));
     run_command(&mut cargo(&["build", "--package", "cometql-server"]))?;
     let server = Server::start()?;
     let cases = cases::write(server.folder())?;

@@ -19,6 +19,7 @@ mod random;
 mod simulate;
 mod soak;
 mod tidy;
+mod wasm;
 
 #[derive(Parser)]
 #[command(
@@ -52,6 +53,8 @@ enum Command {
     Simulate(simulate::Options),
     /// Lets the simulator find bugs that are planted on purpose.
     Planted,
+    /// Builds the browser's session as WebAssembly, into `target/wasm/pkg`.
+    Wasm(wasm::Options),
     /// Keeps a server busy for long, and checks that its memory does not grow.
     Soak(soak::Options),
     /// Serves the least that a server can do: the load generator's yardstick.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Simulate(options) => simulate::run_seeds(&options),
         Command::Planted => simulate::planted(),
+        Command::Wasm(options) => wasm::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bare(options) => load::run_bare(&options),
     };

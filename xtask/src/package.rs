@@ -92,7 +92,7 @@ fn test(tally: &mut Tally) -> anyhow::Result<()> {
         .context("cannot start npm")?;
     let report = String::from_utf8_lossy(&ended.stdout);
     let before = tally.passed;
-    count(&report, tally);
+    tally.count_in_node(&report);
     ensure!(
         ended.status.success(),
         "the tests of npm failed:\n{report}{}",
@@ -103,37 +103,9 @@ fn test(tally: &mut Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds what the last lines of Node's report say.
-fn count(report: &str, tally: &mut Tally) {
-    let number = |name: &str| -> usize {
-        let mut lines = report.lines();
-        let line = lines.find_map(|line| line.strip_prefix("# ")?.strip_prefix(name));
-        line.and_then(|number| number.trim().parse().ok())
-            .unwrap_or(0)
-    };
-    tally.passed += number("pass ");
-    tally.failed += number("fail ");
-    tally.skipped += number("skipped ");
-}
-
 /// Fails, too, when a file has outgrown its limit.
 fn build() -> anyhow::Result<()> {
     let modules = module();
     let modules = modules.parent().context("the module is in a folder")?;
     run_command(npm(&["run", "--silent", "build"]).env("COMETQL_WASM", modules))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn node_tells_how_many_passed() {
-        let mut tally = Tally::default();
-        count(
-            "# Subtest: pass\n# pass 2\n# fail 1\n# skipped 3\n",
-            &mut tally,
-        );
-        assert_eq!(tally.to_string(), "2 passed, 1 failed, 3 skipped");
-    }
 }

@@ -45,6 +45,11 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 /// The cargo that runs us, in the workspace's folder.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    cargo_at(cargo.as_ref(), arguments)
+}
+
+/// The same with a certain cargo.
+pub(crate) fn cargo_at(cargo: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
     // What the cargo that runs us says of xtask. ring's build script would take it for its own, and be built again each time.
@@ -116,4 +121,25 @@ pub(crate) fn python_tool(name: &str, requirement: &str) -> anyhow::Result<PathB
             .arg(requirement))?;
     }
     Ok(program)
+}
+
+/// Installs Debian packages if we may, else says how; what is still missing shows where it is used.
+pub(crate) fn install_packages(packages: &[&str]) {
+    if packages.is_empty() {
+        return;
+    }
+    let root_user = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root_user || find_program("apt-get").is_none() {
+        println!("missing: sudo apt-get install {}", packages.join(" "));
+        return;
+    }
+    let installed = run(Command::new("apt-get").args(["update", "-qq"])).and_then(|()| {
+        run(Command::new("apt-get")
+            .args(["install", "--yes", "-qq", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    });
+    if let Err(error) = installed {
+        println!("apt-get install {}: {error:#}", packages.join(" "));
+    }
 }

@@ -1,15 +1,14 @@
 //! The steps of `cargo xtask ci`, in the order in which they find mistakes soonest.
 
-use std::path::Path;
-
 use super::{Ending, Tally, tests_run};
 use crate::clients;
 use crate::crash;
 use crate::fuzz;
 use crate::package;
-use crate::process::{cargo, find_program, output, python_tool, root, run};
+use crate::process::{cargo, find_program, python_tool, root, run};
 use crate::simulate;
 use crate::tidy;
+use crate::wasm;
 
 /// One step.
 pub(super) struct Step {
@@ -43,7 +42,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "wasm",
-        run: |_| wasm_check(),
+        run: wasm::step,
     },
     Step {
         name: "npm",
@@ -122,28 +121,4 @@ fn typos() -> anyhow::Result<Ending> {
         },
     };
     passed(run(std::process::Command::new(program).current_dir(root())))
-}
-
-/// `protocol` and `engine` must build where there are no sockets, files or clocks: that is what keeps them pure.
-fn wasm_check() -> anyhow::Result<Ending> {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let sysroot = output(std::process::Command::new("rustc").args(["--print", "sysroot"]))?;
-    if !Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(TARGET)
-        .is_dir()
-    {
-        return Ok(Ending::Skipped(format!(
-            "the Rust target is not installed (rustup target add {TARGET})"
-        )));
-    }
-    passed(run(&mut cargo(&[
-        "check",
-        "--package",
-        "cometql-protocol",
-        "--package",
-        "cometql-engine",
-        "--target",
-        TARGET,
-    ])))
 }

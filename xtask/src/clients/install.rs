@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::catalog::Client;
-use crate::process::{cache_dir, copy_files, find_program, output, root, run};
+use crate::process::{cache_dir, copy_files, find_program, root, run};
 
 /// The Debian packages that bring what is missing, none if nothing is.
 pub(super) fn missing_packages<'a>(
@@ -17,27 +17,6 @@ pub(super) fn missing_packages<'a>(
     packages.sort_unstable();
     packages.dedup();
     packages
-}
-
-/// Installs packages if we may, else says how; what is still missing shows with each client.
-pub(super) fn install_packages(packages: &[&str]) {
-    if packages.is_empty() {
-        return;
-    }
-    let root_user = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if !root_user || find_program("apt-get").is_none() {
-        println!("missing: sudo apt-get install {}", packages.join(" "));
-        return;
-    }
-    let installed = run(Command::new("apt-get").args(["update", "-qq"])).and_then(|()| {
-        run(Command::new("apt-get")
-            .args(["install", "--yes", "-qq", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"))
-    });
-    if let Err(error) = installed {
-        println!("apt-get install {}: {error:#}", packages.join(" "));
-    }
 }
 
 /// Why a client can't run here.
