@@ -230,8 +230,9 @@ pub enum Message {
         member: Member,
         /// Not told to this one.
         except: ConnectionId,
-        /// Told only to subscriptions that began then or later, unix milliseconds.
-        since_ms: u64,
+        /// When it left, unix milliseconds; 0 for a join that is no return. A leave is told to subscriptions that began until
+        /// then, a return to later ones: the others know already who is there.
+        left_ms: u64,
     },
     /// Local → all shards: who is in this channel?
     PresenceAsk {

@@ -47,14 +47,19 @@ impl<T> Shard<T> {
         joined: bool,
         member: &Member,
         except: ConnectionId,
-        since_ms: u64,
+        left_ms: u64,
         effects: &mut impl Effects<Token = T>,
     ) {
         let Some(local) = self.locals.find(key) else {
             return;
         };
+        // Who came while its return was awaited saw a list without it.
+        let concerns = |since_ms: u64| match joined {
+            true => since_ms >= left_ms,
+            false => since_ms <= left_ms,
+        };
         for subscriber in &self.locals.get(local).subscribers {
-            if subscriber.connection != except && subscriber.since_ms >= since_ms {
+            if subscriber.connection != except && concerns(subscriber.since_ms) {
                 effects.push(
                     subscriber.connection,
                     Push::Presence(&key.1, joined, member),

@@ -46,12 +46,12 @@ impl Leaves {
             return;
         }
         let known = (key.clone(), member);
-        let since_ms = self.forget(&known).unwrap_or(0);
+        let left_ms = self.forget(&known).unwrap_or(0);
         let event = Event {
             joined: true,
             member: known.1,
             except: connection,
-            since_ms,
+            left_ms,
         };
         event.tell(interested, key, effects);
     }
@@ -78,7 +78,7 @@ impl Leaves {
             limits.grace_ms > 0 && has_name && somebody_listens && self.due.len() < limits.awaited
         });
         if !waits {
-            let event = Event::left(member, connection);
+            let event = Event::left(now.0, member, connection);
             return event.tell(interested, key, effects);
         }
         let left_ms = now.0;
@@ -154,7 +154,7 @@ impl<T> Shard<T> {
     fn tell_leave(&self, due: Due, effects: &mut impl Effects<Token = T>) {
         // A channel that was forgotten has no subscribers.
         if let Some(sequence) = self.sequencer.get(&due.key) {
-            let event = Event::left(due.member, due.connection);
+            let event = Event::left(due.left_ms, due.member, due.connection);
             event.tell(&sequence.interested, &due.key, effects);
         }
     }
@@ -165,16 +165,16 @@ struct Event {
     joined: bool,
     member: Member,
     except: ConnectionId,
-    since_ms: u64,
+    left_ms: u64,
 }
 
 impl Event {
-    fn left(member: Member, connection: ConnectionId) -> Self {
+    fn left(left_ms: u64, member: Member, connection: ConnectionId) -> Self {
         Self {
             joined: false,
             member,
             except: connection,
-            since_ms: 0,
+            left_ms,
         }
     }
 
@@ -192,7 +192,7 @@ impl Event {
                 joined: self.joined,
                 member: self.member.clone(),
                 except: self.except,
-                since_ms: self.since_ms,
+                left_ms: self.left_ms,
             };
             effects.send(*shard, message);
         }

@@ -242,10 +242,10 @@ impl<T> Shard<T> {
                 joined,
                 member,
                 except,
-                since_ms,
+                left_ms,
             } => {
                 let key = (tenant, channel);
-                self.deliver_presence(&key, joined, &member, except, since_ms, effects);
+                self.deliver_presence(&key, joined, &member, except, left_ms, effects);
             }
             Message::PresenceAsk {
                 connection,

@@ -161,6 +161,24 @@ fn who_came_meanwhile_is_told_that_somebody_returned() {
 }
 
 #[test]
+fn who_came_after_it_vanished_is_not_told_that_somebody_left() {
+    let mut node = Node::new();
+    let first = watcher(&mut node);
+    let one = member(&mut node, 1, 7, "u");
+    member(&mut node, 2, 7, "u");
+    heard(&mut node, first, "online +7 +7");
+    node.vanish(one);
+    node.later(1);
+    let second = watcher(&mut node);
+    heard(&mut node, first, "+");
+    // Of the two it saw the one that is still there.
+    present(&mut node, second, 3);
+    node.later(GRACE_MS);
+    heard(&mut node, first, "-7");
+    heard(&mut node, second, "");
+}
+
+#[test]
 fn anonymous_members_are_awaited_if_they_can_be_recognised() {
     let mut node = Node::new();
     let watcher = watcher(&mut node);
