@@ -51,8 +51,6 @@ pub(crate) struct Follow {
     pub(crate) seen: BTreeSet<String>,
     /// The connection on which it last began or went on.
     pub(crate) wire: Option<usize>,
-    /// When that was.
-    pub(crate) at: u64,
     /// Joins less leaves that it was told since then, by the browser's name.
     pub(crate) members: BTreeMap<String, i64>,
 }

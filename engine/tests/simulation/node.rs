@@ -34,6 +34,10 @@ pub(crate) enum Out {
     /// Another frame.
     Text(ConnectionId, Frame),
     Refused(ConnectionId, Reject, Option<String>),
+    /// A session is in a channel from now on.
+    Subscribed(ConnectionId, String),
+    /// A session is told that somebody (by the browser's name) has joined or left a channel.
+    Presence(ConnectionId, String, bool, String),
     Close(ConnectionId, CloseCode),
     Login(ConnectionId, u32, Credentials),
     Store(u64, StoreRequest),
@@ -139,6 +143,9 @@ impl Effects for Collected<'_> {
             Push::Own(publication, request) => (publication, Some(request)),
             Push::Presence(channel, joined, member) => {
                 let text = wire::encode_presence_event(channel, joined, member);
+                let name = member.uuid.clone();
+                let told = Out::Presence(to, channel.to_string(), joined, name);
+                self.out.push(told);
                 return self.text(to, text, false);
             }
             Push::Inbox(message) => {
@@ -177,6 +184,7 @@ impl Effects for Collected<'_> {
                 *recovered || *replayed == 0,
                 "{channel}: a replay of nothing"
             );
+            self.out.push(Out::Subscribed(to, channel.to_string()));
         }
         let text = wire::encode_reply(request, &reply);
         self.text(to, text, true);

@@ -147,7 +147,7 @@ impl Promises {
         );
         let is_new = follow.seen.insert(payload.to_owned());
         assert!(
-            is_new || self.messages.may_come_again(payload),
+            is_new || self.messages.may_come_again(channel, payload),
             "{who} {channel}: {payload} came twice"
         );
         assert!(
@@ -200,7 +200,6 @@ impl Promises {
 impl Follow {
     fn went_on(&mut self, who: Who) {
         self.wire = who.wire;
-        self.at = who.now;
         self.members.clear();
     }
 }

@@ -6,7 +6,7 @@ use cometql_engine::{Limits, Publication};
 use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{TenantId, UserId};
 
-use super::KEPT;
+use super::{CHANGING, KEPT};
 use crate::disk::Disk;
 
 /// Payloads by offset, and when each was published.
@@ -55,10 +55,12 @@ impl Messages {
         *sent.unwrap_or_else(|| panic!("{payload} was never sent"))
     }
 
-    /// Whether it may come to a tab more than once: the node forgot it when it was killed, and its sender tried again.
-    pub(crate) fn may_come_again(&self, payload: &str) -> bool {
+    /// Whether it may come to a tab more than once: the node forgot it when it was killed, and its sender tried again. The
+    /// store remembers, but is not asked about a channel that is durable no more.
+    pub(crate) fn may_come_again(&self, channel: &str, payload: &str) -> bool {
         let lives = self.published.get(payload);
-        lives.is_some_and(|lives| lives.len() > 1)
+        let forgot = lives.is_some_and(|lives| lives.len() > 1);
+        forgot || (channel == CHANGING && self.again.contains(payload))
     }
 
     /// A publication is on its way to its subscribers.

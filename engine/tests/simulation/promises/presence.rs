@@ -28,6 +28,17 @@ pub(crate) struct Presence {
     left: BTreeSet<(ConnectionId, String)>,
     logged_in: BTreeMap<ConnectionId, u64>,
     revoked: BTreeMap<(u32, u64), u64>,
+    /// What sessions in the tracked channel know.
+    views: BTreeMap<ConnectionId, View>,
+    /// When connections of a name came or went.
+    changes: BTreeMap<(u32, String), Vec<u64>>,
+}
+
+/// Who is there, as one session can tell by its list of when it came and by what it was told since, by browsers' names.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) since: u64,
+    pub(crate) members: BTreeMap<String, i64>,
 }
 
 impl Presence {
@@ -36,6 +47,7 @@ impl Presence {
         if self.is_over(connection) {
             return;
         }
+        self.changes(now, who.tenant, &who.name);
         let may_return = match ending {
             Ending::Left(code) => !matches!(code, None | Some(1000)),
             Ending::Broke | Ending::Overflowed(_) => true,
@@ -61,6 +73,42 @@ impl Presence {
     /// A session has proved to be somebody.
     pub(crate) fn logs_in(&mut self, now: u64, connection: ConnectionId) {
         self.logged_in.entry(connection).or_insert(now);
+    }
+
+    /// A session sees these others, and is told of changes from now on.
+    pub(crate) fn sees(&mut self, now: u64, connection: ConnectionId, others: Vec<String>) {
+        let mut members = BTreeMap::new();
+        for name in others {
+            *members.entry(name).or_default() += 1;
+        }
+        let view = View {
+            since: now,
+            members,
+        };
+        self.views.insert(connection, view);
+    }
+
+    /// A session is told that somebody has joined or left.
+    pub(crate) fn is_told(&mut self, connection: ConnectionId, joined: bool, name: String) {
+        if let Some(view) = self.views.get_mut(&connection) {
+            *view.members.entry(name).or_default() += if joined { 1 } else { -1 };
+        }
+    }
+
+    pub(crate) fn view(&self, connection: ConnectionId) -> Option<&View> {
+        self.views.get(&connection)
+    }
+
+    /// A connection of this name comes or goes.
+    pub(crate) fn changes(&mut self, now: u64, tenant: TenantId, name: &str) {
+        let key = (tenant.0, name.to_owned());
+        self.changes.entry(key).or_default().push(now);
+    }
+
+    /// Whether one came or went at about this moment: what a session then sees is not certain.
+    pub(crate) fn changed_at(&self, at: u64, tenant: TenantId, name: &str) -> bool {
+        let changes = self.changes.get(&(tenant.0, name.to_owned()));
+        changes.is_some_and(|all| all.iter().any(|time| time.abs_diff(at) <= SLACK_MS))
     }
 
     /// All sessions of a user are closed.
@@ -128,9 +176,16 @@ impl Presence {
     }
 
     /// How many connections of this name others may still take for present.
-    pub(crate) fn awaited(&self, now: u64, grace_ms: u64, tenant: TenantId, name: &str) -> i64 {
+    pub(crate) fn awaited(
+        &self,
+        (from, now): (u64, u64),
+        grace_ms: u64,
+        tenant: TenantId,
+        name: &str,
+    ) -> i64 {
         let awaited = self.gone.values().filter(|(since, who)| {
-            who.tenant == tenant && who.name == name && since + grace_ms + NOTICE_MS > now
+            let awaited = *since >= from && since + grace_ms + NOTICE_MS > now;
+            who.tenant == tenant && who.name == name && awaited
         });
         i64::try_from(awaited.count()).unwrap()
     }

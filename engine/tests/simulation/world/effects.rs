@@ -2,14 +2,14 @@
 
 use cometql_engine::ids::{shard_of_channel, shard_of_user};
 use cometql_engine::{
-    Answer, Command, ConnectionId, Identity, Input, Message, Reject, StoreRequest,
+    Answer, Command, ConnectionId, Ending, Identity, Input, Message, Reject, StoreRequest,
 };
 use cometql_protocol::{ErrorCode, UserId};
 
 use super::{Event, Sent, World};
 use crate::disk::Health;
 use crate::node::{Node, Out};
-use crate::promises::{MEMBERS, Publishes};
+use crate::promises::{MEMBERS, Publishes, TRACKED};
 
 impl World {
     pub(crate) fn every_shard(&mut self, input: impl Fn() -> Input<u64>) {
@@ -68,7 +68,16 @@ impl World {
             Out::Refused(connection, reject, channel) => {
                 self.refused(connection, &reject, channel.as_deref());
             }
-            Out::Close(connection, code) => self.close(connection, code),
+            Out::Subscribed(connection, channel) if channel == TRACKED => self.sees(connection),
+            Out::Presence(connection, channel, joined, name) if channel == TRACKED => {
+                let presence = &mut self.promises.presence;
+                presence.is_told(connection, joined, name);
+            }
+            Out::Subscribed(..) | Out::Presence(..) => {}
+            Out::Close(connection, code) => {
+                self.ends(connection, Ending::Closed(code));
+                self.close(connection, code);
+            }
             Out::Login(connection, request, credentials) => {
                 let result = self.check(credentials.connect.token.as_deref());
                 let delay = self.rng.below(30);
@@ -92,6 +101,20 @@ impl World {
                 self.promises.messages.published(self.life, &publication);
             }
         }
+    }
+
+    /// From now on a session is told who joins and leaves.
+    fn sees(&mut self, connection: ConnectionId) {
+        let browser = &self.browsers[self.owners[&connection]];
+        let (tenant, name) = (browser.tenant, browser.name.clone());
+        let rows = self.shown(tenant);
+        let others = rows
+            .iter()
+            .filter(|row| row.channel.as_str() == TRACKED && row.connection != connection);
+        let others = others.map(|row| row.uuid.to_string()).collect();
+        let presence = &mut self.promises.presence;
+        presence.sees(self.now, connection, others);
+        presence.changes(self.now, tenant, &name);
     }
 
     /// What a shard tells another one is no secret to a model.

@@ -1,7 +1,7 @@
 //! Moments at which nothing is under way, in the midst of a run: then everything asked is answered, and who is shown as
 //! present is who is subscribed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cometql_engine::shard::inspect::{Channels, SubscriberRow};
 use cometql_protocol::{TenantId, UserId};
@@ -27,6 +27,10 @@ impl World {
             let tenant = TenantId(tenant);
             let rows = self.shown(tenant);
             self.check_online(tenant);
+            let tracked = rows.iter().filter(|row| row.channel.as_str() == TRACKED);
+            for row in tracked {
+                self.check_view(tenant, row, &rows);
+            }
             for browser in 0..self.browsers.len() {
                 if self.browsers[browser].tenant == tenant {
                     self.check_browser(browser, &rows);
@@ -116,41 +120,51 @@ impl World {
         }
     }
 
-    /// Who came later was told to join, unless it had not left.
-    fn check_join(&self, at: usize, follow: &Follow, row: &SubscriberRow) {
-        let browser = &self.browsers[at];
-        let (tenant, since) = (browser.tenant, row.since_ms);
-        let wire = self.connections.get(&row.connection);
-        let goes_on = wire.is_none_or(|wire| {
-            let why = (*wire, TRACKED.to_owned());
-            self.promises.excused.contains(&why)
-        });
-        let presence = &self.promises.presence;
-        let returns = presence.awaited(since, self.limits.grace_ms, tenant, &row.uuid) > 0;
-        let later = since > follow.at + 10 && *row.uuid != *browser.name;
-        assert!(
-            !later || goes_on || returns || follow.members.contains_key(&*row.uuid),
-            "browser {at} was not told that {:?} has joined",
-            row.uuid
-        );
-    }
-
-    /// Nobody is taken for present who was told to join, and is there no more.
+    /// No tab takes for present who was told to join, and is there no more.
     fn check_members(&self, at: usize, follow: &Follow, rows: &[SubscriberRow]) {
         let (tenant, grace_ms) = (self.browsers[at].tenant, self.limits.grace_ms);
-        for row in rows.iter().filter(|row| row.channel.as_str() == TRACKED) {
-            self.check_join(at, follow, row);
-        }
         for (name, known) in &follow.members {
-            let mine = rows
-                .iter()
-                .filter(|row| *row.uuid == **name && row.channel.as_str() == TRACKED);
-            let there = i64::try_from(mine.count()).unwrap();
+            let is_meant =
+                |row: &&SubscriberRow| *row.uuid == **name && row.channel.as_str() == TRACKED;
+            let there = i64::try_from(rows.iter().filter(is_meant).count()).unwrap();
             let presence = &self.promises.presence;
-            let awaited = presence.awaited(self.now, grace_ms, tenant, name);
+            let awaited = presence.awaited((0, self.now), grace_ms, tenant, name);
             assert!(
                 name.is_empty() || *known <= there + awaited,
                 "browser {at} was told of {known} joins of {name:?} that is there {there} times"
+            );
+        }
+    }
+
+    /// Whoever is in the channel of which others are told who joins and leaves knows who is there. Of those who may return
+    /// it need not know yet that they are gone.
+    fn check_view(&self, tenant: TenantId, row: &SubscriberRow, rows: &[SubscriberRow]) {
+        let presence = &self.promises.presence;
+        let Some(view) = presence.view(row.connection) else {
+            return;
+        };
+        let others = rows
+            .iter()
+            .filter(|other| other.channel == row.channel && other.connection != row.connection);
+        let mut there = BTreeMap::<&str, i64>::new();
+        for other in others {
+            *there.entry(&other.uuid).or_default() += 1;
+        }
+        let known = view.members.keys().map(String::as_str);
+        let names: BTreeSet<_> = known.chain(there.keys().copied()).collect();
+        for name in names {
+            if name.is_empty() || presence.changed_at(view.since, tenant, name) {
+                continue;
+            }
+            let (known, there) = (view.members.get(name), there.get(name));
+            let (known, there) = (*known.unwrap_or(&0), *there.unwrap_or(&0));
+            let period = (view.since, self.now);
+            let awaited = presence.awaited(period, self.limits.grace_ms, tenant, name);
+            assert!(
+                (there..=there + awaited).contains(&known),
+                "{}: {name} is there {there} times, {} knows of {known}",
+                row.channel,
+                row.uuid
             );
         }
     }

@@ -135,7 +135,6 @@ impl World {
 
     /// The server closes a connection.
     pub(super) fn close(&mut self, connection: ConnectionId, code: CloseCode) {
-        self.ends(connection, Ending::Closed(code));
         if code != CloseCode::SlowConsumer {
             self.settle(connection);
         }
@@ -176,7 +175,10 @@ impl World {
             for request in decode_requests(&frame) {
                 let request = request.unwrap_or_else(|error| panic!("{frame}: {}", error.message));
                 if let RequestBody::Unsubscribe { channel } = &request.body {
-                    self.promises.presence.leaves(connection, channel);
+                    let browser = &self.browsers[self.wires[wire].browser];
+                    let presence = &mut self.promises.presence;
+                    presence.leaves(connection, channel);
+                    presence.changes(self.now, browser.tenant, &browser.name);
                 }
                 self.input(shard, Input::Request(connection, request));
             }
