@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "thousand,ten-thousand,inserts,durable,recover"
+        default_value = "thousand,ten-thousand,inserts,durable-inserts,durable,recover"
     )]
     measure: Vec<Measure>,
     /// Short runs, to see that everything works; the figures mean little.

@@ -1,20 +1,12 @@
 //! Channels, their publications and how many of them are kept. It must not know of batches or threads.
 
-use cometql_engine::publication::Content;
-use cometql_engine::store::{Keep, Once};
-use cometql_engine::{MessageId, StoreAnswer, StoredPublication};
+use cometql_engine::{MessageId, StoredPublication};
 use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{ChannelName, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sent::{self, Place};
-use super::values::{
-    Failure, Outcome, channel_name, content, integer, message_id_text, number, rows,
-};
-
-/// Most publications that one append trims, so that a setting lowered from a million rows does not hold up everybody:
-/// the rest goes with the next appends.
-const TRIM_AT_ONCE: u64 = 10_000;
+use super::append::trim_older;
+use super::values::{Outcome, channel_name, content, integer, message_id_text, number, rows};
 
 pub(super) fn open_channel(
     connection: &Connection,
@@ -78,113 +70,6 @@ pub(super) fn find(
         .optional()?;
     let named = |(name, offset, time): (String, _, _)| Ok((channel_name(&name)?, offset, time));
     found.map(named).transpose()
-}
-
-pub(super) fn append(
-    connection: &Connection,
-    tenant: TenantId,
-    channel: &ChannelName,
-    offset: u64,
-    content: &Content,
-    keep: Keep,
-    once: Option<Once>,
-) -> Outcome<StoreAnswer> {
-    let (previous, kept) = connection
-        .prepare_cached("SELECT last_offset, kept FROM channels WHERE tenant = ?1 AND name = ?2")?
-        .query_row(params![tenant.0, channel.as_str()], |row| {
-            Ok((number(row, 0)?, number(row, 1)?))
-        })
-        .optional()?
-        .ok_or(Failure::NotOpened)?;
-    if let Some(once) = once {
-        let place = Place::Channel(tenant, channel);
-        if let Some(known) = sent::note(connection, place, content, offset, once)? {
-            return Ok(known);
-        }
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO pipes_messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .execute(params![
-            tenant.0,
-            channel.as_str(),
-            integer(offset),
-            message_id_text(content.id),
-            integer(content.time_ms),
-            content.event.as_str(),
-            &*content.data,
-            content.data_is_json,
-            content.user.map(|user| integer(user.get())),
-            integer(previous),
-        ])?;
-    let age = (keep.age_ms != u64::MAX).then_some(keep.age_ms);
-    let oldest = age.map(|age| content.time_ms.saturating_sub(age));
-    let aged = match oldest {
-        Some(oldest) => trim_older(connection, tenant, channel.as_str(), oldest)?,
-        None => 0,
-    };
-    let kept = (kept + 1).saturating_sub(aged);
-    let excess = kept.saturating_sub(keep.publications).min(TRIM_AT_ONCE);
-    let trimmed = trim_oldest(connection, tenant, channel, excess)?;
-    connection
-        .prepare_cached(
-            "UPDATE channels SET last_offset = max(last_offset, ?3), kept = ?4, age_ms = ?5
-             WHERE tenant = ?1 AND name = ?2",
-        )?
-        .execute(params![
-            tenant.0,
-            channel.as_str(),
-            integer(offset),
-            integer(kept.saturating_sub(trimmed)),
-            age.map(integer),
-        ])?;
-    Ok(StoreAnswer::Changed(1))
-}
-
-/// Removes the `excess` oldest publications of a channel.
-fn trim_oldest(
-    connection: &Connection,
-    tenant: TenantId,
-    channel: &ChannelName,
-    excess: u64,
-) -> Outcome<u64> {
-    let removed = match excess {
-        0 => 0,
-        // The usual case. For a range SQLite makes a table of the keys first, for one row it does not.
-        1 => connection
-            .prepare_cached(
-                "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset =
-                 (SELECT min(offset) FROM pipes_messages WHERE tenant = ?1 AND name = ?2)",
-            )?
-            .execute(params![tenant.0, channel.as_str()])?,
-        excess => connection
-            .prepare_cached(
-                "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset <=
-                 (SELECT offset FROM pipes_messages WHERE tenant = ?1 AND name = ?2 ORDER BY offset LIMIT 1 OFFSET ?3)",
-            )?
-            .execute(params![tenant.0, channel.as_str(), integer(excess - 1)])?,
-    };
-    Ok(rows(removed))
-}
-
-/// Removes the publications of a channel from before a moment. They stand at the beginning of the history, so the cost
-/// is that of the removed rows and one more.
-fn trim_older(
-    connection: &Connection,
-    tenant: TenantId,
-    channel: &str,
-    oldest_ms: u64,
-) -> Outcome<u64> {
-    let removed = connection
-        .prepare_cached(
-            "DELETE FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND offset < coalesce(
-               (SELECT offset FROM pipes_messages WHERE tenant = ?1 AND name = ?2 AND time_ms >= ?3
-                ORDER BY offset LIMIT 1),
-               9223372036854775807)",
-        )?
-        .execute(params![tenant.0, channel, integer(oldest_ms)])?;
-    Ok(rows(removed))
 }
 
 pub(super) fn read(

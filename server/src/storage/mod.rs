@@ -5,6 +5,7 @@
 //! but for the read-only connections that SELECT gets from [`Store::reader`]. A store in memory is the same code on
 //! another location.
 
+mod append;
 mod history;
 mod inbox;
 mod latency;
@@ -45,6 +46,7 @@ use foldhash::fast::FixedState;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use append::Batch;
 pub use latency::{BOUNDS_US, Latencies};
 use lineage::Boot;
 use open::{Location, Lock};
@@ -151,7 +153,7 @@ impl Store {
     ) {
         self.enqueue(
             request::weight(&request),
-            move |connection| request::carry_out(connection, &request),
+            move |batch| request::carry_out(batch, &request),
             reply,
         );
     }
@@ -159,7 +161,7 @@ impl Store {
     fn enqueue<T: Send + 'static>(
         &self,
         weight: usize,
-        operation: impl Fn(&Connection) -> Outcome<T> + Send + 'static,
+        operation: impl Fn(&mut Batch<'_>) -> Outcome<T> + Send + 'static,
         reply: impl FnOnce(Result<T, StoreFailure>) + Send + 'static,
     ) {
         self.counters.waiting.fetch_add(1, Ordering::Relaxed);
@@ -180,6 +182,7 @@ impl Store {
         operation: impl Fn(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreFailure> {
         let (sender, receiver) = oneshot::channel();
+        let operation = move |batch: &mut Batch<'_>| operation(batch.settled()?);
         self.enqueue(weight, operation, |result| {
             // Whoever asked may have gone; the operation counts all the same.
             _ = sender.send(result);

@@ -1,10 +1,10 @@
 //! The requests of the engine, carried out. It must not know of batches or threads.
 
-use cometql_engine::{StoreAnswer, StoreRequest};
-use rusqlite::Connection;
-
+use super::append::{self, Batch};
 use super::values::Outcome;
 use super::{history, inbox, users};
+use cometql_engine::{StoreAnswer, StoreRequest};
+use rusqlite::Connection;
 
 /// Bytes of payload that a request brings.
 pub(super) fn weight(request: &StoreRequest) -> usize {
@@ -26,7 +26,8 @@ pub(super) fn weight(request: &StoreRequest) -> usize {
 }
 
 /// Carries out one request.
-pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<StoreAnswer> {
+pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcome<StoreAnswer> {
+    let c = connection(batch, request)?;
     Ok(match request {
         StoreRequest::OpenChannel {
             tenant,
@@ -43,7 +44,7 @@ pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<Store
             content,
             keep,
             once,
-        } => history::append(c, *tenant, channel, *offset, content, *keep, *once)?,
+        } => append::append(batch, *tenant, channel, *offset, content, *keep, *once)?,
         StoreRequest::ReadHistory {
             tenant,
             channel,
@@ -93,5 +94,23 @@ pub(super) fn carry_out(c: &Connection, request: &StoreRequest) -> Outcome<Store
             channel,
             user,
         } => StoreAnswer::Member(users::is_member(c, *tenant, channel, *user)?),
+    })
+}
+
+/// What is about channels needs their records as they are.
+fn connection<'a>(batch: &mut Batch<'a>, request: &StoreRequest) -> Outcome<&'a Connection> {
+    Ok(match request {
+        StoreRequest::OpenChannel { .. }
+        | StoreRequest::ReadHistory { .. }
+        | StoreRequest::SetHistory { .. }
+        | StoreRequest::DeleteHistory { .. } => batch.settled()?,
+        StoreRequest::Append { .. }
+        | StoreRequest::InboxAppend { .. }
+        | StoreRequest::InboxRead { .. }
+        | StoreRequest::InboxRemove { .. }
+        | StoreRequest::SetLastSeen { .. }
+        | StoreRequest::LastSeen { .. }
+        | StoreRequest::UserData { .. }
+        | StoreRequest::IsMember { .. } => batch.connection(),
     })
 }

@@ -10,6 +10,7 @@ use cometql_engine::StoreFailure;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::append::Batch;
 use super::latency::Histogram;
 use super::open::Lock;
 use super::values::{Failure, Outcome};
@@ -41,7 +42,7 @@ pub(super) trait Work: Send {
     /// When it was asked for.
     fn asked(&self) -> Instant;
     /// Carries it out within the open transaction and keeps the result.
-    fn run(&mut self, connection: &Connection) -> Outcome<()>;
+    fn run(&mut self, batch: &mut Batch<'_>) -> Outcome<()>;
     /// Answers: with the result kept, or with the failure.
     fn finish(self: Box<Self>, failure: Option<StoreFailure>);
 }
@@ -61,7 +62,7 @@ where
 impl<T, F, R> Work for Task<T, F, R>
 where
     T: Send,
-    F: Fn(&Connection) -> Outcome<T> + Send,
+    F: Fn(&mut Batch<'_>) -> Outcome<T> + Send,
     R: FnOnce(Result<T, StoreFailure>) + Send,
 {
     fn weight(&self) -> usize {
@@ -72,8 +73,8 @@ where
         self.asked
     }
 
-    fn run(&mut self, connection: &Connection) -> Outcome<()> {
-        self.result = Some((self.operation)(connection)?);
+    fn run(&mut self, batch: &mut Batch<'_>) -> Outcome<()> {
+        self.result = Some((self.operation)(batch)?);
         Ok(())
     }
 
@@ -222,9 +223,11 @@ impl Writer {
 
     fn transact(&self, batch: &mut [Box<dyn Work>]) -> Outcome<()> {
         self.connection.prepare_cached("BEGIN")?.execute([])?;
+        let mut open = Batch::new(&self.connection);
         for work in batch {
-            work.run(&self.connection)?;
+            work.run(&mut open)?;
         }
+        open.settled()?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }

@@ -23,6 +23,8 @@ pub(super) enum Measure {
     Inserts,
     /// A channel that keeps its history on disk.
     Durable,
+    /// INSERTs from 32 backends on such a channel.
+    DurableInserts,
     /// 10,000 clients that come back after the server was killed.
     Recover,
 }
@@ -34,9 +36,14 @@ impl Measure {
             Self::Thousand => thousand(kind, quick, report),
             Self::TenThousand => ten_thousand(kind, quick, report),
             // The others have no such thing.
-            Self::Inserts | Self::Durable | Self::Recover if kind != Kind::Cometql => Ok(()),
+            Self::Inserts | Self::Durable | Self::DurableInserts | Self::Recover
+                if kind != Kind::Cometql =>
+            {
+                Ok(())
+            }
             Self::Inserts => inserts(quick, report),
-            Self::Durable => durable::durable(kind, quick, report),
+            Self::Durable => durable::delivered(kind, quick, report),
+            Self::DurableInserts => durable::inserts(kind, quick, report),
             Self::Recover => durable::recover(kind, quick, report),
         }
     }
