@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cometql_protocol::wire::Connect;
@@ -10,9 +11,15 @@ use crate::auth::{Algorithm, JwtKey, KeySource, Keyring, TokenSettings};
 const SECRET: &str = "a secret of more than thirty-two characters";
 const TENANT: TenantId = TenantId(0);
 
+/// Read once: the token of a user is the same text wherever a test asks for it, so that the one which was revoked is the
+/// one which is offered.
+static NOW: LazyLock<u64> = LazyLock::new(|| {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().as_secs()
+});
+
 fn token(user: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let claims = json!({"sub": user.to_string(), "exp": now.as_secs() + 60, "role": "x"});
+    let claims = json!({"sub": user.to_string(), "exp": *NOW + 3600, "role": "x"});
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
 }
