@@ -6,150 +6,22 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use cometql_engine::ShardId;
-use cometql_engine::effects::{Counted, Limited};
+use cometql_engine::effects::Counted;
 use cometql_engine::ids::MAX_SHARDS;
 use cometql_protocol::CloseCode;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+mod labels;
 mod now;
 mod rates;
+mod shards;
 
+pub use labels::{Carrier, Door, Dropped, Full, Refused, StatementKind};
 pub use now::Now;
 pub use rates::{Rates, SAMPLE_EVERY, Work};
 
-/// Every event of the engine with the name and help of its counter.
-const EVENTS: [(Counted, &str, &str); 6] = [
-    (
-        Counted::Publications,
-        "publications",
-        "Publications that got their place in a channel.",
-    ),
-    (
-        Counted::Deliveries,
-        "deliveries",
-        "Publications handed to connections.",
-    ),
-    (
-        Counted::InboxMessages,
-        "inbox_messages",
-        "Private messages sent.",
-    ),
-    (
-        Counted::Refusals,
-        "refusals",
-        "Requests of browsers that were refused.",
-    ),
-    (
-        Counted::Recovered,
-        "recovered",
-        "Subscriptions that got all that they had missed.",
-    ),
-    (
-        Counted::NotRecovered,
-        "not_recovered",
-        "Subscriptions that may have missed something, and were told.",
-    ),
-];
-
-/// Every [`Limited`] in its order, with the label of its counter.
-const LIMITED: [(Limited, &str); 6] = [
-    (Limited::Connection, "connection"),
-    (Limited::User, "user"),
-    (Limited::Channel, "channel"),
-    (Limited::Tenant, "tenant"),
-    (Limited::BackendChannel, "backend_channel"),
-    (Limited::BackendTenant, "backend_tenant"),
-];
-
-/// What carries a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
-    /// Our protocol over WebSocket.
-    WebSocket,
-    /// Our protocol over server-sent events.
-    Events,
-    /// The original's protocol.
-    Legacy,
-}
-
-/// The names of [`Carrier`] in its order, as in `SHOW CONNECTIONS`.
-const CARRIERS: [&str; 3] = ["websocket", "sse", "legacy"];
-
-/// Why frames were thrown away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dropped {
-    /// Their client was too slow.
-    SlowConsumer,
-    /// Their client went while they waited.
-    Gone,
-}
-
-/// The names of [`Dropped`] in its order.
-const REASONS: [&str; 2] = ["slow_consumer", "gone"];
-
-/// Where somebody logged in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// The MySQL port.
-    Mysql,
-    /// `POST /sql` and the console.
-    Admin,
-    /// A browser with a token or a hash.
-    Browser,
-}
-
-/// The names of [`Door`] in its order.
-const DOORS: [&str; 3] = ["mysql", "admin", "browser"];
-
-/// Why a MySQL client was not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// There are as many logged-in connections as may be.
-    Connections,
-    /// Its tenant has as many as one may.
-    Tenant,
-    /// It had not logged in when others came, and there were too many such.
-    Strangers,
-}
-
-/// The names of [`Refused`] in its order.
-const REFUSED: [&str; 3] = ["connections", "tenant", "strangers"];
-
-/// Why a browser got no session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    /// The node has as many connections as may be.
-    Node,
-    /// The tenant has as many as one may.
-    Tenant,
-}
-
-/// The names of [`Full`] in its order.
-const FULL: [&str; 2] = ["node", "tenant"];
-
-/// What a statement does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatementKind {
-    /// INSERT and REPLACE.
-    Insert,
-    /// UPDATE.
-    Update,
-    /// DELETE.
-    Delete,
-    /// SELECT.
-    Select,
-    /// SHOW and DESCRIBE.
-    Show,
-    /// All others.
-    Other,
-    /// It could not be read.
-    Unread,
-}
-
-/// The names of [`StatementKind`] in its order.
-const KINDS: [&str; 7] = [
-    "insert", "update", "delete", "select", "show", "other", "unread",
-];
+use labels::{DOORS, FULL, KINDS, REFUSED};
+use shards::{ByShard, OfShard};
 
 /// By what came of it.
 type Results = [IntCounter; 2];
@@ -171,34 +43,6 @@ pub struct Metrics {
     mysql_left: IntCounter,
     started: Instant,
     rates: Mutex<rates::Samples>,
-}
-
-/// The families of which every shard has its own.
-#[derive(Debug)]
-struct ByShard {
-    events: [IntCounterVec; EVENTS.len()],
-    connections: IntGaugeVec,
-    opened: IntCounterVec,
-    reads: IntCounterVec,
-    dropped_frames: IntCounterVec,
-    dropped_bytes: IntCounterVec,
-    conflated: IntCounterVec,
-    relieved: IntCounterVec,
-    limited: IntCounterVec,
-}
-
-/// The counters of one shard.
-#[derive(Debug)]
-struct OfShard {
-    events: [IntCounter; EVENTS.len()],
-    connections: [IntGauge; CARRIERS.len()],
-    opened: [IntCounter; CARRIERS.len()],
-    reads: IntCounter,
-    dropped_frames: [IntCounter; REASONS.len()],
-    dropped_bytes: [IntCounter; REASONS.len()],
-    conflated: IntCounter,
-    relieved: IntCounter,
-    limited: [IntCounter; LIMITED.len()],
 }
 
 impl Default for Metrics {
@@ -278,87 +122,6 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Int
     let registered = registry.register(Box::new(family.clone()));
     registered.expect("names of counters differ");
     family
-}
-
-impl ByShard {
-    fn new(registry: &Registry) -> Self {
-        let options = Opts::new("connections", "Open browser connections.");
-        let connections = IntGaugeVec::new(options, &["shard", "kind"]);
-        let connections = connections.expect("names of gauges are valid");
-        let registered = registry.register(Box::new(connections.clone()));
-        registered.expect("names of gauges differ");
-        let of_shard = |name: &str, help: &str| counters(registry, name, help, &["shard"]);
-        Self {
-            events: EVENTS.map(|(_, name, help)| of_shard(&format!("{name}_total"), help)),
-            connections,
-            opened: counters(
-                registry,
-                "opened_total",
-                "Browser connections that were opened.",
-                &["shard", "kind"],
-            ),
-            reads: of_shard(
-                "reads_total",
-                "Times that bytes came from an open WebSocket.",
-            ),
-            dropped_frames: counters(
-                registry,
-                "dropped_frames_total",
-                "Frames thrown away, by reason.",
-                &["shard", "reason"],
-            ),
-            dropped_bytes: counters(
-                registry,
-                "dropped_bytes_total",
-                "Bytes of those frames.",
-                &["shard", "reason"],
-            ),
-            conflated: of_shard(
-                "conflated_total",
-                "Publications that a newer one replaced before a slow client got them.",
-            ),
-            relieved: of_shard(
-                "relieved_total",
-                "Slow clients that were closed because too much waited on the node.",
-            ),
-            limited: counters(
-                registry,
-                "rate_limited_total",
-                "Requests and commands that were refused because somebody went too fast.",
-                &["shard", "by"],
-            ),
-        }
-    }
-
-    fn of(&self, shard: usize) -> OfShard {
-        let shard = shard.to_string();
-        let shard = shard.as_str();
-        OfShard {
-            events: std::array::from_fn(|at| self.events[at].with_label_values(&[shard])),
-            connections: CARRIERS.map(|kind| self.connections.with_label_values(&[shard, kind])),
-            opened: CARRIERS.map(|kind| self.opened.with_label_values(&[shard, kind])),
-            reads: self.reads.with_label_values(&[shard]),
-            dropped_frames: REASONS.map(|why| self.dropped_frames.with_label_values(&[shard, why])),
-            dropped_bytes: REASONS.map(|why| self.dropped_bytes.with_label_values(&[shard, why])),
-            conflated: self.conflated.with_label_values(&[shard]),
-            relieved: self.relieved.with_label_values(&[shard]),
-            limited: LIMITED.map(|(_, by)| self.limited.with_label_values(&[shard, by])),
-        }
-    }
-}
-
-impl OfShard {
-    fn counter(&self, event: Counted) -> &IntCounter {
-        match event {
-            Counted::Publications => &self.events[0],
-            Counted::Deliveries => &self.events[1],
-            Counted::InboxMessages => &self.events[2],
-            Counted::Refusals => &self.events[3],
-            Counted::Recovered => &self.events[4],
-            Counted::NotRecovered => &self.events[5],
-            Counted::RateLimited(by) => &self.limited[by as usize],
-        }
-    }
 }
 
 impl Metrics {
