@@ -5,6 +5,7 @@
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use cometql_protocol::ChannelName;
 use cometql_protocol::planted::planted;
 use cometql_protocol::wire::Epoch;
 use foldhash::fast::FixedState;
@@ -68,6 +69,38 @@ impl Conflated {
         replaced
     }
 
+    /// Whether a publication waits (`true`) or was replaced by one that waits; `None` = neither.
+    #[must_use]
+    pub fn waits(&self, channel: &ChannelName, offset: u64) -> Option<bool> {
+        let mut own = self.of(channel);
+        let next = own.find(|held| held.publication.offset() >= offset)?;
+        let waits = next.publication.offset() == offset;
+        (waits || next.previous < offset).then_some(waits)
+    }
+
+    /// For each channel with offsets the first that is not written, because it waits or was replaced, and the last.
+    #[must_use]
+    pub fn spans(&self) -> Vec<(&ChannelName, u64, u64)> {
+        let mut spans: Vec<(&ChannelName, u64, u64)> = Vec::new();
+        for held in &self.held {
+            let Some(place) = held.publication.place else {
+                continue;
+            };
+            let channel = &held.publication.channel;
+            match spans.iter_mut().find(|(of, ..)| *of == channel) {
+                Some((.., last)) => *last = place.offset,
+                None => spans.push((channel, held.previous + 1, place.offset)),
+            }
+        }
+        spans
+    }
+
+    fn of<'a>(&'a self, channel: &ChannelName) -> impl Iterator<Item = &'a Held> {
+        let channel = channel.clone();
+        let held = self.held.iter();
+        held.filter(move |held| held.publication.channel == channel)
+    }
+
     /// What they take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -113,7 +146,7 @@ fn weight(publication: &Publication) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use cometql_protocol::{ChannelName, EventName, TenantId};
+    use cometql_protocol::{EventName, TenantId};
     use proptest::prelude::*;
 
     use super::*;
@@ -184,6 +217,31 @@ mod tests {
         conflated.put(&publication("web_a", "", Some((2, 2))), Conflate::Channel);
         let held = conflated.into_held();
         assert_eq!(held[0].previous, 1);
+    }
+
+    #[test]
+    fn what_became_of_each_is_known() {
+        let mut conflated = Conflated::default();
+        for (channel, event, offset) in [
+            ("web_a", "x", 4),
+            ("web_a", "y", 5),
+            ("web_b", "", 9),
+            ("web_a", "x", 6),
+        ] {
+            let next = publication(channel, event, Some((1, offset)));
+            conflated.put(&next, Conflate::Event);
+        }
+        let channel = ChannelName::parse("web_a").unwrap();
+        let told = (3..=7).map(|offset| conflated.waits(&channel, offset));
+        let told: Vec<_> = told.collect();
+        assert_eq!(told, [None, Some(false), Some(true), Some(true), None]);
+        let spans = conflated.spans().into_iter();
+        let spans: Vec<_> = spans
+            .map(|(of, first, last)| (of.as_str(), first, last))
+            .collect();
+        assert_eq!(spans, [("web_a", 4, 6), ("web_b", 9, 9)]);
+        conflated.put(&publication("web_c", "", None), Conflate::Event);
+        assert_eq!(conflated.spans().len(), 2);
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub trait Effects {
 
     /// Sends to another shard of the node. Mailboxes are first in, first out. A shard may send to itself.
     fn send(&mut self, to: ShardId, message: Message);
-    /// Hands a push to a connection of this shard.
+    /// Hands a push to a connection of this shard. Once a private message is written to a socket that acknowledges by
+    /// that, [`Outbox::Written`](crate::Outbox::Written) must follow.
     fn push(&mut self, to: ConnectionId, push: Push<'_>);
     /// Answers a request of a connection of this shard.
     fn reply(&mut self, to: ConnectionId, request: u32, reply: Reply);
@@ -289,8 +290,10 @@ pub enum Message {
         /// Oldest first.
         messages: Vec<Arc<InboxMessage>>,
     },
-    /// Local → home: those messages were handed to a connection that acknowledges by that.
+    /// Local → home: those messages were written to the socket of a connection that acknowledges by that.
     InboxWritten {
+        /// Which connection.
+        connection: ConnectionId,
         /// Whose user.
         tenant: TenantId,
         /// The user.

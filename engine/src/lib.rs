@@ -25,6 +25,6 @@ pub use permission::Rules;
 pub use publication::{InboxMessage, Publication};
 pub use rates::Rates;
 pub use reject::Reject;
-pub use session::{ClientInfo, Credentials, Departure, Ending, Identity, SessionSettings};
+pub use session::{ClientInfo, Credentials, Departure, Ending, Identity, Outbox, SessionSettings};
 pub use shard::{Input, Shard};
 pub use store::{StoreAnswer, StoreFailure, StoreRequest, StoredPublication};

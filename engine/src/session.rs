@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cometql_protocol::planted::planted;
 use cometql_protocol::wire::Connect;
-use cometql_protocol::{CloseCode, TenantId, UserId};
+use cometql_protocol::{ChannelName, CloseCode, TenantId, UserId};
 
 /// Facts about a connection that only `users_in_pipes` and `SHOW CONNECTIONS` show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,21 +53,40 @@ pub enum Ending {
     Closed(CloseCode),
     /// The client closed it, with this code if it gave one.
     Left(Option<u16>),
-    /// The server closed it with 4001: since this moment, in unix milliseconds, its socket was full, and what was sent to
-    /// it since then was dropped.
-    Overflowed(u64),
     /// Its socket is gone without a word.
     Broke,
+}
+
+/// What became of something that was handed to a connection. The edge tells it where it is worth a word: what it does not
+/// tell of was written to the socket at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outbox {
+    /// On the original's protocol: all private messages up to this offset were written to the socket.
+    Written(u64),
+    /// All is written that had to wait, since this moment (unix milliseconds), because the socket took no more.
+    CaughtUp(u64),
+    /// All publications of a channel between these two offsets, both excluded, were replaced by newer ones.
+    Conflated {
+        /// Of which channel.
+        channel: ChannelName,
+        /// What was written before.
+        after: u64,
+        /// What was written next.
+        before: u64,
+    },
+    /// The connection ends, and something that was handed to it was not written before: of this channel (`None` =
+    /// private messages) what lies between these offsets, both included.
+    Dropped(Option<ChannelName>, u64, u64),
+    /// The same for what can't be told apart: all that was handed over since this moment (unix milliseconds).
+    DroppedSince(u64),
+    /// The edge has closed the connection by itself: it takes nothing more, whenever its socket will be gone.
+    Closed(CloseCode),
 }
 
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(code) => write!(f, "by the server: {} {}", code.code(), code.as_str()),
-            Self::Overflowed(since) => write!(
-                f,
-                "by the server: 4001 slow_consumer, what was sent since {since} was dropped"
-            ),
             Self::Left(Some(code)) => write!(f, "by the client: {code}"),
             Self::Left(None) => f.write_str("by the client"),
             Self::Broke => f.write_str("the socket broke"),
@@ -79,10 +98,7 @@ impl Ending {
     /// Whether the client read too slowly.
     #[must_use]
     pub fn is_slow_consumer(self) -> bool {
-        matches!(
-            self,
-            Self::Overflowed(_) | Self::Closed(CloseCode::SlowConsumer)
-        )
+        self == Self::Closed(CloseCode::SlowConsumer)
     }
 
     /// Whether the client may return. A socket's `close()` sends no code or 1000, and that is a farewell. Whatever else a
@@ -95,7 +111,7 @@ impl Ending {
         }
         match self {
             Self::Left(None | Some(1000)) => Departure::ForGood,
-            Self::Left(Some(_)) | Self::Broke | Self::Overflowed(_) => Departure::MayReturn,
+            Self::Left(Some(_)) | Self::Broke => Departure::MayReturn,
             Self::Closed(code) => after(code),
         }
     }

@@ -11,9 +11,10 @@ use cometql_protocol::{ChannelName, TenantId, UserId};
 use crate::ids::{shard_of_channel, shard_of_user};
 use crate::{
     Answer, ClientInfo, Command, ConnectionId, Effects, Ending, Identity, Limits, Message, Now,
-    Rates, Reject, Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
+    Outbox, Rates, Reject, Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
 };
 
+mod acknowledge;
 mod checks;
 mod connections;
 mod deliver;
@@ -74,6 +75,8 @@ pub enum Input<T> {
     },
     /// The socket is gone, whoever closed it.
     Closed(ConnectionId, Ending),
+    /// Something that was handed to a connection was written late, or never.
+    Outbox(ConnectionId, Outbox),
     /// A backend changes something.
     Command(Command, T),
     /// From a shard of this node, or from the edge.
@@ -171,6 +174,7 @@ impl<T> Shard<T> {
                 self.on_authenticated(now, connection, request, result, effects);
             }
             Input::Closed(connection, ending) => self.on_closed(connection, ending, effects),
+            Input::Outbox(connection, outbox) => self.on_outbox(connection, outbox, effects),
             Input::Command(command, token) => self.on_command(now, command, token, effects),
             Input::Message(message) => self.on_message(now, message, effects),
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, effects),

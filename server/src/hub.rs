@@ -13,7 +13,7 @@ use cometql_engine::{
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::shard::{Batch, Mail, Tapped, Token, tap, unavailable};
+use crate::shard::{Batch, Mail, Outlook, Sought, Tapped, Token, tap, unavailable};
 
 /// Cheap to clone; all clones speak to the same shards.
 #[derive(Clone)]
@@ -155,6 +155,29 @@ impl Hub {
             })
     }
 
+    /// Where a message is that was handed to connections of its user: of each that is open.
+    pub(crate) async fn outlook(&self, sought: &Sought) -> Vec<Outlook> {
+        let mut asked = Vec::with_capacity(self.0.mailboxes.len());
+        for mailbox in &self.0.mailboxes {
+            let (sender, receiver) = oneshot::channel();
+            let mail = Mail::Outlook(sought.clone(), sender);
+            if mailbox.send(mail).is_ok() {
+                asked.push(receiver);
+            }
+        }
+        let mut told = Vec::new();
+        for part in asked {
+            told.extend(part.await.unwrap_or_default());
+        }
+        told
+    }
+
+    /// Until when (unix milliseconds) a shard has forgotten something that outboxes told; 0 = none has.
+    pub async fn outboxes_forgotten(&self, tenant: TenantId) -> u64 {
+        let parts = self.ask(move |shard| shard.outboxes_forgotten(tenant));
+        parts.await.into_iter().max().unwrap_or(0)
+    }
+
     /// What happened lately to sessions of these users, or (`None`) of all, oldest first.
     pub async fn trace(&self, tenant: TenantId, users: Option<Vec<UserId>>) -> Vec<Event> {
         let parts = self.ask(move |shard| shard.trace(tenant, users.as_deref()));
@@ -164,14 +187,14 @@ impl Hub {
         events
     }
 
-    /// A publication that a channel keeps in memory.
-    pub async fn find_publication(
+    /// Publications that their channels keep in memory.
+    pub async fn find_publications(
         &self,
         tenant: TenantId,
         id: MessageId,
-    ) -> Option<Arc<Publication>> {
-        let parts = self.ask(move |shard| shard.find_publication(tenant, id));
-        parts.await.into_iter().flatten().next()
+    ) -> Vec<Arc<Publication>> {
+        let parts = self.ask(move |shard| shard.find_publications(tenant, id));
+        parts.await.into_iter().flatten().collect()
     }
 
     /// Watches a channel from the side, without a subscription: whatever is published from now on.

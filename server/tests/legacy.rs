@@ -322,6 +322,63 @@ async fn private_messages() {
     app.stop().await;
 }
 
+/// A browser of ours, logged in as user 7, with or without an inbox.
+async fn ours(app: &App, inbox: bool) -> Client {
+    let mut client = Client::connect(app).await;
+    let connect = format!(r#"{{"id":1,"connect":{{"user":7,"hash":"hash7","inbox":{inbox}}}}}"#);
+    assert_eq!(client.ask(&connect).await["connected"]["user"], 7);
+    client
+}
+
+#[tokio::test]
+async fn a_write_does_not_acknowledge_while_one_of_ours_is_open() {
+    let app = node(|_| {}).await;
+    let mut page = Page::user(&app, 7).await;
+    // It takes no private messages, so it acknowledges none, and nobody does it in its place.
+    let deaf = ours(&app, false).await;
+    message(&app, 7, "kept").await;
+    assert_eq!(page.next().await["data"], "kept");
+    let mut reader = ours(&app, true).await;
+    assert_eq!(reader.json().await["data"], "kept");
+    let acknowledged = reader.ask(r#"{"id":2,"ack":{"offset":1}}"#).await;
+    assert!(acknowledged["acknowledged"].is_object(), "{acknowledged}");
+    drop((reader, deaf));
+    // Now none of ours is open: a write counts again.
+    within(async { while app.hub().connections(None).await.len() > 1 {} }).await;
+    message(&app, 7, "gone").await;
+    assert_eq!(page.next().await["data"], "gone");
+    let mut reader = ours(&app, true).await;
+    message(&app, 7, "last").await;
+    assert_eq!(reader.json().await["data"], "last");
+    drop((page, reader));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_full_socket_was_not_written() {
+    let app = node(|settings| settings.limits.outbox_bytes = 64 << 20).await;
+    let user = Page::user(&app, 7).await;
+    drop(user);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let stream = socket.connect(app.http_address()).await.unwrap();
+    let path = format!("/ws/sesion=hash7&myid=7&devid=0&v=4.08&uuid={UUID}&api=js");
+    let mut slow = Page(Client::over(stream, &path).await);
+    assert_eq!(slow.next().await["authorized"], true);
+    slow.subscribe(&app, "web_a", 1).await;
+    // More than the server's socket buffer may grow to (`tcp_wmem`, 4 MiB).
+    for _ in 0..10 {
+        publish(&app, "web_a", "e", &"x".repeat(900 << 10)).await;
+    }
+    message(&app, 7, "behind").await;
+    drop(slow);
+    subscribers(&app, "web_a", 0).await;
+    let mut reader = ours(&app, true).await;
+    assert_eq!(reader.json().await["data"], "behind");
+    drop(reader);
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn kept_publications() {
     let app = node(|_| {}).await;

@@ -150,6 +150,11 @@ impl Connections {
         (session.id == id && !session.ended).then_some(session)
     }
 
+    /// The session, also when it is over and only its socket is left.
+    pub(super) fn get_ended(&self, id: ConnectionId) -> Option<&Session> {
+        self.slots.get(id.slot()).filter(|session| session.id == id)
+    }
+
     /// Ends a session, which keeps its slot; returns who it was and what it was subscribed to.
     pub(super) fn end(&mut self, id: ConnectionId) -> Option<Ended> {
         let session = self.get_mut(id)?;
@@ -161,7 +166,7 @@ impl Connections {
             legacy: session.settings.legacy,
             subscriptions: std::mem::take(&mut session.subscriptions),
         };
-        if let Some(expires) = session.identity.take().and_then(|who| who.expires) {
+        if let Some(expires) = session.identity().expires {
             self.expiries.remove(&(expires, id));
         }
         Some(ended)

@@ -14,7 +14,7 @@ use crate::{ConnectionId, Departure, Effects, Message, Now, StoreRequest};
 #[derive(Default)]
 pub(super) struct Homes {
     users: HashMap<UserKey, Home, FixedState>,
-    /// Inboxes of which a page more is due at the next tick.
+    /// Inboxes that the store could not read: asked again at the next tick.
     pub(super) more: Vec<(UserKey, ConnectionId)>,
     /// Users of whom a device may return, and until when that is awaited, soonest first.
     awaited: VecDeque<(u64, UserKey)>,

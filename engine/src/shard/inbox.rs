@@ -1,4 +1,5 @@
-//! Private messages: kept first, then sent to all connections of the user, removed when one of them acknowledges.
+//! Private messages: kept first, then sent to all connections of the user, until one of them acknowledges
+//! (`acknowledge.rs`).
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use super::homes::Inbox;
 use super::recent::{Chosen, Place, Told, once, same};
 use super::tickets::Then;
 use super::trace::Happened;
-use super::{Shard, UserKey, rejected, unavailable};
+use super::{Shard, UserKey, rejected};
 use crate::effects::Counted;
 use crate::publication::Content;
 use crate::{
@@ -124,72 +125,6 @@ impl<T> Shard<T> {
         );
     }
 
-    pub(super) fn on_inbox_ack(
-        &mut self,
-        key: UserKey,
-        connection: ConnectionId,
-        request: u32,
-        up_to: u64,
-        effects: &mut impl Effects<Token = T>,
-    ) {
-        let more = u64::from(planted("engine-acknowledges-the-next-message"));
-        let up_to = up_to.saturating_add(more);
-        let ticket = self.tickets.open(Then::InboxAcked {
-            key,
-            connection,
-            request,
-            up_to,
-        });
-        let (tenant, user) = key;
-        effects.store(
-            ticket,
-            StoreRequest::InboxRemove {
-                tenant,
-                user,
-                up_to,
-            },
-        );
-    }
-
-    /// The acknowledged messages are removed: tells the session, and sends the next page if one waits.
-    pub(super) fn on_inbox_acked(
-        &mut self,
-        key: UserKey,
-        connection: ConnectionId,
-        request: u32,
-        up_to: u64,
-        result: Result<u64, StoreFailure>,
-        effects: &mut impl Effects<Token = T>,
-    ) {
-        if let Err(failure) = result {
-            let reject = unavailable(&failure);
-            let refused = Message::AckRefused {
-                connection,
-                request,
-                reject,
-            };
-            return effects.send(connection.shard(), refused);
-        }
-        self.note_inbox(key, Some(connection), Happened::Acknowledged(up_to));
-        effects.send(
-            connection.shard(),
-            Message::InboxAcked {
-                connection,
-                request,
-            },
-        );
-        let Some(device) = self.homes.device(key, connection) else {
-            return;
-        };
-        match device.inbox {
-            Inbox::More(sent) if up_to >= sent => {
-                device.inbox = Inbox::Reading;
-                self.read_inbox(key, connection, sent, effects);
-            }
-            Inbox::None | Inbox::Reading | Inbox::More(_) | Inbox::Live => {}
-        }
-    }
-
     pub(super) fn read_inbox(
         &mut self,
         key: UserKey,
@@ -235,7 +170,6 @@ impl<T> Shard<T> {
         let page = page(messages, self.limits.outbox_bytes / 2);
         let last = page.last().map(|message| message.offset);
         let more = page.len() < fetched || fetched as u64 == PAGE;
-        let by_write = device.acknowledges_by_write;
         device.inbox = match last.filter(|_| more) {
             Some(sent) => Inbox::More(sent),
             None => Inbox::Live,
@@ -255,12 +189,9 @@ impl<T> Shard<T> {
                 },
             );
         }
-        if by_write && more {
-            self.homes.more.push((key, connection));
-        }
     }
 
-    /// Connections that acknowledge by writing get the next page at a tick, so that a page at a time is in the outbox.
+    /// Asks once more for pages that the store could not read.
     pub(super) fn continue_inboxes(&mut self, effects: &mut impl Effects<Token = T>) {
         for (key, connection) in std::mem::take(&mut self.homes.more) {
             let Some(device) = self.homes.device(key, connection) else {
@@ -309,58 +240,23 @@ impl<T> Shard<T> {
         messages: &[Arc<InboxMessage>],
         effects: &mut impl Effects<Token = T>,
     ) {
-        let Some(session) = self.connections.get(connection) else {
+        if self.connections.get(connection).is_none() {
             return;
-        };
+        }
         for message in messages {
             effects.push(connection, Push::Inbox(message));
         }
-        if session.settings.legacy
-            && let (Some(user), Some(last)) = (session.user(), messages.last())
-        {
-            let tenant = session.settings.tenant;
-            let written = Message::InboxWritten {
-                tenant,
-                user,
-                up_to: last.offset,
-            };
-            effects.send(self.home_of((tenant, user)), written);
-        }
     }
 
-    fn note_inbox(&mut self, key: UserKey, by: Option<ConnectionId>, happened: Happened) {
+    pub(super) fn note_inbox(
+        &mut self,
+        key: UserKey,
+        by: Option<ConnectionId>,
+        happened: Happened,
+    ) {
         let (tenant, user) = key;
         let who = (Some(user), by);
         self.trace.note(&self.limits, tenant, who, None, happened);
-    }
-
-    /// A write to the original's socket counts only if no connection of the user acknowledges by itself.
-    pub(super) fn acknowledge_by_write(
-        &mut self,
-        key: UserKey,
-        up_to: u64,
-        effects: &mut impl Effects<Token = T>,
-    ) {
-        let Some(home) = self.homes.get(key) else {
-            return;
-        };
-        let acknowledges = home
-            .devices
-            .iter()
-            .any(|device| device.inbox != Inbox::None && !device.acknowledges_by_write);
-        if !acknowledges {
-            self.note_inbox(key, None, Happened::Acknowledged(up_to));
-            let (tenant, user) = key;
-            let ticket = self.tickets.open(Then::Nothing);
-            effects.store(
-                ticket,
-                StoreRequest::InboxRemove {
-                    tenant,
-                    user,
-                    up_to,
-                },
-            );
-        }
     }
 }
 

@@ -152,10 +152,18 @@ impl<T> Shard<T> {
         }
     }
 
-    /// A publication that is in the window of a channel which this shard sequences.
+    /// Publications that are in the windows of channels which this shard sequences.
     #[must_use]
-    pub fn find_publication(&self, tenant: TenantId, id: MessageId) -> Option<Arc<Publication>> {
+    pub fn find_publications(&self, tenant: TenantId, id: MessageId) -> Vec<Arc<Publication>> {
         self.sequencer.windows.find(tenant, id)
+    }
+
+    /// Open connections of a user on this shard.
+    #[must_use]
+    pub fn connections_of(&self, tenant: TenantId, user: UserId) -> Vec<ConnectionId> {
+        let own = self.sessions_of(Some(tenant));
+        let own = own.filter(|session| session.user() == Some(user));
+        own.map(|session| session.id).collect()
     }
 
     /// How many connections of this shard a disconnect means.

@@ -222,7 +222,8 @@ impl<T> Shard<T> {
         self.end_session(connection, Ending::Closed(code), effects);
     }
 
-    fn end_session(
+    /// For others it is gone; its slot is free when its socket is.
+    pub(super) fn end_session(
         &mut self,
         connection: ConnectionId,
         ending: Ending,

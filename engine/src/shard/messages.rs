@@ -199,10 +199,11 @@ impl<T> Shard<T> {
                 self.on_user_offline(now, (tenant, user), connection, departure, effects);
             }
             Message::InboxWritten {
+                connection,
                 tenant,
                 user,
                 up_to,
-            } => self.acknowledge_by_write((tenant, user), up_to, effects),
+            } => self.on_inbox_written((tenant, user), connection, up_to, effects),
             Message::InboxAck {
                 connection,
                 request,

@@ -248,10 +248,13 @@ impl<T> Shard<T> {
         let session = self.connections.get_mut(connection).expect("found above");
         session.subscriptions[at].state = State::Active(place);
         let replayed = replay.len();
+        let last = position.map_or(0, |position| position.offset);
+        let reach = replay.first().map_or(0, |first| last + 1 - first.offset());
         let subscribed = Happened::Subscribed {
             position,
             recovered,
-            replayed: u32::try_from(replayed).unwrap_or(u32::MAX),
+            replayed: u16::try_from(replayed).unwrap_or(u16::MAX),
+            reach: u32::try_from(reach).unwrap_or(u32::MAX),
         };
         self.note(connection, Some(&channel), subscribed);
         effects.reply(

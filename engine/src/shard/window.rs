@@ -36,11 +36,12 @@ fn weight(publication: &Publication) -> usize {
 }
 
 impl Windows {
-    /// The publication, of all those of a tenant.
-    pub(super) fn find(&self, tenant: TenantId, id: MessageId) -> Option<Arc<Publication>> {
+    /// Those of a tenant with this id.
+    pub(super) fn find(&self, tenant: TenantId, id: MessageId) -> Vec<Arc<Publication>> {
         let own = self.held.iter().filter(|((of, _), _)| *of == tenant);
-        let mut kept = own.flat_map(|(_, window)| &window.publications);
-        kept.find(|publication| publication.id == id).cloned()
+        let kept = own.flat_map(|(_, window)| &window.publications);
+        let meant = kept.filter(|publication| publication.id == id);
+        meant.cloned().collect()
     }
 
     /// Puts a delivered publication into its channel's window of so many, and lets go what exceeds the budget.

@@ -141,11 +141,15 @@ impl Session {
         let first = stream::once(async move { Ok(Bytes::from(first)) });
         let rest = stream::unfold(Some(self), |session| async move {
             let session = session?;
+            // Who asks for more has passed on what it had.
+            session.core.written(session.id);
             loop {
-                let (frames, closing) = session.core.take(session.id)?;
-                if !frames.is_empty() {
-                    let bytes = Bytes::from(frames.concat());
-                    return Some((Ok(bytes), (!closing).then_some(session)));
+                let (bytes, closing) = session.core.take(session.id)?;
+                if !bytes.is_empty() {
+                    if closing {
+                        session.core.written(session.id);
+                    }
+                    return Some((Ok(bytes.into()), (!closing).then_some(session)));
                 }
                 if closing || !session.wire.woken().await {
                     return None;

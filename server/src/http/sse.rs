@@ -40,6 +40,18 @@ impl Stream {
         event.into()
     }
 
+    /// The message of an event, as [`Stream::event`] wrote it, with or without an id before it; nothing of a comment.
+    pub(crate) fn text_of(event: &[u8]) -> &[u8] {
+        let mut lines = event.split(|byte| *byte == b'\n');
+        let skipped = match lines.next() {
+            Some(line) if line.starts_with(b"id: ") => line.len() + 1,
+            _ => 0,
+        };
+        let text = event[skipped..].strip_prefix(b"data: ");
+        text.and_then(|text| text.strip_suffix(b"\n\n"))
+            .unwrap_or_default()
+    }
+
     /// A comment, which keeps proxies from closing an idle stream.
     pub(crate) fn comment() -> Bytes {
         Bytes::from_static(b":\n\n")

@@ -165,6 +165,16 @@ impl Codec {
         }
     }
 
+    /// The text that a frame carries; `None` where messages don't tell their offsets, so that reading them is of no use.
+    /// Of a payload that has several lines an event stream's lines are left as they are.
+    pub(super) fn text_of<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Self::WebSocket => Some(frame::text_of(frame)),
+            Self::Events(_) => Some(Stream::text_of(frame)),
+            Self::Legacy(_) => None,
+        }
+    }
+
     /// What makes a live client answer, or a dead connection show that it is dead.
     pub(super) fn ping(&self) -> Bytes {
         match self {

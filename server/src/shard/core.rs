@@ -19,6 +19,7 @@ use super::codec::{Codec, Coded};
 use super::link::{Link, Wire};
 use super::outbound::{Check, Outbound};
 use super::taps::Tap;
+use super::unwritten::{Outlook, Sought};
 use super::{Mail, Shared, Token};
 use crate::auth::Browser;
 use crate::hub::Waiting;
@@ -105,6 +106,9 @@ impl Core {
         let guard = NoHalves;
         let mut state = self.0.state.borrow_mut();
         let result = change(&mut state);
+        if !state.out.told.is_empty() {
+            state.hear_outboxes();
+        }
         let checks = std::mem::take(&mut state.out.checks);
         drop(state);
         drop(guard);
@@ -139,7 +143,20 @@ impl Core {
         for id in stuck {
             tokio::task::spawn_local(self.clone().unblock(id));
         }
+        self.hear_outboxes();
         unflushed
+    }
+
+    /// Whether tasks that write have got something to do since the last call.
+    pub(super) fn take_handed(&self) -> bool {
+        std::mem::take(&mut self.0.state.borrow_mut().out.handed)
+    }
+
+    /// Lets the engine hear what outboxes have to tell, which is seldom.
+    fn hear_outboxes(&self) {
+        if !self.0.state.borrow().out.told.is_empty() {
+            self.change(|_| ());
+        }
     }
 
     /// Waits until a socket that was full takes bytes again, and writes what waits, until nothing does.
@@ -159,7 +176,10 @@ impl Core {
             state.out.resume(id);
             // This task goes on waiting: no other one is needed.
             state.out.stuck.retain(|stuck| *stuck != id);
-            if state.out.link(id).is_none_or(|link| !link.blocked) {
+            let done = state.out.link(id).is_none_or(|link| !link.blocked);
+            drop(state);
+            self.hear_outboxes();
+            if done {
                 return;
             }
         }
@@ -198,6 +218,8 @@ impl Core {
         self.change(|state| {
             let closed = state.out.link(id).and_then(|link| link.ending());
             let ending = closed.unwrap_or(ending);
+            state.out.tell_dropped(id, true, None);
+            state.hear_outboxes();
             state.handle(Input::Closed(id, ending));
             state.out.remove(id);
         });
@@ -255,14 +277,25 @@ impl Core {
 
     /// For a task that writes: all that waits, and whether that is the end. Until it takes again, or says that it has
     /// written, its client counts as one that does not read.
-    pub(crate) fn take(&self, id: ConnectionId) -> Option<(Vec<Bytes>, bool)> {
+    pub(crate) fn take(&self, id: ConnectionId) -> Option<(Vec<u8>, bool)> {
         self.0.state.borrow_mut().out.take(id)
     }
 
     /// For a task that writes: all that it took is written.
     pub(crate) fn written(&self, id: ConnectionId) {
-        self.0.state.borrow_mut().out.resume(id);
+        self.0.state.borrow_mut().out.written(id);
         self.0.flush.notify_one();
+    }
+
+    /// Where a message is that may have been handed to connections of a user.
+    pub(super) fn outlook(&self, sought: &Sought) -> Vec<Outlook> {
+        let mut state = self.0.state.borrow_mut();
+        let open = state.shard.connections_of(sought.tenant, sought.user);
+        let open = open.into_iter();
+        let outlook = |id| state.out.outlook(id, sought);
+        let told = open.filter_map(outlook).collect();
+        self.0.flush.notify_one();
+        told
     }
 
     /// Whether a connection is open and its codec's secret is this one.
@@ -399,10 +432,12 @@ impl State {
         self.follow(now);
     }
 
-    /// What the engine sent to itself, and what adapters made of its replies.
+    /// What outboxes tell, what the engine sent to itself, and what adapters made of its replies.
     fn follow(&mut self, now: Now) {
         loop {
-            if let Some(message) = self.out.local.pop_front() {
+            if let Some((id, told)) = self.out.told.pop_front() {
+                self.one(now, Input::Outbox(id, told));
+            } else if let Some(message) = self.out.local.pop_front() {
                 self.one(now, Input::Message(message));
             } else if let Some((id, request)) = self.out.requests.pop_front() {
                 self.one(now, Input::Request(id, request));
@@ -410,6 +445,13 @@ impl State {
                 return;
             }
         }
+    }
+
+    /// The engine hears what outboxes have to tell.
+    fn hear_outboxes(&mut self) {
+        let now = self.clock.now();
+        self.out.now = now.0;
+        self.follow(now);
     }
 
     fn one(&mut self, now: Now, input: Input<Token>) {

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use cometql_engine::{ConnectionId, Ending};
 use cometql_protocol::CloseCode;
 use socket2::SockRef;
@@ -14,17 +14,16 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::buffers::Buffers;
 use super::codec::Codec;
 
 /// Waiting frames that are shorter than this together are copied into one piece, which costs less than a vectored write.
 const COPY_BELOW: usize = 16 << 10;
 /// Most pieces of one vectored write; Linux takes up to 1024.
-const PIECES: usize = 64;
+pub(super) const PIECES: usize = 64;
 /// Most bytes of replays that may wait for one socket beside the outbox's limit. A client that gets no further is closed
 /// and goes on from where it came to.
-const REPLAY_BYTES: usize = 16 << 20;
-/// Spare outbox buffers that a shard keeps for the next deliveries.
-const SPARES: usize = 1024;
+const REPLAY_BYTES: u32 = 16 << 20;
 
 /// What the two halves of a connection share: the socket, and what the reader tells the writer.
 #[derive(Debug)]
@@ -171,34 +170,22 @@ pub(super) enum Flushed {
     Broken,
 }
 
-/// Empty outbox buffers and a place to join small frames, shared by all links of a shard.
-#[derive(Debug, Default)]
-pub(super) struct Buffers {
-    spare: Vec<Vec<Bytes>>,
-    joined: Vec<u8>,
-}
-
-impl Buffers {
-    fn give_back(&mut self, mut frames: Vec<Bytes>) {
-        if frames.capacity() > 0 && self.spare.len() < SPARES && frames.capacity() <= PIECES {
-            frames.clear();
-            self.spare.push(frames);
-        }
-    }
-}
-
 /// The outgoing half of one connection.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) id: ConnectionId,
     pub(super) codec: Codec,
     pub(super) wire: Rc<Wire>,
+    /// Frames that are not written yet, the one of which a part has left and those in a task's hands included.
     outbox: Vec<Bytes>,
+    /// Bytes that wait: without those that have left, or that are in a task's hands.
     waiting: usize,
     /// How many of the waiting bytes are a replay that the client asked for.
-    granted: usize,
-    /// Part of the first waiting frame has left.
-    torn: bool,
+    granted: u32,
+    /// What has begun to leave: of a socket's first frame so many bytes, of a task's frames so many, which it has taken.
+    begun: u32,
+    /// A private message waits whose writing acknowledges it.
+    pub(super) receipt: bool,
     /// Listed for the next flush.
     pub(super) dirty: bool,
     /// The socket takes nothing for now: a task waits until it does, or still writes what it took before.
@@ -222,7 +209,8 @@ impl Link {
             outbox: Vec::new(),
             waiting: 0,
             granted: 0,
-            torn: false,
+            begun: 0,
+            receipt: false,
             dirty: false,
             blocked: false,
             closing: false,
@@ -234,12 +222,13 @@ impl Link {
 
     /// Whether so many bytes wait, beside granted ones, that nothing may be added.
     pub(super) fn is_full(&self, limit: usize) -> bool {
-        self.waiting > limit.saturating_add(self.granted)
+        self.waiting > limit.saturating_add(self.granted as usize)
     }
 
     /// Lets a frame of this length wait beside the limit: it is part of a replay, which the client asked for at once.
     pub(super) fn grant(&mut self, len: usize) {
-        self.granted = (self.granted + len).min(REPLAY_BYTES);
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.granted = self.granted.saturating_add(len).min(REPLAY_BYTES);
     }
 
     /// The socket takes no more for now.
@@ -252,21 +241,13 @@ impl Link {
 
     /// How the server closed it, if it did.
     pub(super) fn ending(&self) -> Option<Ending> {
-        let code = self.closed?;
-        let stuck = code == CloseCode::SlowConsumer && self.stuck_ms > 0;
-        Some(if stuck {
-            Ending::Overflowed(self.stuck_ms)
-        } else {
-            Ending::Closed(code)
-        })
+        self.closed.map(Ending::Closed)
     }
 
     /// Puts a frame behind those that wait.
     pub(super) fn queue(&mut self, frame: Bytes, buffers: &mut Buffers) {
-        if self.outbox.capacity() == 0
-            && let Some(spare) = buffers.spare.pop()
-        {
-            self.outbox = spare;
+        if self.outbox.capacity() == 0 {
+            self.outbox = buffers.spare();
         }
         self.waiting += frame.len();
         self.outbox.push(frame);
@@ -279,22 +260,56 @@ impl Link {
 
     /// How many frames wait, and their bytes.
     pub(super) fn waits(&self) -> (usize, usize) {
-        (self.outbox.len(), self.waiting)
+        let taken = if self.has_task() { self.begun } else { 0 };
+        (self.outbox.len() - taken as usize, self.waiting)
     }
 
-    /// Forgets all that waits, but for the rest of a frame of which a part has left. Returns how many frames and bytes.
+    /// All frames that are not written yet, oldest first: whole ones, also where a part has left.
+    pub(super) fn unwritten(&self) -> &[Bytes] {
+        &self.outbox
+    }
+
+    fn has_task(&self) -> bool {
+        self.wire.stream().is_none()
+    }
+
+    /// What of the outbox only waits, without the frame of which a part has left and those in a task's hands.
+    pub(super) fn untouched(&self) -> &[Bytes] {
+        let touched = match self.begun {
+            0 => 0,
+            taken if self.has_task() => taken as usize,
+            _ => 1,
+        };
+        &self.outbox[touched..]
+    }
+
+    /// Forgets all that is untouched. Returns how many frames and bytes.
     pub(super) fn discard(&mut self) -> (usize, usize) {
-        let before = (self.outbox.len(), self.waiting);
-        self.outbox.truncate(usize::from(self.torn));
-        self.waiting = self.outbox.iter().map(Bytes::len).sum();
-        (before.0 - self.outbox.len(), before.1 - self.waiting)
+        let (frames, bytes) = (
+            self.untouched().len(),
+            self.untouched().iter().map(Bytes::len).sum(),
+        );
+        self.outbox.truncate(self.outbox.len() - frames);
+        self.waiting -= bytes;
+        (frames, bytes)
     }
 
     /// For the task that writes: all that waits.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let bytes = self.untouched().concat();
+        self.begun = u32::try_from(self.outbox.len()).unwrap_or(u32::MAX);
         self.waiting = 0;
         self.granted = 0;
-        std::mem::take(&mut self.outbox)
+        bytes
+    }
+
+    /// The task has written what it took.
+    pub(super) fn taken_is_written(&mut self, buffers: &mut Buffers) {
+        self.outbox.drain(..self.begun as usize);
+        self.begun = 0;
+        if self.outbox.is_empty() {
+            buffers.give_back(std::mem::take(&mut self.outbox));
+        }
     }
 
     /// Writes what waits, as far as the socket takes it.
@@ -312,52 +327,55 @@ impl Link {
                 Ok(written) => self.written(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Blocked,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.outbox = Vec::new();
-                    self.waiting = 0;
-                    return Flushed::Broken;
-                }
+                Err(_) => return Flushed::Broken,
             }
         }
         buffers.give_back(std::mem::take(&mut self.outbox));
-        self.stuck_ms = 0;
         Flushed::All
     }
 
     fn write(&self, stream: &TcpStream, joined: &mut Vec<u8>) -> io::Result<usize> {
-        if let [frame] = &self.outbox[..] {
-            return stream.try_write(frame);
+        let [first, rest @ ..] = &self.outbox[..] else {
+            return Ok(0);
+        };
+        let first = &first[self.begun as usize..];
+        if rest.is_empty() {
+            return stream.try_write(first);
         }
         if self.waiting < COPY_BELOW {
             joined.clear();
-            for frame in &self.outbox {
+            joined.extend_from_slice(first);
+            for frame in rest {
                 joined.extend_from_slice(frame);
             }
             return stream.try_write(joined);
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut used = 0;
-        for (piece, frame) in pieces.iter_mut().zip(&self.outbox) {
+        pieces[0] = IoSlice::new(first);
+        let mut used = 1;
+        for (piece, frame) in pieces[1..].iter_mut().zip(rest) {
             *piece = IoSlice::new(frame);
             used += 1;
         }
         stream.try_write_vectored(&pieces[..used])
     }
 
-    fn written(&mut self, mut written: usize) {
+    fn written(&mut self, written: usize) {
         self.waiting -= written;
-        self.granted = self.granted.min(self.waiting);
+        self.granted = self
+            .granted
+            .min(u32::try_from(self.waiting).unwrap_or(u32::MAX));
+        // Counted from the start of the first frame.
+        let mut written = written + self.begun as usize;
         let mut whole = 0;
-        for frame in &mut self.outbox {
+        for frame in &self.outbox {
             if written < frame.len() {
-                frame.advance(written);
-                self.torn |= written > 0;
                 break;
             }
             written -= frame.len();
             whole += 1;
-            self.torn = false;
         }
         self.outbox.drain(..whole);
+        self.begun = u32::try_from(written).unwrap_or(u32::MAX);
     }
 }

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::quota::Share;
 use crate::storage::Store;
 
+mod buffers;
 mod clock;
 pub(crate) mod codec;
 mod core;
@@ -30,12 +31,14 @@ mod run;
 mod stalled;
 mod taps;
 mod token;
+mod unwritten;
 
 pub(crate) use self::core::Core;
 pub(crate) use stalled::Backlog;
 use taps::Tap;
 pub(crate) use taps::{Tapped, tap};
 pub(crate) use token::{Batch, Token, unavailable};
+pub(crate) use unwritten::{InOutbox, Outlook, Sought};
 
 /// What all shards of a node share.
 #[derive(Clone)]
@@ -86,6 +89,8 @@ pub(crate) enum Mail {
     Tap(Tap),
     /// How much waits for the sockets?
     Waiting(oneshot::Sender<Waiting>),
+    /// What became of a message for the connections of a user?
+    Outlook(Sought, oneshot::Sender<Vec<Outlook>>),
     /// Too much waits on the node, and most of it on this shard.
     Relieve,
     /// Close connections and say how many.

@@ -1,23 +1,25 @@
 //! All that a shard causes: the engine's `Effects` over sockets, mailboxes, the store and log-in checks. What is
 //! different for sockets that take nothing is in `stall`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cometql_engine::effects::Counted;
 use cometql_engine::{
-    Answer, ConnectionId, Credentials, Effects, Limits, Message, Now, Publication, Push, Reject,
-    ShardId, StoreRequest,
+    Answer, ConnectionId, Credentials, Effects, Limits, Message, Now, Outbox, Publication, Push,
+    Reject, ShardId, StoreRequest,
 };
 use cometql_protocol::CloseCode;
 use cometql_protocol::wire::{Reply, Request};
+use foldhash::fast::FixedState;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
+use super::buffers::Buffers;
 use super::codec::Coded;
-use super::link::{Buffers, Flushed, Link};
+use super::link::{Flushed, Link};
 use super::stalled::Stalled;
 use super::taps::Taps;
 use super::{Mail, Shared, Token};
@@ -27,6 +29,7 @@ use crate::metrics::{Dropped, Metrics};
 use crate::storage::Store;
 use crate::websocket::frame;
 
+mod receipts;
 mod stall;
 
 /// Connections that are written to before the shard looks at its mailbox again. What came meanwhile joins what still
@@ -53,10 +56,16 @@ pub(super) struct Outbound {
     pub(super) buffers: Buffers,
     /// Links with something to flush, in the order in which it came.
     pub(super) dirty: VecDeque<ConnectionId>,
+    /// Tasks that write have got something to do since this was last looked at.
+    pub(super) handed: bool,
     /// Links whose sockets filled up: each needs a task that waits.
     pub(super) stuck: Vec<ConnectionId>,
     /// What waits for them.
     stalled: Stalled,
+    /// What outboxes have to tell the engine.
+    pub(super) told: VecDeque<(ConnectionId, Outbox)>,
+    /// Private messages, by their offsets, from the first to the last, whose writing to a socket acknowledges them.
+    receipts: HashMap<ConnectionId, (u64, u64), FixedState>,
     /// What the shard sent to itself.
     pub(super) local: VecDeque<Message>,
     /// What adapters want to ask the engine.
@@ -90,8 +99,11 @@ impl Outbound {
             links: Vec::new(),
             buffers: Buffers::default(),
             dirty: VecDeque::new(),
+            handed: false,
             stuck: Vec::new(),
             stalled: Stalled::new(id, Arc::clone(&shared.backlog)),
+            told: VecDeque::new(),
+            receipts: HashMap::default(),
             local: VecDeque::new(),
             requests: VecDeque::new(),
             checks: Vec::new(),
@@ -125,6 +137,7 @@ impl Outbound {
             }
             self.metrics.gone(self.id, carrier, left);
             self.stalled.end(id);
+            self.receipts.remove(&id);
             self.links[id.slot()] = None;
         }
     }
@@ -178,10 +191,7 @@ impl Outbound {
     }
 
     pub(super) fn link(&mut self, id: ConnectionId) -> Option<&mut Link> {
-        self.links
-            .get_mut(id.slot())?
-            .as_mut()
-            .filter(|link| link.id == id)
+        link_at(&mut self.links, id)
     }
 
     /// Does what `encode` makes of something for a connection.
@@ -224,11 +234,7 @@ impl Outbound {
             stall(link, self.now, &mut self.stuck, &mut self.stalled);
         }
         if link.is_full(limit) {
-            return self.finish(
-                to,
-                CloseCode::SlowConsumer,
-                CloseCode::SlowConsumer.as_str(),
-            );
+            return self.close_slow(to, Some(frame));
         }
         link.queue(frame, &mut self.buffers);
         mark(&mut self.dirty, link);
@@ -249,6 +255,7 @@ impl Outbound {
         };
         self.closed += 1;
         self.metrics.closed(code);
+        self.told.push_back((connection, Outbox::Closed(code)));
         link.closing = true;
         link.closed = Some(code);
         self.closing
@@ -292,12 +299,9 @@ impl Outbound {
 
     /// Writes what waits for one connection.
     pub(super) fn flush_one(&mut self, id: ConnectionId) {
-        let Some(link) = self.links.get_mut(id.slot()).and_then(Option::as_mut) else {
+        let Some(link) = link_at(&mut self.links, id) else {
             return;
         };
-        if link.id != id {
-            return;
-        }
         link.dirty = false;
         if link.blocked {
             return;
@@ -305,16 +309,20 @@ impl Outbound {
         match link.flush(&mut self.buffers) {
             Flushed::Blocked => stall(link, self.now, &mut self.stuck, &mut self.stalled),
             Flushed::Broken => link.wire.end(),
-            Flushed::All | Flushed::Handed => {}
+            Flushed::All if link.stuck_ms > 0 || link.receipt => self.tell_written(id),
+            Flushed::All => {}
+            Flushed::Handed => self.handed = true,
         }
     }
 }
 
+fn link_at(links: &mut [Option<Link>], id: ConnectionId) -> Option<&mut Link> {
+    let link = links.get_mut(id.slot())?.as_mut();
+    link.filter(|link| link.id == id)
+}
+
 fn open_link(links: &mut [Option<Link>], id: ConnectionId) -> Option<&mut Link> {
-    links
-        .get_mut(id.slot())?
-        .as_mut()
-        .filter(|link| link.id == id && !link.closing)
+    link_at(links, id).filter(|link| !link.closing)
 }
 
 /// The socket takes no more for now.
@@ -351,7 +359,8 @@ impl Effects for Outbound {
                 }
             }
             Push::Own(..) | Push::Unsubscribed(..) => self.settle(to),
-            Push::Presence(..) | Push::Inbox(_) => {}
+            Push::Inbox(message) => self.expect_receipt(to, message.offset),
+            Push::Presence(..) => {}
         }
         self.write(to, |link, now| link.codec.push(now, push));
     }

@@ -65,6 +65,10 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
             () = tokio::task::yield_now(), if unflushed => {}
         }
         unflushed = core.flush();
+        if core.take_handed() {
+            // However much mail there is: else outboxes of clients over TLS fill while nobody writes.
+            tokio::task::yield_now().await;
+        }
         if !unflushed {
             allowed = BATCH;
         }
@@ -93,6 +97,8 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
         Mail::Tap(tap) => core.tap(tap),
         // Who asked may have gone.
         Mail::Waiting(told) => _ = told.send(core.waiting()),
+        // Who asked may have gone.
+        Mail::Outlook(sought, told) => _ = told.send(core.outlook(&sought)),
         Mail::Relieve => core.relieve(),
         // Who asked may have gone.
         Mail::Disconnect(which, told) => _ = told.send(core.disconnect(which)),

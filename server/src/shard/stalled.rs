@@ -129,6 +129,12 @@ impl Stalled {
         conflated
     }
 
+    /// What waits for a connection beside its outbox.
+    pub(super) fn conflated(&self, id: ConnectionId) -> Option<&Conflated> {
+        let stall = self.connections.get(&id)?;
+        Some(&stall.conflated).filter(|conflated| !conflated.is_empty())
+    }
+
     /// Bytes that wait for a connection beside its outbox.
     pub(super) fn conflated_bytes(&self, id: ConnectionId) -> usize {
         let stall = self.connections.get(&id);

@@ -288,10 +288,11 @@ fn history_is_read_from_both_ends() {
         assert_eq!(delete(store, "web_a", Some(content(2).id)), 1);
         assert_eq!(history(store, "web_a", 0, 9, false), [1, 3, 4, 5]);
         assert_eq!(history(store, "web_b", 0, 9, false), [1]);
-        let of = |tenant, number| wait(store.channel_of(tenant, content(number).id)).unwrap();
-        assert_eq!(of(TENANT, 3), Some(channel("web_a")));
-        assert_eq!(of(TENANT, 2), None);
-        assert_eq!(of(OTHER, 3), None);
+        let of = |tenant, number| wait(store.channels_of(tenant, content(number).id)).unwrap();
+        assert_eq!(of(TENANT, 1), [channel("web_a"), channel("web_b")]);
+        assert_eq!(of(TENANT, 3), [channel("web_a")]);
+        assert_eq!(of(TENANT, 2), []);
+        assert_eq!(of(OTHER, 3), []);
     });
 }
 

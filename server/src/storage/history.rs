@@ -54,22 +54,22 @@ pub(super) fn open_channel(
     Ok(now)
 }
 
-/// The place and time of a publication.
+/// The places and times of publications: a sender may have used an id in several channels.
 pub(super) fn find(
     connection: &Connection,
     tenant: TenantId,
     id: MessageId,
-) -> Outcome<Option<(ChannelName, u64, u64)>> {
-    let found = connection
-        .prepare_cached(
-            "SELECT name, offset, time_ms FROM pipes_messages WHERE tenant = ?1 AND id = ?2",
-        )?
-        .query_row(params![tenant.0, message_id_text(id)], |row| {
-            Ok((row.get::<_, String>(0)?, number(row, 1)?, number(row, 2)?))
-        })
-        .optional()?;
-    let named = |(name, offset, time): (String, _, _)| Ok((channel_name(&name)?, offset, time));
-    found.map(named).transpose()
+) -> Outcome<Vec<(ChannelName, u64, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, offset, time_ms FROM pipes_messages WHERE tenant = ?1 AND id = ?2",
+    )?;
+    let mut rows = statement.query(params![tenant.0, message_id_text(id)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        found.push((channel_name(&name)?, number(row, 1)?, number(row, 2)?));
+    }
+    Ok(found)
 }
 
 pub(super) fn read(
@@ -168,19 +168,21 @@ fn forget(connection: &Connection, tenant: TenantId, channel: &str, removed: u64
     Ok(())
 }
 
-pub(super) fn channel_of(
+/// The channels that keep a publication with this id: a sender may have used it in several.
+pub(super) fn channels_of(
     connection: &Connection,
     tenant: TenantId,
     id: MessageId,
-) -> Outcome<Option<ChannelName>> {
-    connection
-        .prepare_cached("SELECT name FROM pipes_messages WHERE tenant = ?1 AND id = ?2")?
-        .query_row(params![tenant.0, message_id_text(id)], |row| {
-            row.get::<_, String>(0)
-        })
-        .optional()?
-        .map(|name| channel_name(&name))
-        .transpose()
+) -> Outcome<Vec<ChannelName>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT name FROM pipes_messages WHERE tenant = ?1 AND id = ?2 ORDER BY name",
+    )?;
+    let mut found = statement.query(params![tenant.0, message_id_text(id)])?;
+    let mut channels = Vec::new();
+    while let Some(row) = found.next()? {
+        channels.push(channel_name(&row.get::<_, String>(0)?)?);
+    }
+    Ok(channels)
 }
 
 pub(super) fn settings(connection: &Connection) -> Outcome<Vec<(TenantId, ChannelName, u64)>> {

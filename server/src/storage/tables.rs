@@ -119,15 +119,15 @@ impl Store {
             .await
     }
 
-    /// The channel, offset and time (unix milliseconds) of a publication that is on disk.
+    /// The channel, offset and time (unix milliseconds) of each publication on disk that has this id.
     ///
     /// # Errors
     /// When the store can't do it.
-    pub async fn find_publication(
+    pub async fn find_publications(
         &self,
         tenant: TenantId,
         id: MessageId,
-    ) -> Result<Option<(ChannelName, u64, u64)>, StoreFailure> {
+    ) -> Result<Vec<(ChannelName, u64, u64)>, StoreFailure> {
         self.call(0, move |c| history::find(c, tenant, id)).await
     }
 
@@ -212,16 +212,17 @@ impl Store {
             .await
     }
 
-    /// The channel of a publication on disk: `DELETE FROM pipes_messages WHERE id = …` gives only the id.
+    /// The channels that keep a publication with this id on disk: `DELETE FROM pipes_messages WHERE id = …` gives only
+    /// the id.
     ///
     /// # Errors
     /// When the store can't do it.
-    pub async fn channel_of(
+    pub async fn channels_of(
         &self,
         tenant: TenantId,
         id: MessageId,
-    ) -> Result<Option<ChannelName>, StoreFailure> {
-        self.call(0, move |c| history::channel_of(c, tenant, id))
+    ) -> Result<Vec<ChannelName>, StoreFailure> {
+        self.call(0, move |c| history::channels_of(c, tenant, id))
             .await
     }
 }

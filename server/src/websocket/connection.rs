@@ -212,7 +212,7 @@ pub(crate) async fn run_tls(opened: Opened, early: Bytes, io: impl AsyncRead + A
         return;
     }
     // The last frames, the echo of a close among them. A client that does not take them is not waited for.
-    let last = core.take(id).unwrap_or_default().0.concat();
+    let last = core.take(id).unwrap_or_default().0;
     let goodbye = async {
         write.write_all(&last).await?;
         write.shutdown().await
@@ -239,13 +239,13 @@ async fn write_tls(
     wire: &Wire,
 ) {
     while wire.woken().await {
-        let Some((frames, _)) = core.take(id) else {
+        let Some((bytes, _)) = core.take(id) else {
             return;
         };
-        if frames.is_empty() {
+        if bytes.is_empty() {
             continue;
         }
-        if write.write_all(&frames.concat()).await.is_err() || write.flush().await.is_err() {
+        if write.write_all(&bytes).await.is_err() || write.flush().await.is_err() {
             return;
         }
         core.written(id);

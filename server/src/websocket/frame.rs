@@ -100,6 +100,19 @@ pub(crate) fn text(payload: &str) -> Bytes {
     write(OpCode::Data(Data::Text), payload.as_bytes())
 }
 
+/// The payload of a server's text frame; nothing of another one.
+pub(crate) fn text_of(frame: &[u8]) -> &[u8] {
+    let (Some(0x81), Some(len)) = (frame.first(), frame.get(1)) else {
+        return &[];
+    };
+    let head = match len {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    frame.get(head..).unwrap_or_default()
+}
+
 /// A server's ping.
 pub(crate) fn ping() -> Bytes {
     // §5.5.2: an empty ping is a whole frame of two constant bytes.

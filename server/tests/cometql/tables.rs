@@ -111,8 +111,30 @@ async fn one_publication_is_deleted_by_its_id() {
         node.answer(delete, &[Value::Text(id)]).await,
         "ok 0/0 Deleted: 1"
     );
-    node.check(&[("SELECT message FROM pipes_messages WHERE name = 'log'", "a")])
-        .await;
+    node.check(&[
+        ("SELECT message FROM pipes_messages WHERE name = 'log'", "a"),
+        // Of an id that was used in several channels, all go.
+        (
+            "INSERT INTO pipes_settings (name, length) VALUES ('other', 9)",
+            "ok 1/0",
+        ),
+        (
+            "INSERT INTO pipes_messages (name, event, message, id) VALUES
+             ('log', '', 'c', '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051'),
+             ('other', '', 'c', '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051')",
+            "ok 0/0 Reached: 0",
+        ),
+        (
+            "DELETE FROM pipes_messages WHERE id = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051'",
+            "ok 0/0 Deleted: 2",
+        ),
+        ("SELECT message FROM pipes_messages WHERE name = 'log'", "a"),
+        (
+            "SELECT message FROM pipes_messages WHERE name = 'other'",
+            "",
+        ),
+    ])
+    .await;
     node.stop().await;
 }
 

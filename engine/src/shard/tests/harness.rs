@@ -1,6 +1,6 @@
 //! A node without threads: all queues are here, and run dry at each step.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -29,6 +29,12 @@ pub(super) struct World {
     asked: VecDeque<(ShardId, u64, StoreRequest)>,
     logins: VecDeque<(ConnectionId, u32, Credentials)>,
     told: HashMap<ConnectionId, Vec<String>>,
+    /// Connections that acknowledge private messages by being written to.
+    originals: HashSet<ConnectionId>,
+    /// Private messages that wait for the sockets of those.
+    unwritten: VecDeque<(ConnectionId, u64)>,
+    /// While true those sockets take nothing.
+    pub(super) sockets_are_full: bool,
     pub(super) closed: Vec<(ConnectionId, CloseCode)>,
     answers: HashMap<u64, Answer>,
     pub(super) store: ModelStore,
@@ -64,6 +70,11 @@ impl Effects for Fx<'_> {
     }
 
     fn push(&mut self, to: ConnectionId, push: Push<'_>) {
+        if let Push::Inbox(message) = push
+            && self.world.originals.contains(&to)
+        {
+            self.world.unwritten.push_back((to, message.offset));
+        }
         let text = match push {
             Push::Publication(publication) => wire::encode_publication(publication.view(None)),
             Push::Own(publication, request) => {
@@ -204,7 +215,11 @@ impl Node {
             language: "".into(),
             uuid: "".into(),
         };
-        self.shards[usize::from(shard)].open(self.now, settings, info)
+        let connection = self.shards[usize::from(shard)].open(self.now, settings, info);
+        if legacy {
+            self.world.originals.insert(connection);
+        }
+        connection
     }
 
     pub(super) fn open(&mut self, shard: u8) -> ConnectionId {
@@ -374,7 +389,7 @@ impl Node {
             let done = match source {
                 0..3 => self.step_mail(shard),
                 3..6 => !self.world.store_sleeps && self.step_store(shard),
-                _ => self.step_login(),
+                _ => self.step_login() || self.step_socket(),
             };
             if done {
                 return true;
@@ -390,6 +405,18 @@ impl Node {
             return false;
         };
         self.put(shard, Input::Message(message));
+        true
+    }
+
+    fn step_socket(&mut self) -> bool {
+        if self.world.sockets_are_full {
+            return false;
+        }
+        let Some((connection, up_to)) = self.world.unwritten.pop_front() else {
+            return false;
+        };
+        let written = Outbox::Written(up_to);
+        self.put(connection.shard(), Input::Outbox(connection, written));
         true
     }
 
@@ -466,7 +493,7 @@ impl Node {
             let sleeps = self.world.store_sleeps;
             if let Some((shard, message)) = self.world.mail.pop_front() {
                 self.put(shard, Input::Message(message));
-            } else if self.step_login() {
+            } else if self.step_login() || self.step_socket() {
                 // One at a time, as what it causes goes first.
             } else if let Some(shard) = self.world.asked.front().map(|(by, ..)| *by)
                 && !sleeps

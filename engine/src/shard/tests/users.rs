@@ -111,20 +111,70 @@ fn the_originals_sockets_acknowledge_by_being_written_to() {
     }
     let one = node.open_on(0, true);
     let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
-    let mut got = data(&node.ask(one, connect));
-    node.later(250);
-    got.extend(data(&node.told(one)));
-    assert_eq!(got.len(), 150);
+    assert_eq!(data(&node.ask(one, connect)).len(), 150);
     node.send(7, "live");
     assert_eq!(data(&node.told(one)), ["live"]);
     let two = node.open_on(1, true);
     assert_eq!(data(&node.ask(two, connect)), Vec::<String>::new());
-    // With a connection of our protocol open, only its acknowledgement counts.
-    let ours = node.user(2, 7);
-    node.send(7, "kept");
-    node.close(ours);
-    let again = node.open_on(1, true);
-    assert_eq!(data(&node.ask(again, connect)), ["kept"]);
+}
+
+#[test]
+fn with_a_connection_of_ours_open_only_that_acknowledges() {
+    let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
+    let inbox = r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#;
+    // Whether or not it takes private messages: who takes none acknowledges none, and nobody does it in its place.
+    for ours in [connect, inbox] {
+        let mut node = Node::new();
+        let original = node.open_on(0, true);
+        node.ask(original, connect);
+        let open = node.open(2);
+        node.ask(open, ours);
+        node.send(7, "kept");
+        assert_eq!(data(&node.told(original)), ["kept"]);
+        node.close(open);
+        let again = node.open(1);
+        assert_eq!(data(&node.ask(again, inbox)), ["kept"], "{ours}");
+        node.close(again);
+        // Now none is open: the next write counts, for all before it too.
+        node.send(7, "gone");
+        let last = node.open(1);
+        assert_eq!(data(&node.ask(last, inbox)), Vec::<String>::new(), "{ours}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_full_socket_is_not_acknowledged() {
+    let mut node = Node::new();
+    let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
+    let one = node.open_on(0, true);
+    node.ask(one, connect);
+    node.world.sockets_are_full = true;
+    node.send(7, "x");
+    assert_eq!(data(&node.told(one)), ["x"]);
+    let two = node.open_on(1, true);
+    assert_eq!(data(&node.ask(two, connect)), ["x"], "it still waits");
+    node.vanish(one);
+    node.world.sockets_are_full = false;
+    node.run();
+    let three = node.open_on(2, true);
+    assert_eq!(data(&node.ask(three, connect)), Vec::<String>::new());
+}
+
+#[test]
+fn an_original_gets_the_next_page_when_its_socket_took_the_last() {
+    let mut node = Node::new();
+    for index in 0..150 {
+        node.send(7, &index.to_string());
+    }
+    node.world.sockets_are_full = true;
+    let one = node.open_on(0, true);
+    let connect = r#"{"id":1,"connect":{"user":7,"hash":"h"}}"#;
+    assert_eq!(data(&node.ask(one, connect)).len(), 100);
+    node.later(250);
+    assert_eq!(node.told(one), Vec::<String>::new());
+    node.world.sockets_are_full = false;
+    node.run();
+    assert_eq!(data(&node.told(one)).len(), 50);
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Presence {
         self.changes(now, who.tenant, &who.name);
         let may_return = match ending {
             Ending::Left(code) => !matches!(code, None | Some(1000)),
-            Ending::Broke | Ending::Overflowed(_) => true,
+            Ending::Broke => true,
             Ending::Closed(code) => !matches!(code, CloseCode::Revoked | CloseCode::Killed),
         };
         if may_return {

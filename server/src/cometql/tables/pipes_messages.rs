@@ -137,21 +137,22 @@ pub(super) async fn delete(
             Some(id) => id,
             None => None,
         };
-        let channel = match (name, id) {
-            (Some(name), _) => fields::known_channel(name),
-            (None, Some(id)) => context.store.channel_of(tenant, id).await?,
+        let channels = match (name, id) {
+            (Some(name), _) => fields::known_channel(name).into_iter().collect(),
+            (None, Some(id)) => context.store.channels_of(tenant, id).await?,
             (None, None) => return Err(errors::key_missing("Deleting", "name")),
         };
-        let Some(channel) = channel else { continue };
-        let command = match id {
-            Some(id) => Command::DeletePublication {
-                tenant,
-                channel,
-                id,
-            },
-            None => Command::ClearHistory { tenant, channel },
-        };
-        removed += done(context.hub.submit(command).await)?;
+        for channel in channels {
+            let command = match id {
+                Some(id) => Command::DeletePublication {
+                    tenant,
+                    channel,
+                    id,
+                },
+                None => Command::ClearHistory { tenant, channel },
+            };
+            removed += done(context.hub.submit(command).await)?;
+        }
     }
     Ok(removed)
 }

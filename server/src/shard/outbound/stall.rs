@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cometql_engine::permission::Conflate;
-use cometql_engine::{ConnectionId, Publication};
+use cometql_engine::{ConnectionId, Outbox, Publication};
 use cometql_protocol::CloseCode;
 
 use super::{Flushed, Outbound, open_link, stall};
@@ -46,8 +46,7 @@ impl Outbound {
         let (replaced, bytes, look) = self.stalled.hold(to, publication, conflate);
         self.metrics.conflated(self.id, replaced);
         if bytes > limit {
-            let code = CloseCode::SlowConsumer;
-            self.finish(to, code, code.as_str());
+            self.close_slow(to, None);
         } else if look {
             self.keep_budget();
         }
@@ -61,6 +60,15 @@ impl Outbound {
                 return;
             };
             let frame = link.codec.conflated(&held.publication, held.previous);
+            let place = held.publication.place;
+            if let Some(place) = place.filter(|place| place.previous != held.previous) {
+                let conflated = Outbox::Conflated {
+                    channel: held.publication.channel.clone(),
+                    after: held.previous,
+                    before: place.offset,
+                };
+                self.told.push_back((id, conflated));
+            }
             self.queue(id, frame);
         }
     }
@@ -74,6 +82,13 @@ impl Outbound {
             dropped.len(),
             dropped.bytes(),
         );
+    }
+
+    /// Closes a connection that reads too slowly; `lost` = there was no room for this.
+    pub(super) fn close_slow(&mut self, id: ConnectionId, lost: Option<Bytes>) {
+        self.tell_dropped(id, false, lost);
+        let code = CloseCode::SlowConsumer;
+        self.finish(id, code, code.as_str());
     }
 
     /// The socket takes bytes again: first what waits in order, then what was conflated.
@@ -100,18 +115,21 @@ impl Outbound {
     }
 
     /// For a task that writes: all that waits, and whether that is the end.
-    pub(in crate::shard) fn take(&mut self, id: ConnectionId) -> Option<(Vec<Bytes>, bool)> {
+    pub(in crate::shard) fn take(&mut self, id: ConnectionId) -> Option<(Vec<u8>, bool)> {
+        let now = self.now;
         let link = self.link(id)?;
-        let mut frames = link.take();
-        // The outbox is empty now: there is room for what was conflated.
+        let mut bytes = link.take();
+        // Nothing waits now: there is room for what was conflated.
         link.blocked = false;
         self.settle(id);
         let link = self.link(id)?;
-        frames.append(&mut link.take());
-        link.blocked = !frames.is_empty();
+        bytes.append(&mut link.take());
+        if !bytes.is_empty() {
+            link.block(now);
+        }
         let closing = link.closing;
         self.stalled.end(id);
-        Some((frames, closing))
+        Some((bytes, closing))
     }
 
     /// Sees to it that not too much waits on the node.
@@ -142,8 +160,7 @@ impl Outbound {
                 continue;
             }
             self.metrics.relieved(self.id);
-            let code = CloseCode::SlowConsumer;
-            self.finish(id, code, code.as_str());
+            self.close_slow(id, None);
             if let Some(link) = self.link(id)
                 && link.waiting() > LEFT
             {
