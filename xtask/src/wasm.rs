@@ -22,7 +22,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const MOST_BYTES: usize = 29 << 10;
 
 /// What to do.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Runs the module's tests in Node, too.
     #[arg(long)]
@@ -65,7 +65,7 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
 }
 
 /// Where the finished module is.
-fn package() -> PathBuf {
+pub(crate) fn package() -> PathBuf {
     target_dir().join("wasm/pkg")
 }
 
