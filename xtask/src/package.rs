@@ -47,6 +47,24 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     Ok(Ending::Passed)
 }
 
+/// For other steps: builds the module, and the package into [`dist`], or says what is missing.
+pub(crate) fn try_build() -> anyhow::Result<Option<String>> {
+    if let Some(missing) = missing() {
+        return Ok(Some(missing));
+    }
+    if let Some(missing) = wasm::try_build()? {
+        return Ok(Some(missing));
+    }
+    install()?;
+    build()?;
+    Ok(None)
+}
+
+/// Where the built package is.
+pub(crate) fn dist() -> PathBuf {
+    folder().join("dist")
+}
+
 fn folder() -> PathBuf {
     root().join("npm")
 }

@@ -42,6 +42,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For other steps: builds, or says what is missing.
+pub(crate) fn try_build() -> anyhow::Result<Option<String>> {
+    match compiler::find()? {
+        Ok(compiler) => build(&compiler).map(|()| None),
+        Err(missing) => Ok(Some(missing)),
+    }
+}
+
 /// As a step of `cargo xtask ci`: also `engine` must build where there are no sockets, files or clocks, which is what
 /// keeps it pure.
 pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
