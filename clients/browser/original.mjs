@@ -1,103 +1,17 @@
 // A node, pages with one of the original's unmodified JavaScript clients, and what a test needs to look at both.
 // The client is AGPL and not part of this repository; `cargo xtask clients` says where it must lie.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import mysql from 'mysql2/promise';
 import { withBrowser } from './chromium.mjs';
+import { Node, PATIENCE } from './server.mjs';
 
-const { COMETQL_BINARY, COMETQL_CA, COMETQL_ORIGINAL } = process.env;
-const KEY = 'original-clients-only';
+const { COMETQL_CA, COMETQL_ORIGINAL } = process.env;
 const tls = COMETQL_CA && { cert: COMETQL_CA, key: join(dirname(COMETQL_CA), 'key.pem') };
-
-/** The node under test: own data directory, free ports, wss if there is a certificate. It can be restarted. */
-class Node {
-  #folder = mkdtempSync(join(tmpdir(), 'cometql-original-'));
-  #listen = { http: '127.0.0.1:0', mysql: '127.0.0.1:0' };
-  #child;
-  #backend;
-
-  async start() {
-    const config = join(this.#folder, 'cometql.toml');
-    writeFileSync(config, tls ? `[http]\ntls_certificate = "${tls.cert}"\ntls_key = "${tls.key}"\n` : '');
-    this.#child = spawn(COMETQL_BINARY, [
-      'serve', '--password', KEY, '--config', config, '--data-dir', join(this.#folder, 'data'), '--admin', '127.0.0.1:0',
-      '--http', this.#listen.http, '--mysql', this.#listen.mysql,
-    ], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const said = await this.#announcement();
-    assert.equal(/browsers\s+(\w+):/.exec(said)[1], tls ? 'https' : 'http');
-    this.#listen = { http: /browsers\s+\w+:\/\/(\S+)/.exec(said)[1], mysql: /mysql\s+(\S+)/.exec(said)[1] };
-    const [host, port] = this.#listen.mysql.split(':');
-    this.#backend = await mysql.createConnection({ host, port: Number(port), user: 'root', password: KEY, database: 'CometQL_v1' });
-  }
-
-  get address() {
-    return this.#listen.http;
-  }
-
-  async #announcement() {
-    let text = '';
-    for await (const chunk of this.#child.stdout.iterator({ destroyOnReturn: false })) {
-      text += chunk;
-      if (text.includes('capacity')) return text;
-    }
-    throw new Error(`the server ended: ${text}`);
-  }
-
-  async sql(statement, values = []) {
-    const [rows] = await this.#backend.query(statement, values);
-    return rows;
-  }
-
-  async publish(channel, event, message) {
-    await this.#backend.execute('INSERT INTO pipes_messages (name, event, message) VALUES (?, ?, ?)', [channel, event, message]);
-  }
-
-  /** Waits until a channel has so many subscribers: nothing tells a page of the original that it is subscribed. */
-  async subscribers(channel, count) {
-    await until(async () => {
-      const [row] = await this.sql('SELECT name, users FROM pipes WHERE name = ?', [channel]);
-      return Number(row.users) === count;
-    });
-  }
-
-  /** The connections of pages, by user. */
-  async connections(user) {
-    const rows = await this.sql('SHOW CONNECTIONS');
-    return rows.filter((row) => Number(row.User_id) === user);
-  }
-
-  async stop() {
-    this.#backend.destroy();
-    const ended = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
-    const [code] = await ended;
-    assert.equal(code, 0, 'the node stops cleanly');
-  }
-
-  remove() {
-    this.#child.kill('SIGKILL');
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-}
-
-/** How long a test waits for one thing before it says that it never happened, in ms. */
-const PATIENCE = 60_000;
-
-/** Resolves when the condition holds. */
-export async function until(condition) {
-  const end = Date.now() + PATIENCE;
-  while (!(await condition())) {
-    assert.ok(Date.now() < end, `it never became true: ${condition}`);
-    await new Promise((next) => setTimeout(next, 20));
-  }
-}
 
 /** An origin of its own: what pages share through localStorage, they share with one origin only. */
 async function site(script) {
@@ -180,10 +94,10 @@ class Page {
 export async function withOriginal(digest, test) {
   const script = readFileSync(COMETQL_ORIGINAL);
   assert.equal(createHash('sha256').update(script).digest('hex'), digest, `${COMETQL_ORIGINAL} is not the unmodified client`);
-  const node = new Node();
+  const node = new Node(tls ? `[http]\ntls_certificate = "${tls.cert}"\ntls_key = "${tls.key}"\n` : '');
   const sites = await Promise.all([site(script), site(script), site(script)]);
   try {
-    await node.start();
+    assert.equal(await node.start(), tls ? 'https' : 'http');
     await withBrowser(async (browser) => {
       const open = async (at, options) => {
         const page = new Page(await browser.newPage());

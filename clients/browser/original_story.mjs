@@ -1,6 +1,7 @@
 // What users of the original's JavaScript clients do, in the order in which a page meets it.
 import assert from 'node:assert/strict';
-import { until, withOriginal } from './original.mjs';
+import { withOriginal } from './original.mjs';
+import { until } from './server.mjs';
 
 /** Payloads, and what both clients make of them: JSON becomes its value, other text loses its backslashes. */
 const PAYLOADS = [

@@ -40,7 +40,7 @@ export async function follow(client, channel, show, { forget, ...options } = {})
     // More was missed than the channel keeps: begin anew.
     off();
     subscription.unsubscribe();
-    follow(client, channel, show, { forget, ...options }).catch((error) => say(error.message));
+    follow(client, channel, show, { forget, ...options });
   });
   await subscription.ready;
 }
@@ -117,6 +117,7 @@ async function fillIn() {
 for (const pre of document.querySelectorAll('pre')) {
   const box = element('div', { className: `sql ${pre.className}` });
   pre.className = '';
+  pre.tabIndex = 0;
   pre.replaceWith(box);
   box.append(pre, copyButton(pre));
 }

@@ -158,6 +158,11 @@ fn try_client(
     if client.tls {
         command.env("COMETQL_CA", &server.authority);
     }
+    if let Some(browser) = client.package {
+        command
+            .env("COMETQL_BROWSER", browser)
+            .env("COMETQL_PACKAGE", install::package());
+    }
     if let Some(version) = client.original {
         command.env("COMETQL_ORIGINAL", install::original(version)?);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask npm`: the npm package, `npm/dist`, around the module of `cargo xtask wasm`, and its tests. Node and npm do the work; what they do is in
+//! `cargo xtask npm`: the npm package, `npm/dist`, and its tests. Node and npm do the work; what they do is in
 //! `npm/package.json` and `npm/build.mjs`.
 
 use std::path::PathBuf;
@@ -7,8 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::ci::{Ending, Tally};
-use crate::process::{find_program, root, run as run_command};
-use crate::wasm;
+use crate::process::{find_program, root, run as run_command, target_dir};
 
 /// What to do.
 #[derive(clap::Args)]
@@ -27,7 +26,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.test {
         test(&mut Tally::default())?;
     }
-    wasm::run(&wasm::Options::default())?;
+    ensure!(
+        module().is_file(),
+        "there is no {}: run cargo xtask wasm first",
+        module().display()
+    );
     build()
 }
 
@@ -38,7 +41,7 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     }
     install()?;
     test(tally)?;
-    if !wasm::package().join("cometql_bg.wasm").is_file() {
+    if !module().is_file() {
         return Ok(Ending::Skipped(
             "tested, but not built: there is no WebAssembly module (cargo xtask wasm)".to_owned(),
         ));
@@ -47,26 +50,13 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     Ok(Ending::Passed)
 }
 
-/// For other steps: builds the module, and the package into [`dist`], or says what is missing.
-pub(crate) fn try_build() -> anyhow::Result<Option<String>> {
-    if let Some(missing) = missing() {
-        return Ok(Some(missing));
-    }
-    if let Some(missing) = wasm::try_build()? {
-        return Ok(Some(missing));
-    }
-    install()?;
-    build()?;
-    Ok(None)
-}
-
-/// Where the built package is.
-pub(crate) fn dist() -> PathBuf {
-    folder().join("dist")
-}
-
 fn folder() -> PathBuf {
     root().join("npm")
+}
+
+/// What `cargo xtask wasm` makes.
+fn module() -> PathBuf {
+    target_dir().join("wasm/pkg/cometql_bg.wasm")
 }
 
 fn missing() -> Option<String> {
@@ -115,5 +105,7 @@ fn test(tally: &mut Tally) -> anyhow::Result<()> {
 
 /// Fails, too, when a file has outgrown its limit.
 fn build() -> anyhow::Result<()> {
-    run_command(npm(&["run", "--silent", "build"]).env("COMETQL_WASM", wasm::package()))
+    let modules = module();
+    let modules = modules.parent().context("the module is in a folder")?;
+    run_command(npm(&["run", "--silent", "build"]).env("COMETQL_WASM", modules))
 }

@@ -26,8 +26,6 @@ pub(super) struct Subscriptions {
 struct Subscription {
     tabs: LiteMap<TabId, Interest>,
     state: State,
-    /// The server let us in on this connection. Where it refuses to go on from a position, it may not have ended that.
-    held: bool,
     /// Passing refusals in a row.
     refusals: u32,
 }
@@ -87,7 +85,6 @@ impl Subscriptions {
                 .or_insert_with(|| Subscription {
                     tabs: LiteMap::new(),
                     state: State::Wanted(Now(0)),
-                    held: false,
                     refusals: 0,
                 });
         subscription.tabs.insert(tab, interest);
@@ -113,12 +110,12 @@ impl Subscriptions {
             return;
         }
         match subscription.state {
-            State::Wanted(_) if !subscription.held => {}
+            State::Wanted(_) => {}
             State::Asked { request, .. } => {
                 requests.forget(request);
                 leave(channel, requests, effects);
             }
-            State::Wanted(_) | State::Live(_) => {
+            State::Live(_) => {
                 leave(channel, requests, effects);
             }
         }
@@ -147,7 +144,6 @@ impl Subscriptions {
     pub(super) fn lost(&mut self) {
         for (_, subscription) in self.channels.iter_mut() {
             subscription.state = State::Wanted(Now(0));
-            subscription.held = false;
         }
         self.wanted = true;
     }
@@ -207,7 +203,6 @@ impl Subscriptions {
             return;
         }
         subscription.refusals = 0;
-        subscription.held = true;
         subscription.settle(channel, answer, since, effects);
         self.wanted = true;
     }
@@ -232,7 +227,6 @@ impl Subscriptions {
             // An earlier request of ours was granted after all. Once more, in an order that leaves no doubt.
             leave(channel, requests, effects);
             subscription.state = State::Wanted(Now(0));
-            subscription.held = false;
             self.wanted = true;
             return;
         }

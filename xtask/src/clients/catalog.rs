@@ -9,7 +9,7 @@ pub(super) enum Runtime {
     Php,
     /// A module below `clients/node`, beside the pinned packages.
     Node,
-    /// A module below `clients/browser` that drives a headless Chromium.
+    /// A module below `clients/browser` that drives a headless browser.
     Browser,
     /// A single-file program below `clients/java`, with Connector/J from Debian.
     Java,
@@ -34,6 +34,8 @@ pub(super) struct Client {
     pub(super) original: Option<&'static str>,
     /// It needs the demos' pages.
     pub(super) demos: bool,
+    /// The browser in which it runs the npm package.
+    pub(super) package: Option<&'static str>,
 }
 
 const NATIVE: &str = "mysql_native_password";
@@ -68,6 +70,7 @@ const DEMOS_PHP: &[(&str, &str)] = &[
     ("php", "php-cli php-mysql"),
     ("/var/lib/dpkg/info/php-sqlite3.list", "php-sqlite3"),
 ];
+const FIREFOX: &[(&str, &str)] = &[("npm", "nodejs npm"), ("firefox-esr", "firefox-esr")];
 const BALANCER: &[(&str, &str)] = &[("python3", "python3 python3-venv"), ("haproxy", "haproxy")];
 
 /// Where Debian puts the driver.
@@ -89,6 +92,7 @@ const fn client(
         needs,
         original: None,
         demos: false,
+        package: None,
     }
 }
 
@@ -107,6 +111,13 @@ impl Client {
     const fn browser(self) -> Self {
         Self {
             browser: true,
+            ..self
+        }
+    }
+
+    const fn package(self, browser: &'static str) -> Self {
+        Self {
+            package: Some(browser),
             ..self
         }
     }
@@ -230,6 +241,20 @@ pub(super) const CLIENTS: &[Client] = &[
         "console_test.mjs",
         CHROMIUM,
     ),
+    client(
+        "package-chromium",
+        Runtime::Browser,
+        "client_test.mjs",
+        CHROMIUM,
+    )
+    .package("chromium"),
+    client(
+        "package-firefox",
+        Runtime::Browser,
+        "client_test.mjs",
+        FIREFOX,
+    )
+    .package("firefox"),
     client(
         "original-3.25",
         Runtime::Browser,

@@ -28,6 +28,9 @@ pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
     if client.demos {
         return crate::demo::build_site();
     }
+    if client.package.is_some() && !package().join("index.js").is_file() {
+        return Ok(Some("needs the built package: cargo xtask npm".to_owned()));
+    }
     let Some(version) = client.original else {
         return Ok(None);
     };
@@ -38,6 +41,11 @@ pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
             file.display()
         )
     }))
+}
+
+/// The built npm package.
+pub(super) fn package() -> PathBuf {
+    root().join("npm/dist")
 }
 
 /// Where the original's JavaScript client lies. Its licence is the AGPL: it is neither kept here nor fetched.

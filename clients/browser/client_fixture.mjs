@@ -1,0 +1,261 @@
+// What the tests of the browser client stand on: a browser, sites that serve the built package, nodes, and tabs to look at.
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, request as ask } from 'node:http';
+import { join } from 'node:path';
+import puppeteer from 'puppeteer-core';
+import { Node, until } from './server.mjs';
+
+const { COMETQL_PACKAGE } = process.env;
+const SECRET = 'the browser tests sign tokens with this';
+const HTML = readFileSync('client_page.html');
+const TYPES = { js: 'text/javascript', wasm: 'application/wasm', map: 'application/json' };
+
+/** `durable:` channels are on disk; all others keep a window in memory. */
+const CONFIG = `
+[[jwt_keys]]
+algorithm = "HS256"
+secret = "${SECRET}"
+[[channels]]
+prefix = "durable:"
+subscribe = "anyone"
+history = "durable"
+history_length = 10000
+history_age = "1 h"
+`;
+
+const BROWSERS = {
+  chromium: {
+    browser: 'chrome',
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--renderer-process-limit=100'],
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+  },
+  firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' },
+};
+
+export const launch = (name) => puppeteer.launch({ headless: true, ...BROWSERS[name] });
+
+/** A token of a user that ends after so many seconds. */
+export function token(user, seconds) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const now = Math.floor(Date.now() / 1000);
+  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: String(user), iat: now, exp: now + seconds })}`;
+  return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`;
+}
+
+async function listen(server) {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** An origin of its own: the page at `/`, the package, tokens, and a request that is answered when the test says so. */
+class Site {
+  #held = [];
+  #server = createServer((request, response) => this.#answer(request, response));
+  /** Makes tokens; `given` are those that were asked for. */
+  token = () => '';
+  given = [];
+
+  constructor(headers) {
+    this.headers = headers;
+  }
+
+  async start() {
+    this.url = await listen(this.#server);
+    return this;
+  }
+
+  #answer({ url }, response) {
+    const { pathname } = new URL(url, 'http://site');
+    for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
+    if (pathname === '/hold') return this.#held.push(response);
+    if (pathname === '/token') {
+      this.given.push(this.token());
+      return response.end(this.given.at(-1));
+    }
+    const [, file] = /^\/package\/([\w.]+)$/.exec(pathname) ?? [];
+    response.setHeader('Content-Type', file ? TYPES[file.split('.').at(-1)] : 'text/html; charset=utf-8');
+    response.end(file ? readFileSync(join(COMETQL_PACKAGE, file)) : pathname === '/' ? HTML : '<!doctype html><title>another page</title>');
+  }
+
+  /** Tabs whose script waits for an answer. */
+  get held() {
+    return this.#held.length;
+  }
+
+  release() {
+    for (const response of this.#held.splice(0)) response.end();
+  }
+
+  stop() {
+    this.release();
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+/** A tab with the page. */
+class Tab {
+  constructor(page) {
+    this.page = page;
+  }
+
+  evaluate(...given) {
+    return this.page.evaluate(...given);
+  }
+
+  /** The client's state. */
+  state() {
+    return this.evaluate(() => ({ ...page.client.state, error: page.client.state.error?.code }));
+  }
+
+  /** Waits until the state is like this. */
+  async is(wanted) {
+    const like = (state) => Object.entries(wanted).every(([name, value]) => state?.[name] === value);
+    const look = () => this.state().catch(() => undefined);
+    await until(async () => like(await look()), async () => `${JSON.stringify(wanted)}: ${JSON.stringify(await look())}`);
+    return this;
+  }
+
+  /** Waits for so many messages and compares them. */
+  async gets(channel, wanted) {
+    const seen = () => this.evaluate((channel) => page.messages[channel], channel);
+    await until(async () => (await seen()).length >= wanted.length, async () => `${wanted}: ${await seen()}`);
+    assert.deepEqual(await seen(), wanted);
+  }
+
+  /** The same with private messages. */
+  async inbox(wanted) {
+    const seen = () => this.evaluate(() => page.inbox);
+    await until(async () => (await seen()).length >= wanted.length, async () => `${wanted}: ${await seen()}`);
+    assert.deepEqual(await seen(), wanted);
+  }
+
+  /** Waits until the client has told this of a channel, or of an error's code. */
+  async told(type, of) {
+    const told = () => this.evaluate(() => page.told);
+    await until(
+      async () => (await told()).some(([is, what]) => is === type && what === of),
+      async () => `${type} ${of}: ${JSON.stringify(await told())}`,
+    );
+  }
+
+  /** Speaks to the browser's own protocol; Chromium only. */
+  async cdp(method, parameters) {
+    this.session ??= await this.page.createCDPSession();
+    return this.session.send(method, parameters);
+  }
+
+  freeze() {
+    return this.cdp('Page.setWebLifecycleState', { state: 'frozen' });
+  }
+
+  thaw() {
+    return this.cdp('Page.setWebLifecycleState', { state: 'active' });
+  }
+
+  /** Its process ends at once. */
+  async crash() {
+    const crashed = once(this.page, 'error');
+    this.cdp('Page.crash').catch(() => {});
+    await crashed;
+  }
+
+  /** As the button does. Returns when the page is there again, from the cache or not. */
+  async back() {
+    await this.evaluate(() => history.back()).catch(() => {});
+    await until(() => this.evaluate(() => !!globalThis.page).catch(() => false));
+  }
+
+  close() {
+    return this.page.close();
+  }
+}
+
+/** What one case has for itself; it goes with the case. */
+export class World {
+  #ends = [];
+  errors = [];
+
+  constructor(browser) {
+    this.browser = browser;
+  }
+
+  async start() {
+    this.context = await this.browser.createBrowserContext();
+    this.#ends.push(() => this.context.close());
+    this.site = await this.addSite();
+    this.node = await this.addNode();
+  }
+
+  async addSite(headers = {}) {
+    const site = new Site(headers);
+    this.#ends.push(() => site.stop());
+    return site.start();
+  }
+
+  async addNode() {
+    const node = new Node(CONFIG);
+    this.#ends.push(() => node.remove());
+    await node.start();
+    return node;
+  }
+
+  /** The node behind a proxy that does not know WebSocket. */
+  async addProxy() {
+    const proxy = createServer((request, response) => {
+      const [host, port] = this.node.address.split(':');
+      const onward = ask({ host, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      });
+      onward.on('error', () => response.destroy());
+      response.on('close', () => onward.destroy());
+      request.pipe(onward);
+    });
+    proxy.on('upgrade', (_, socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'));
+    this.#ends.push(() => {
+      proxy.closeAllConnections();
+      proxy.close();
+    });
+    return listen(proxy);
+  }
+
+  /** Opens a tab with the page. What it is to do is said there. */
+  async open({ site = this.site, ...options } = {}) {
+    const tab = new Tab(await this.context.newPage());
+    tab.page.on('pageerror', (error) => {
+      // Firefox takes what a policy forbids for an error of the page, which lives with it.
+      if (!error.message.startsWith('Content-Security-Policy')) this.errors.push(error);
+    });
+    await tab.page.goto(`${site.url}/?${encodeURIComponent(JSON.stringify({ url: `http://${this.node.address}`, ...options }))}`);
+    return tab;
+  }
+
+  /** Several that are online. */
+  async openAll(count, options) {
+    const tabs = [];
+    for (let at = 0; at < count; at++) tabs.push(await this.open(options));
+    await Promise.all(tabs.map((tab) => tab.is({ status: 'online' })));
+    return tabs;
+  }
+
+  /** Publishes, one after the other. */
+  async publish(channel, ...texts) {
+    for (const text of texts) await this.node.publish(channel, 'e', text);
+  }
+
+  /** Each of these tabs gets all of these and nothing else. */
+  all(tabs, channel, wanted) {
+    return Promise.all(tabs.map((tab) => tab.gets(channel, wanted)));
+  }
+
+  async end() {
+    for (const end of this.#ends.reverse()) await end();
+    if (this.errors.length > 0) throw this.errors[0];
+  }
+}
