@@ -22,6 +22,8 @@ const PING_MS = 20_000;
 const MOST_SILENT = 3;
 /** How long a page may think about a token before another one is asked. */
 const TOKEN_MS = 20_000;
+/** How long the subscriptions of a page outlive it when it is left: as long as the server waits before it tells a leave. */
+const GRACE_MS = 5_000;
 /** How long the connection outlives its last page, which may be loading anew. */
 const LINGER_MS = 10_000;
 /**
@@ -115,7 +117,7 @@ export class Host implements Shell {
   leave(port: Port, forGood = false): void {
     const page = this.#pages.get(port);
     if (!this.#stalled.delete(port) && !page) return;
-    if (page) this.#drop(page);
+    if (page) this.#retire(page, forGood);
     this.#tellTabs();
     if (this.#pages.size > 0) return;
     clearTimeout(this.#linger);
@@ -259,6 +261,15 @@ export class Host implements Shell {
     page.streams.delete(stream);
     this.#seats.delete(seat.tab);
     this.#hub?.left(this.#time(), seat.tab);
+  }
+
+  /** A page that is left may be back at once: what it was subscribed to stays a while, so that nobody sees it go and come. */
+  #retire(page: Page, forGood: boolean): void {
+    if (forGood || page.silent > MOST_SILENT) return this.#drop(page);
+    this.#pages.delete(page.port);
+    if (this.#asked[0] === page) this.#askNext();
+    const timer = setTimeout(() => this.#drop(page), GRACE_MS);
+    (timer as { unref?: () => void }).unref?.();
   }
 
   #drop(page: Page): void {

@@ -44,7 +44,7 @@ test('the first tab leads, the others follow', async () => {
   world.hubs[0]!.shell.publication(3, 'web_a', 'ff', 1, 'text');
   await settle();
   assert.deepEqual([one.take(), two.take()], [[], [['publication', 1, { epoch: 'ff', offset: 1 }, 'text']]]);
-  two.carrier.close(false);
+  two.carrier.close(true);
   await settle();
   assert.deepEqual(world.hubs[0]!.take().slice(-2), ['left 3', 'left 2']);
   one.carrier.close(true);
