@@ -85,6 +85,39 @@ async fn until_refused(clients: &mut [Client], channels: &[&str]) -> String {
     panic!("nothing limits them");
 }
 
+/// What `/metrics` says of refusals, over the shards.
+async fn told(world: &World, by: &str) -> u64 {
+    let admin = world.app.admin_address().unwrap();
+    let text = http(admin, "GET /metrics HTTP/1.1").await;
+    let row = format!("cometql_rate_limited_total{{by=\"{by}\",");
+    let rows = text.lines().filter(|line| line.starts_with(&row));
+    let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+    rows.map(value).sum()
+}
+
+#[tokio::test]
+async fn browsers_by_connection() {
+    let mut world = start(|limits| {
+        limits.publish_rate = 1;
+        limits.publish_burst = 2;
+    })
+    .await;
+    let mut clients = [world.browser(5, &[]).await];
+    let mut other = world.browser(5, &[]).await;
+    let refusal = until_refused(&mut clients, &["web_a", "web_b"]).await;
+    assert_eq!(refusal, "rate_limited");
+    // The same user on another connection has a rate of its own.
+    assert_eq!(publish(&mut other, "web_a").await, "published");
+    assert!(counted(&world, Limited::Connection) > 0);
+    assert_eq!(
+        told(&world, "connection").await,
+        counted(&world, Limited::Connection)
+    );
+    assert_eq!(told(&world, "user").await, 0);
+    drop((clients, other));
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn browsers_by_user_channel_and_tenant() {
     let mut world = start(|limits| limits.user_publish_rate = 1).await;
@@ -93,7 +126,7 @@ async fn browsers_by_user_channel_and_tenant() {
     let refusal = until_refused(&mut clients, &["web_a", "web_b"]).await;
     assert_eq!(refusal, "rate_limited");
     assert_eq!(publish(&mut other, "web_a").await, "published");
-    assert!(counted(&world, Limited::User) > 0);
+    assert!(told(&world, "user").await > 0);
     drop((clients, other));
     world.stop().await;
 
@@ -101,7 +134,7 @@ async fn browsers_by_user_channel_and_tenant() {
     let mut clients = [world.anonymous(&[]).await, world.anonymous(&[]).await];
     until_refused(&mut clients, &["web_a"]).await;
     assert_eq!(publish(&mut clients[0], "web_b").await, "published");
-    assert!(counted(&world, Limited::Channel) > 0);
+    assert!(told(&world, "channel").await > 0);
     drop(clients);
     world.stop().await;
 
@@ -111,7 +144,7 @@ async fn browsers_by_user_channel_and_tenant() {
     let path = "/connect?v=1&tenant=7";
     let mut elsewhere = Client::at(world.app.http_address(), path).await;
     assert_eq!(publish(&mut elsewhere, "web_a").await, "published");
-    assert!(counted(&world, Limited::Tenant) > 0);
+    assert!(told(&world, "tenant").await > 0);
     drop((clients, elsewhere));
     world.stop().await;
 }
