@@ -61,18 +61,17 @@ impl Compiler {
     /// A cargo that builds for browsers, in a folder of its own: the two compilers would throw away each other's work.
     pub(super) fn cargo(&self, subcommand: &str) -> Command {
         let arguments = [subcommand, "--locked", "--target", TARGET];
+        let mut flags = without_paths();
         let mut command = match self {
             Self::Ours => cargo(&arguments),
             Self::Distribution { sysroot, linker } => {
                 let mut command = distribution(&arguments);
-                let of_target = |name: &str| format!("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_{name}");
-                command.env(of_target("LINKER"), linker).env(
-                    of_target("RUSTFLAGS"),
-                    format!("--sysroot={}", sysroot.display()),
-                );
+                command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+                flags.push(format!("--sysroot={}", sysroot.display()));
                 command
             }
         };
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         command.arg("--target-dir").arg(target_dir().join("wasm"));
         command
     }
@@ -81,6 +80,20 @@ impl Compiler {
     pub(super) fn built(&self, file: &str) -> PathBuf {
         target_dir().join("wasm").join(TARGET).join(file)
     }
+}
+
+/// Flags that keep the folders of this machine out of the module, where panics would name them: it is shipped.
+fn without_paths() -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.map(|home| std::fs::read_dir(home.join("registry/src")));
+    let folders = registries.into_iter().flatten().flatten().flatten();
+    let mut folders: Vec<_> = folders.map(|entry| entry.path()).collect();
+    folders.sort();
+    folders
+        .into_iter()
+        .map(|folder| format!("--remap-path-prefix={}=", folder.display()))
+        .collect()
 }
 
 /// The distribution's cargo, without what rustup's told us.
@@ -147,8 +160,10 @@ fn build_library(finished: &Path) -> anyhow::Result<()> {
         .env("RUSTC_BOOTSTRAP", "1")
         // The library takes part in the optimization of the whole module.
         .env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            "-Cembed-bitcode=yes",
+            "CARGO_ENCODED_RUSTFLAGS",
+            [vec!["-Cembed-bitcode=yes".to_owned()], without_paths()]
+                .concat()
+                .join("\x1f"),
         );
     run(&mut build)?;
     let built = folder
