@@ -2,6 +2,10 @@
 
 use super::{Effects, Now, Settings};
 
+/// A token is not replaced sooner, in milliseconds: with a clock that is wrong by a token's life, tokens would follow one
+/// another without a pause.
+const LEAST_LIFE_MS: u64 = 1_000;
+
 /// What proves who the user is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -128,14 +132,15 @@ impl Login {
     }
 
     /// The server has let us in until `expires` (unix seconds). The next token is due a while before, but not before half
-    /// of the time is over.
+    /// of the time is over. Is it over by our clock, then our clock is wrong, and each new token would be over as well: the
+    /// server says when it is (4101).
     pub(super) fn let_in(&mut self, now: Now, expires: Option<u64>, settings: &Settings) {
         self.logged_in = self.credentials.is_some();
-        self.ends = expires.map(|expires| {
-            let end = Now(expires.saturating_mul(1000));
-            let left = end.0.saturating_sub(now.0);
+        let end = expires.map(|expires| Now(expires.saturating_mul(1000)));
+        self.ends = end.filter(|end| *end > now).map(|end| {
+            let left = end.0 - now.0;
             let lead = settings.refresh_ms.min(left / 2);
-            (end, now.after(left - lead))
+            (end, now.after((left - lead).max(LEAST_LIFE_MS)))
         });
     }
 
@@ -212,14 +217,17 @@ mod tests {
             ..Settings::DEFAULT
         };
         #[track_caller]
-        fn check(settings: &Settings, expires: u64, due: u64) {
+        fn check(settings: &Settings, expires: u64, due: Option<u64>) {
             let mut login = Login::new(Some(token()), "");
             login.let_in(Now(1_000_000), Some(expires), settings);
-            assert_eq!(login.due(settings), Some(Now(due)), "{expires}");
+            assert_eq!(login.due(settings), due.map(Now), "{expires}");
         }
-        check(&settings, 1_100, 1_070_000);
-        check(&settings, 1_040, 1_020_000);
-        check(&settings, 900, 1_000_000);
+        check(&settings, 1_100, Some(1_070_000));
+        check(&settings, 1_040, Some(1_020_000));
+        check(&settings, 1_001, Some(1_001_000));
+        // Our clock is wrong.
+        check(&settings, 1_000, None);
+        check(&settings, 900, None);
         let mut login = Login::new(Some(token()), "");
         login.let_in(Now(0), None, &settings);
         assert_eq!(login.due(&settings), None);
