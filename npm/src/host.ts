@@ -79,6 +79,8 @@ export class Host implements Shell {
   #failed = '';
   #lastTab = 0;
   #now = 0;
+  /** So much is our time ahead of a clock that was set back. */
+  #ahead = 0;
   #token = '';
   #asked: Page[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -314,9 +316,11 @@ export class Host implements Shell {
     this.#post(page, ['state', page.link]);
   }
 
-  /** Unix milliseconds that never go backwards. */
+  /** Unix milliseconds that never go backwards: when the clock is set back, time goes on from where it was. */
   #time(): number {
-    return (this.#now = Math.max(this.#now, Date.now()));
+    const clock = Date.now();
+    this.#ahead = Math.max(this.#ahead, this.#now - clock);
+    return (this.#now = clock + this.#ahead);
   }
 
   // Tokens: the page that joined last is asked first.
@@ -367,7 +371,7 @@ export class Host implements Shell {
   setTimer(at: number): void {
     clearTimeout(this.#timer);
     if (at === Infinity) return;
-    const wait = Math.min(Math.max(at - Date.now(), 0), LONGEST_MS);
+    const wait = Math.min(Math.max(at - this.#time(), 0), LONGEST_MS);
     this.#timer = setTimeout(() => this.#hub?.time(this.#time()), wait);
   }
 

@@ -170,3 +170,17 @@ test('a module that cannot be loaded is told to all', async () => {
   assert.deepEqual([one.take(), two.take()], [[['fail', 'Error: blocked']], [['fail', 'Error: blocked']]]);
   host.shutdown(false);
 });
+
+test('a clock that is set back stops no timer', async () => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'], now: 1e12 });
+  const { host, hub } = await started();
+  hub.take();
+  mock.timers.setTime(1e12 - 3_600_000);
+  host.setTimer(1e12 + 6000);
+  mock.timers.tick(5999);
+  assert.deepEqual(hub.take(), []);
+  mock.timers.tick(1);
+  assert.deepEqual(hub.take(), ['time']);
+  host.shutdown(false);
+  mock.timers.reset();
+});
