@@ -30,6 +30,14 @@ const glue = {
   },
 };
 
+/** The package itself, for its other entries: pages that import both must get one copy of it. */
+const self = {
+  name: 'self',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: 'cometql', external: true }));
+  },
+};
+
 const common = {
   absWorkingDir: here,
   bundle: true,
@@ -53,6 +61,12 @@ async function dist() {
   rmSync(join(here, 'dist'), { recursive: true, force: true });
   const to = (outfile) => ({ outfile: `dist/${outfile}` });
   const browser = { ...common, platform: 'browser' };
+  // A plain script knows its own address only while it runs.
+  const script = {
+    ...browser, format: 'iife',
+    banner: { js: 'var CometQLScript=document.currentScript&&document.currentScript.src||location.href;' },
+    define: { ...common.define, 'import.meta.url': 'CometQLScript' },
+  };
   await Promise.all([
     build({
       ...browser, ...to('index.js'), entryPoints: ['src/index.ts'], format: 'esm', external: ['./fallback.js'],
@@ -62,12 +76,9 @@ async function dist() {
     build({ ...browser, ...to('fallback.js'), entryPoints: ['src/fallback.ts'], format: 'esm' }),
     build({ ...browser, ...to('worker.js'), entryPoints: ['src/worker.ts'], format: 'iife' }),
     build({ ...common, ...to('node.js'), entryPoints: ['src/node.ts'], format: 'esm', platform: 'node' }),
-    // A plain script knows its own address only while it runs.
-    build({
-      ...browser, ...to('cometql.iife.js'), entryPoints: ['src/index.ts'], format: 'iife', globalName: 'CometQL',
-      banner: { js: 'var CometQLScript=document.currentScript&&document.currentScript.src||location.href;' },
-      define: { ...common.define, 'import.meta.url': 'CometQLScript' },
-    }),
+    build({ ...browser, ...to('legacy.js'), entryPoints: ['src/legacy.ts'], format: 'esm', plugins: [self] }),
+    build({ ...script, ...to('cometql.iife.js'), entryPoints: ['src/index.ts'], globalName: 'CometQL' }),
+    build({ ...script, ...to('cometql-legacy.iife.js'), entryPoints: ['src/legacy-script.ts'] }),
   ]);
   await squeeze('index.js');
   copyFileSync(join(wasm, 'cometql_bg.wasm'), join(here, 'dist/cometql.wasm'));

@@ -1,5 +1,5 @@
-// A node, pages with one of the original's unmodified JavaScript clients, and what a test needs to look at both.
-// The client is AGPL and not part of this repository; `cargo xtask clients` says where it must lie.
+// A node, pages with one of the original's unmodified JavaScript clients or with `cometql/legacy`, and what a test needs to look
+// at both. The original's client is AGPL and not part of this repository; `cargo xtask clients` says where it must lie.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,15 +10,17 @@ import { dirname, join } from 'node:path';
 import { withBrowser } from './chromium.mjs';
 import { Node, PATIENCE } from './server.mjs';
 
-const { COMETQL_CA, COMETQL_ORIGINAL } = process.env;
+const { COMETQL_CA, COMETQL_ORIGINAL, COMETQL_PACKAGE } = process.env;
 const tls = COMETQL_CA && { cert: COMETQL_CA, key: join(dirname(COMETQL_CA), 'key.pem') };
 
 /** An origin of its own: what pages share through localStorage, they share with one origin only. */
-async function site(script) {
+async function site(files) {
   const answer = (request, response) => {
-    const isScript = request.url === '/CometServerApi.js';
-    response.setHeader('Content-Type', isScript ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8');
-    response.end(isScript ? script : '<!doctype html><link rel=icon href=data:,><script src=/CometServerApi.js></script>');
+    const { pathname } = new URL(request.url, 'http://site');
+    const file = files[pathname];
+    const type = { js: 'text/javascript; charset=utf-8', wasm: 'application/wasm' }[file && pathname.split('.').pop()];
+    response.setHeader('Content-Type', type ?? 'text/html; charset=utf-8');
+    response.end(file ?? '<!doctype html><link rel=icon href=data:,><script src=/CometServerApi.js></script>');
   };
   const server = tls
     ? https.createServer({ cert: readFileSync(tls.cert), key: readFileSync(tls.key) }, answer)
@@ -90,12 +92,27 @@ class Page {
   }
 }
 
-/** Runs a test with a node, three sites and a way to open pages with the client, whose text must have this SHA-256. */
-export async function withOriginal(digest, test) {
+/** Runs a test with the original's client, whose text must have this SHA-256. */
+export function withOriginal(digest, test) {
   const script = readFileSync(COMETQL_ORIGINAL);
   assert.equal(createHash('sha256').update(script).digest('hex'), digest, `${COMETQL_ORIGINAL} is not the unmodified client`);
+  return withPages({ '/CometServerApi.js': script }, test);
+}
+
+/** The same with the package's script in its place. */
+export function withLegacy(test) {
+  const file = (name) => readFileSync(join(COMETQL_PACKAGE, name));
+  return withPages({
+    '/CometServerApi.js': file('cometql-legacy.iife.js'),
+    '/worker.js': file('worker.js'),
+    '/cometql.wasm': file('cometql.wasm'),
+  }, test);
+}
+
+/** Runs a test with a node, three sites with these files and a way to open pages of them. */
+async function withPages(files, test) {
   const node = new Node(tls ? `[http]\ntls_certificate = "${tls.cert}"\ntls_key = "${tls.key}"\n` : '');
-  const sites = await Promise.all([site(script), site(script), site(script)]);
+  const sites = await Promise.all([site(files), site(files), site(files)]);
   try {
     assert.equal(await node.start(), tls ? 'https' : 'http');
     await withBrowser(async (browser) => {

@@ -1,13 +1,13 @@
-// What users of the original's JavaScript clients do, in the order in which a page meets it.
+// What users of the original's JavaScript clients do, in the order in which a page meets it. `cometql/legacy` tells the same.
 import assert from 'node:assert/strict';
-import { withOriginal } from './original.mjs';
+import { withLegacy, withOriginal } from './original.mjs';
 import { until } from './server.mjs';
 
-/** Payloads, and what both clients make of them: JSON becomes its value, other text loses its backslashes. */
-const PAYLOADS = [
+/** Payloads, and what the clients make of them: JSON becomes its value, other text loses its backslashes in the original. */
+const payloads = (backslash) => [
   ['plain', 'plain'],
   ["it's \"quoted\" 🎉\nтекст", "it's \"quoted\" 🎉\nтекст"],
-  ['a\\b', 'ab'],
+  ['a\\b', `a${backslash}b`],
   ['5', 5],
   [`{"a":"it's \\\\' \\n \\u0441","b":[1,2.5,null]}`, { a: "it's \\' \n с", b: [1, 2.5, null] }],
   // The original corrupted frames of 123 to 125 bytes and lost those over 65,535.
@@ -16,21 +16,25 @@ const PAYLOADS = [
 
 const ids = (members) => members.map((member) => member.user_id).sort();
 
-/** `digest` = SHA-256 of the client's text; the rest is where the clients differ by their own code. */
+/**
+ * `digest` = SHA-256 of the client's text, without one it is the package's; the rest is where the clients differ by their own code.
+ */
 export function story({ digest, tabsShare, hasUserData, logEntries }) {
-  return withOriginal(digest, async (node, open) => {
+  const expected = payloads(digest ? '' : '\\');
+  const withClient = digest ? (test) => withOriginal(digest, test) : withLegacy;
+  return withClient(async (node, open) => {
     await node.sql("INSERT INTO users_auth (id, hash) VALUES (7, 'hash7'), (8, 'hash8'), (9, 'hash9')");
     const alice = await open(0, { user_id: 7, user_key: 'hash7' });
     const bob = await open(1, { user_id: 8, user_key: 'hash8', dev_id: 0 });
     await logIn(alice);
-    await receive(node, alice);
-    await publish(node, alice, bob);
+    await receive(node, alice, expected);
+    await publish(node, alice, bob, expected.length);
     await ask(node, alice, bob, { hasUserData, logEntries });
     await restart(node, alice, bob);
     await privateMessages(node, alice);
     await comeBack(node, alice, bob);
     await wrongKey(node, alice);
-    await tabs(node, open, tabsShare);
+    await tabs(node, open, tabsShare, !!digest);
     await leave(node, alice, bob);
   });
 }
@@ -41,19 +45,19 @@ async function logIn(alice) {
   assert.equal(await alice.call('getRealUserKey'), 'hash7');
 }
 
-async function receive(node, alice) {
+async function receive(node, alice, expected) {
   await alice.subscribe('web_a', 'web_a.new', 'track_a', 'msg', 'msg.ev', '#web_a');
   await node.subscribers('web_a', 1);
-  for (const [text] of PAYLOADS) await node.publish('web_a', 'new', text);
+  for (const [text] of expected) await node.publish('web_a', 'new', text);
   await node.publish('web_a', 'other', 'last');
-  const messages = await alice.seen('web_a', PAYLOADS.length + 1);
-  assert.deepEqual(messages.map((message) => message.data), [...PAYLOADS.map(([, value]) => value), 'last']);
+  const messages = await alice.seen('web_a', expected.length + 1);
+  assert.deepEqual(messages.map((message) => message.data), [...expected.map(([, value]) => value), 'last']);
   const info = { user_id: 0, pipe: 'web_a', event: 'other', history: false };
   assert.deepEqual(messages.at(-1).server_info, info);
-  assert.equal((await alice.seen('web_a.new', PAYLOADS.length)).length, PAYLOADS.length);
+  assert.equal((await alice.seen('web_a.new', expected.length)).length, expected.length);
 }
 
-async function publish(node, alice, bob) {
+async function publish(node, alice, bob, before) {
   await bob.subscribe('web_a', 'track_a', '#web_a', 'user_status_9');
   const joined = await alice.last('track_a', 1);
   assert.equal(joined.server_info.event, 'subscription');
@@ -62,14 +66,14 @@ async function publish(node, alice, bob) {
 
   const message = { text: `it's "${'y'.repeat(70)}" \\ \n` };
   await bob.call('web_pipe_send', 'web_a', 'new', message);
-  const live = await alice.last('web_a', PAYLOADS.length + 2);
+  const live = await alice.last('web_a', before + 2);
   assert.deepEqual(live, { data: message, server_info: { user_id: 8, pipe: 'web_a', event: 'new', history: false } });
   // The report to the publisher, which does not get its own publication.
   const report = await bob.last('#web_a', 1);
   assert.equal(report.data.number_messages, 1);
   assert.deepEqual(JSON.parse(report.data.message), message);
   await bob.call('web_pipe_send', 'web_a.new', 'short');
-  assert.equal((await alice.last('web_a', PAYLOADS.length + 3)).data, 'short');
+  assert.equal((await alice.last('web_a', before + 3)).data, 'short');
   await alice.call('web_pipe_send', 'web_a', 'new', 'back');
   assert.equal((await bob.last('web_a', 1)).data, 'back');
 }
@@ -143,8 +147,11 @@ async function wrongKey(node, alice) {
   assert.equal((await alice.last('web_a', before + 1)).data, 'for nobody');
 }
 
-/** Two tabs of one origin: with 3.25 they share a connection, and when its tab is closed the other one opens its own. */
-async function tabs(node, open, tabsShare) {
+/**
+ * Two tabs of one origin. With 3.25 they share a connection, and when its tab is closed the other one opens its own; in a worker
+ * the connection stays.
+ */
+async function tabs(node, open, tabsShare, isTabs) {
   const options = { user_id: 7, user_key: 'hash7' };
   const first = await open(2, options);
   const second = await open(2, options);
@@ -158,11 +165,11 @@ async function tabs(node, open, tabsShare) {
   const before = await node.connections(7);
   assert.equal(before.length, tabsShare ? 1 : 2);
   // A tab of 3.25 notices that the one with the connection has gone only if it has heard from it twice.
-  if (tabsShare) await second.signals('comet_msg_master_signal', 2);
+  if (tabsShare && isTabs) await second.signals('comet_msg_master_signal', 2);
   await first.tab.close();
   await until(async () => {
     const now = await node.connections(7);
-    return now.length === 1 && (!tabsShare || now[0].Id !== before[0].Id);
+    return now.length === 1 && (!tabsShare || (now[0].Id !== before[0].Id) === isTabs);
   });
   await node.subscribers('web_tabs', 1);
   await node.publish('web_tabs', 'e', 'for one');

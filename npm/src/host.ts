@@ -229,7 +229,7 @@ export class Host implements Shell {
     this.#tabs.set(page.tab, page);
     const { token, user, hash } = join;
     if (token && isNewer(token, this.#token)) hub.token(this.#time(), (this.#token = token));
-    else if (!token && user && hash && !this.#token) hub.hash(this.#time(), user, (this.#token = hash));
+    else if (!token && user && hash && hash !== this.#token) hub.hash(this.#time(), user, (this.#token = hash));
     hub.open(this.#time());
     hub.joined(this.#time(), page.tab);
     this.#tellTabs();

@@ -141,6 +141,14 @@ test('of two tokens the one that ends later counts', async () => {
   host.shutdown(false);
 });
 
+test('a new hash replaces the old one', async () => {
+  const { host, hub } = await started({ user: 7, hash: 'old' });
+  hub.take();
+  for (const hash of ['old', 'new']) host.receive(new FakePort(), ['join', join({ user: 7, hash })]);
+  assert.deepEqual(hub.take().filter((call) => call.startsWith('hash')), ['hash 7 new']);
+  host.shutdown(false);
+});
+
 test('the connection outlives its last page for a while, unless that closed it', async () => {
   mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
   const { host, hub, port } = await started();

@@ -256,6 +256,21 @@ pub(super) const CLIENTS: &[Client] = &[
     )
     .package("firefox"),
     client(
+        "package-legacy",
+        Runtime::Browser,
+        "legacy_test.mjs",
+        CHROMIUM,
+    )
+    .package("chromium"),
+    client(
+        "package-legacy-tls",
+        Runtime::Browser,
+        "legacy_test.mjs",
+        CHROMIUM,
+    )
+    .package("chromium")
+    .tls(),
+    client(
         "original-3.25",
         Runtime::Browser,
         "original_3_25_test.mjs",
