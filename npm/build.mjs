@@ -54,7 +54,7 @@ const common = {
 async function tests() {
   rmSync(join(here, 'build'), { recursive: true, force: true });
   const entryPoints = readdirSync(join(here, 'test')).filter((file) => file.endsWith('.test.ts')).map((file) => `test/${file}`);
-  await build({ ...common, entryPoints, outdir: 'build/test', format: 'esm', platform: 'node', minify: false, plugins: [] });
+  await build({ ...common, entryPoints, outdir: 'build/test', format: 'esm', platform: 'node', packages: 'external', splitting: true, minify: false, plugins: [] });
 }
 
 async function dist() {
@@ -77,6 +77,8 @@ async function dist() {
     build({ ...browser, ...to('worker.js'), entryPoints: ['src/worker.ts'], format: 'iife' }),
     build({ ...common, ...to('node.js'), entryPoints: ['src/node.ts'], format: 'esm', platform: 'node' }),
     build({ ...browser, ...to('legacy.js'), entryPoints: ['src/legacy.ts'], format: 'esm', plugins: [self] }),
+    ...['react', 'vue'].map((framework) =>
+      build({ ...browser, ...to(`${framework}.js`), entryPoints: [`src/${framework}.ts`], format: 'esm', external: [framework] })),
     build({ ...script, ...to('cometql.iife.js'), entryPoints: ['src/index.ts'], globalName: 'CometQL' }),
     build({ ...script, ...to('cometql-legacy.iife.js'), entryPoints: ['src/legacy-script.ts'] }),
   ]);
