@@ -40,7 +40,7 @@ export async function follow(client, channel, show, { forget, ...options } = {})
     // More was missed than the channel keeps: begin anew.
     off();
     subscription.unsubscribe();
-    follow(client, channel, show, { forget, ...options });
+    follow(client, channel, show, { forget, ...options }).catch((error) => say(error.message));
   });
   await subscription.ready;
 }
@@ -117,7 +117,6 @@ async function fillIn() {
 for (const pre of document.querySelectorAll('pre')) {
   const box = element('div', { className: `sql ${pre.className}` });
   pre.className = '';
-  pre.tabIndex = 0;
   pre.replaceWith(box);
   box.append(pre, copyButton(pre));
 }

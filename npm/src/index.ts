@@ -38,7 +38,7 @@ export function connect(options: Options = {}): Client {
     try {
       if (mode !== 'worker') throw 0;
       // Keyed by its address, since not all browsers tell workers apart by name.
-      worker.searchParams.set('v', VERSION + name);
+      worker.searchParams.set('for', VERSION + name);
       const shared = new SharedWorker(worker);
       shared.onerror = fail;
       ({ port } = shared);

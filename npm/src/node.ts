@@ -17,8 +17,12 @@ const load: Load = async (wasm) => {
   return Hub;
 };
 
-/** Connects to a server. */
-export function connect(options: Options): Client {
+/** Connects to a server. Without an absolute address this is a page that is rendered on a server: it never connects. */
+export function connect(options: Options = {}): Client {
+  const { url = '', urls = [url] } = options;
+  if (!urls.every((given) => URL.canParse(given))) {
+    return createClient({ ...options, urls: [] }, '', () => {});
+  }
   const parts = { load, mode: 'page' as const, WebSocket: options.WebSocket as WebSocketClass | undefined };
   const wasm = absolute(options.wasmUrl ?? new URL('./cometql.wasm', import.meta.url));
   return createClient({ ...options, mode: 'page' }, wasm, (_name, receive, use) => use(carryToPage(parts, receive)));

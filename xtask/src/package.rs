@@ -1,4 +1,4 @@
-//! `cargo xtask npm`: the npm package, `npm/dist`, and its tests. Node and npm do the work; what they do is in
+//! `cargo xtask npm`: the npm package, `npm/dist`, around the module of `cargo xtask wasm`, and its tests. Node and npm do the work; what they do is in
 //! `npm/package.json` and `npm/build.mjs`.
 
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::ci::{Ending, Tally};
-use crate::process::{find_program, root, run as run_command, target_dir};
+use crate::process::{find_program, root, run as run_command};
+use crate::wasm;
 
 /// What to do.
 #[derive(clap::Args)]
@@ -26,11 +27,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.test {
         test(&mut Tally::default())?;
     }
-    ensure!(
-        module().is_file(),
-        "there is no {}: run cargo xtask wasm first",
-        module().display()
-    );
+    wasm::run(&wasm::Options::default())?;
     build()
 }
 
@@ -41,7 +38,7 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     }
     install()?;
     test(tally)?;
-    if !module().is_file() {
+    if !wasm::package().join("cometql_bg.wasm").is_file() {
         return Ok(Ending::Skipped(
             "tested, but not built: there is no WebAssembly module (cargo xtask wasm)".to_owned(),
         ));
@@ -50,13 +47,26 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     Ok(Ending::Passed)
 }
 
-fn folder() -> PathBuf {
-    root().join("npm")
+/// For other steps: builds the module, and the package into [`dist`], or says what is missing.
+pub(crate) fn try_build() -> anyhow::Result<Option<String>> {
+    if let Some(missing) = missing() {
+        return Ok(Some(missing));
+    }
+    if let Some(missing) = wasm::try_build()? {
+        return Ok(Some(missing));
+    }
+    install()?;
+    build()?;
+    Ok(None)
 }
 
-/// What `cargo xtask wasm` makes.
-fn module() -> PathBuf {
-    target_dir().join("wasm/pkg/cometql_bg.wasm")
+/// Where the built package is.
+pub(crate) fn dist() -> PathBuf {
+    folder().join("dist")
+}
+
+fn folder() -> PathBuf {
+    root().join("npm")
 }
 
 fn missing() -> Option<String> {
@@ -105,7 +115,5 @@ fn test(tally: &mut Tally) -> anyhow::Result<()> {
 
 /// Fails, too, when a file has outgrown its limit.
 fn build() -> anyhow::Result<()> {
-    let modules = module();
-    let modules = modules.parent().context("the module is in a folder")?;
-    run_command(npm(&["run", "--silent", "build"]).env("COMETQL_WASM", modules))
+    run_command(npm(&["run", "--silent", "build"]).env("COMETQL_WASM", wasm::package()))
 }

@@ -22,7 +22,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const MOST_BYTES: usize = 28 << 10;
 
 /// What to do.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Runs the module's tests in Node, too.
     #[arg(long)]
@@ -40,6 +40,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         test(&compiler, &mut Tally::default())?;
     }
     Ok(())
+}
+
+/// For other steps: builds, or says what is missing.
+pub(crate) fn try_build() -> anyhow::Result<Option<String>> {
+    match compiler::find()? {
+        Ok(compiler) => build(&compiler).map(|()| None),
+        Err(missing) => Ok(Some(missing)),
+    }
 }
 
 /// As a step of `cargo xtask ci`: also `engine` must build where there are no sockets, files or clocks, which is what
@@ -65,7 +73,7 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
 }
 
 /// Where the finished module is.
-fn package() -> PathBuf {
+pub(crate) fn package() -> PathBuf {
     target_dir().join("wasm/pkg")
 }
 

@@ -107,8 +107,17 @@ pub(crate) struct Chosen {
 
 impl World {
     pub(crate) fn new(plan: Plan, limits: Limits, rules: Rules) -> Self {
-        let promises = Promises::new(limits.clone());
         let mut rng = Rng::new(plan.seed);
+        // Now and then windows share so little memory that the least used lose theirs.
+        let window_bytes = match rng.below(4) {
+            0 => 24 << 10,
+            _ => limits.window_bytes,
+        };
+        let limits = Limits {
+            window_bytes,
+            ..limits
+        };
+        let promises = Promises::new(limits.clone());
         let shards = 1 + rng.index(4);
         let mut world = Self {
             rng,

@@ -26,6 +26,8 @@ pub(super) struct Subscriptions {
 struct Subscription {
     tabs: LiteMap<TabId, Interest>,
     state: State,
+    /// The server let us in on this connection. Where it refuses to go on from a position, it may not have ended that.
+    held: bool,
     /// Passing refusals in a row.
     refusals: u32,
 }
@@ -85,6 +87,7 @@ impl Subscriptions {
                 .or_insert_with(|| Subscription {
                     tabs: LiteMap::new(),
                     state: State::Wanted(Now(0)),
+                    held: false,
                     refusals: 0,
                 });
         subscription.tabs.insert(tab, interest);
@@ -110,12 +113,12 @@ impl Subscriptions {
             return;
         }
         match subscription.state {
-            State::Wanted(_) => {}
+            State::Wanted(_) if !subscription.held => {}
             State::Asked { request, .. } => {
                 requests.forget(request);
                 leave(channel, requests, effects);
             }
-            State::Live(_) => {
+            State::Wanted(_) | State::Live(_) => {
                 leave(channel, requests, effects);
             }
         }
@@ -144,6 +147,7 @@ impl Subscriptions {
     pub(super) fn lost(&mut self) {
         for (_, subscription) in self.channels.iter_mut() {
             subscription.state = State::Wanted(Now(0));
+            subscription.held = false;
         }
         self.wanted = true;
     }
@@ -203,6 +207,7 @@ impl Subscriptions {
             return;
         }
         subscription.refusals = 0;
+        subscription.held = true;
         subscription.settle(channel, answer, since, effects);
         self.wanted = true;
     }
@@ -227,6 +232,7 @@ impl Subscriptions {
             // An earlier request of ours was granted after all. Once more, in an order that leaves no doubt.
             leave(channel, requests, effects);
             subscription.state = State::Wanted(Now(0));
+            subscription.held = false;
             self.wanted = true;
             return;
         }

@@ -15,8 +15,8 @@ pub(super) fn find() -> anyhow::Result<Option<String>> {
             return Ok(Some(python(&interpreter)));
         }
     }
-    let extensions = "exit(extension_loaded('mysqli') && extension_loaded('pdo_sqlite') ? 0 : 1);";
-    let can = succeeds(Command::new("php").args(["-r", extensions]));
+    let able = "exit(PHP_VERSION_ID >= 80200 && extension_loaded('mysqli') && extension_loaded('pdo_sqlite') ? 0 : 1);";
+    let can = succeeds(Command::new("php").args(["-r", able]));
     Ok(can.then(php))
 }
 

@@ -118,7 +118,8 @@ impl Messages {
         limits: &Limits,
     ) -> bool {
         let place = (tenant.0, channel.to_owned());
-        if self.deleted.contains(&place) || !self.epochs.contains(&since.epoch.0) {
+        let plenty = limits.window_bytes >= 1 << 20;
+        if !plenty || self.deleted.contains(&place) || !self.epochs.contains(&since.epoch.0) {
             return false;
         }
         let life = (place.0, place.1, since.epoch.0);

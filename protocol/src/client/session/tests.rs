@@ -164,6 +164,32 @@ fn a_gap_is_repaired_or_told() {
 }
 
 #[test]
+fn who_may_not_go_on_now_and_leaves_says_so() {
+    let mut world = World::online();
+    world.subscribe(A, "web_a", None);
+    let refused = r#"{"id":1,"error":{"code":"unavailable","message":"m","channel":"web_a"}}"#;
+    world.text(refused);
+    world.tab(A, TabInput::Unsubscribe { channel: "web_a" });
+    world.sent(&[r#"{"id":1,"subscribe":{"channel":"web_a"}}"#]);
+    // A subscription that began, misses something, and is refused to go on may still be there.
+    world.subscribe(A, "web_a", None);
+    world.subscribed(2, 5, false, 0);
+    world.publication(8, 7);
+    world.effects.take_sent();
+    world.text(&refused.replace(r#""id":1"#, r#""id":3"#));
+    world.tab(A, TabInput::Unsubscribe { channel: "web_a" });
+    world.sent(&[r#"{"id":4,"unsubscribe":"web_a"}"#]);
+    // On a new connection nothing is.
+    world.subscribe(A, "web_a", None);
+    world.subscribed(5, 8, false, 0);
+    world.effects.take_sent();
+    world.closed(1006, "");
+    world.tab(A, TabInput::Unsubscribe { channel: "web_a" });
+    world.opened();
+    world.sent(&[]);
+}
+
+#[test]
 fn tabs_share_a_subscription() {
     let mut world = World::online();
     world.subscribe(A, "web_a", None);
