@@ -14,7 +14,7 @@ const host = new Host({ load, mode: 'worker' });
 
 scope.onconnect = ({ ports: [carrier] }) => {
   const port: Port = { post: (message) => carrier!.postMessage(message) };
-  carrier!.onmessage = ({ data }: MessageEvent<Up>) => host.receive(port, data);
+  carrier!.onmessage = ({ data }: MessageEvent<Up | ['who']>) => (data[0] === 'who' ? host.hi(port) : host.receive(port, data));
   host.hi(port);
 };
 scope.addEventListener('online', () => host.network(true));
