@@ -75,7 +75,8 @@ export function carryToLeader(name: string, parts: Parts, receive: (message: Dow
   channel.onmessage = ({ data }: { data: Letter }) => {
     if ('up' in data) {
       if (!host || (data.to && data.to !== host.id)) return;
-      if (data.up[0] === 'who') portOf(data.from).post(['hi', host.id, false]);
+      // By a timer, as those of a frozen tab wait: its letters still come, and it must not seem to lead.
+      if (data.up[0] === 'who') setTimeout(() => { if (host) portOf(data.from).post(['hi', host.id, false]); }, 0);
       else host.receive(portOf(data.from), data.up);
       return;
     }
