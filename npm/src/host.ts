@@ -47,6 +47,8 @@ interface Page {
   characters: number;
   silent: number;
   link: Link | undefined;
+  /** It handles private messages. */
+  inbox: boolean;
 }
 
 interface Seat {
@@ -196,6 +198,7 @@ export class Host implements Shell {
       case 'call':
         return this.#call(page, message[1], message[2], message[3]);
       case 'inbox':
+        page.inbox = message[1];
         return message[1] ? hub.inboxOn(now, page.tab) : hub.inboxOff(now, page.tab);
       case 'handled':
         return hub.handled(now, page.tab, message[1]);
@@ -224,6 +227,7 @@ export class Host implements Shell {
     clearTimeout(this.#linger);
     const page: Page = {
       port, join, tab: ++this.#lastTab, streams: new Map(), sent: 0, unread: [], characters: 0, silent: 0, link: undefined,
+      inbox: false,
     };
     this.#pages.set(port, page);
     this.#tabs.set(page.tab, page);
@@ -378,6 +382,10 @@ export class Host implements Shell {
   state(tab: number, status: Status, at: number, code: string, message: string): void {
     const page = this.#tabs.get(tab);
     if (!page) return;
+    // What a handler has failed at comes again with each connection.
+    if (status === 'online' && page.link?.status !== status && page.inbox) {
+      queueMicrotask(() => { if (this.#tabs.has(tab)) this.#hub?.inboxOn(this.#time(), tab); });
+    }
     page.link = undefined;
     this.#tellLink(page, { status, ...(at && { retryAt: at }), ...(code && { why: [code, message] }) });
   }

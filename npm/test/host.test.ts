@@ -192,3 +192,23 @@ test('a clock that is set back stops no timer', async () => {
   host.shutdown(false);
   mock.timers.reset();
 });
+
+test('private messages that nobody has handled come again with each connection', async () => {
+  const { host, hub, port } = await started();
+  host.state(1, 'online', 0, '', '');
+  host.receive(port, ['inbox', true]);
+  hub.take();
+  host.state(1, 'online', 0, '', '');
+  await settle();
+  assert.deepEqual(hub.take(), [], 'it is the same connection');
+  host.state(1, 'offline', 5, '', '');
+  host.state(1, 'online', 0, '', '');
+  await settle();
+  assert.deepEqual(hub.take(), ['inboxOn 1']);
+  host.receive(port, ['inbox', false]);
+  host.state(1, 'offline', 5, '', '');
+  host.state(1, 'online', 0, '', '');
+  await settle();
+  assert.deepEqual(hub.take(), ['inboxOff 1']);
+  host.shutdown(false);
+});
