@@ -53,6 +53,18 @@ export const cases = [
     },
   },
   {
+    name: 'the tab that created the worker crashes',
+    browsers: CHROMIUM,
+    async run(world) {
+      const tabs = await world.openAll(3, { channels: ['durable:a'] });
+      await world.publish('durable:a', '1');
+      await world.all(tabs, 'durable:a', ['1']);
+      await tabs.shift().crash();
+      await world.publish('durable:a', '2');
+      await world.all(tabs, 'durable:a', ['1', '2']);
+    },
+  },
+  {
     name: 'the node is killed and back: a durable channel recovers, nothing is missing or doubled',
     async run(world) {
       const { node } = world;
@@ -79,6 +91,44 @@ export const cases = [
       await tab.told('gap', 'web_a');
       await world.publish('web_a', '3');
       await tab.gets('web_a', ['1', '3']);
+    },
+  },
+  {
+    name: 'KILL ends the connection for good, until the page connects again',
+    async run(world) {
+      const { node } = world;
+      const [tab] = await world.openAll(1, { channels: ['web_a'] });
+      const [{ Id: id }] = await node.connections();
+      await node.sql(`KILL ${id}`);
+      await tab.is({ status: 'stopped', error: 'killed' });
+      await world.publish('web_a', '1');
+      await tab.evaluate(() => page.client.reconnect());
+      await tab.is({ status: 'online' });
+      await tab.gets('web_a', ['1']);
+    },
+  },
+  {
+    name: 'a lost connection recovers a window',
+    async run(world) {
+      const relay = await world.addRelay();
+      const [tab] = await world.openAll(1, { url: relay.url, channels: ['web_a'] });
+      await world.publish('web_a', '1');
+      await tab.gets('web_a', ['1']);
+      relay.cut();
+      await world.publish('web_a', '2');
+      await tab.gets('web_a', ['1', '2']);
+      await tab.told('recovered', 'web_a');
+    },
+  },
+  {
+    name: 'a link that carries nothing any more is noticed by pings',
+    async run(world) {
+      const relay = await world.addRelay();
+      const [tab] = await world.openAll(1, { url: relay.url, channels: ['web_a'], timing: { pingMs: 1000, pongMs: 1000 } });
+      relay.stall();
+      await world.publish('web_a', '1');
+      await tab.gets('web_a', ['1']);
+      await tab.told('recovered', 'web_a');
     },
   },
   {
@@ -249,6 +299,22 @@ export const cases = [
     },
   },
   {
+    name: 'the leading tab is frozen: another one takes over, and it follows when it wakes up',
+    browsers: CHROMIUM,
+    async run(world) {
+      const { node } = world;
+      const tabs = await world.openAll(3, { mode: 'leader', channels: ['web_a'] });
+      for (const tab of tabs) await tab.is({ tabs: 3 });
+      await tabs[0].freeze();
+      await world.publish('web_a', '1', '2');
+      await world.all(tabs.slice(1), 'web_a', ['1', '2']);
+      await tabs[0].thaw();
+      await world.all(tabs, 'web_a', ['1', '2']);
+      for (const tab of tabs) await tab.is({ tabs: 3 });
+      await until(async () => (await node.connections()).length === 1);
+    },
+  },
+  {
     name: 'the leading tab crashes',
     browsers: CHROMIUM,
     async run(world) {
@@ -280,6 +346,28 @@ export const cases = [
       const reached = await tabs[0].evaluate(() => page.client.publish('web_a', 'from a tab'));
       assert.equal(reached.reached, 0, 'nobody but the sender is subscribed');
       assert.equal((await world.node.connections()).length, 1);
+    },
+  },
+  {
+    name: 'a private message counts as received after its handler ran; one that threw comes again',
+    async run(world) {
+      const { node } = world;
+      await node.sql("INSERT INTO users_auth (id, hash) VALUES (7, 'hash7')");
+      const who = { user: 7, hash: 'hash7' };
+      const send = (text) => node.sql('INSERT INTO users_messages (id, event, message) VALUES (7, ?, ?)', ['e', text]);
+      await send('one');
+      const relay = await world.addRelay();
+      const [tab] = await world.openAll(1, { ...who, url: relay.url, inbox: 'throw' });
+      await tab.inbox(['one']);
+      await tab.told('error', 'handler_failed');
+      assert.equal(await node.happened('acknowledged'), 0, 'acknowledged although it threw');
+      relay.cut();
+      await tab.inbox(['one', 'one']);
+      await until(() => node.happened('acknowledged'));
+      await tab.page.reload();
+      await tab.is({ status: 'online' });
+      await send('two');
+      await tab.inbox(['two']);
     },
   },
 ];

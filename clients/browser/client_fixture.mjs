@@ -4,6 +4,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, request as ask } from 'node:http';
+import { connect, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { Node, until } from './server.mjs';
@@ -225,6 +226,32 @@ export class World {
     return listen(proxy);
   }
 
+  /** The node behind a link that can be cut, or go dead without a word. New connections are as before. */
+  async addRelay() {
+    const sockets = new Set();
+    const relay = createTcpServer((near) => {
+      const [host, port] = this.node.address.split(':');
+      const far = connect(Number(port), host);
+      for (const [from, to] of [[near, far], [far, near]]) {
+        sockets.add(from);
+        from.pipe(to);
+        from.on('error', () => to.destroy());
+        from.on('close', () => to.destroy());
+      }
+    });
+    const each = (what) => {
+      for (const socket of sockets) what(socket);
+      sockets.clear();
+    };
+    const cut = () => each((socket) => socket.destroy());
+    const stall = () => each((socket) => socket.unpipe().pause());
+    this.#ends.push(() => {
+      cut();
+      relay.close();
+    });
+    return { url: await listen(relay), cut, stall };
+  }
+
   /** Opens a tab with the page. What it is to do is said there. */
   async open({ site = this.site, ...options } = {}) {
     const tab = new Tab(await this.context.newPage());
@@ -236,11 +263,13 @@ export class World {
     return tab;
   }
 
-  /** Several that are online. */
+  /** Several that are online and subscribed. */
   async openAll(count, options) {
     const tabs = [];
     for (let at = 0; at < count; at++) tabs.push(await this.open(options));
     await Promise.all(tabs.map((tab) => tab.is({ status: 'online' })));
+    const wanted = options.channels?.length ?? 0;
+    for (const tab of tabs) await until(() => tab.evaluate((wanted) => page.subscribed === wanted, wanted));
     return tabs;
   }
 
