@@ -299,6 +299,16 @@ export const cases = [
     },
   },
   {
+    name: 'the worker can not be loaded: a leading tab holds the connection',
+    async run(world) {
+      const tabs = await world.openAll(2, { workerUrl: '/missing.js', channels: ['web_a'] });
+      for (const tab of tabs) await tab.is({ mode: 'leader', tabs: 2 });
+      await world.publish('web_a', '1');
+      await world.all(tabs, 'web_a', ['1']);
+      await sharesOne(world.node, 'web_a');
+    },
+  },
+  {
     name: 'the leading tab is frozen: another one takes over, and it follows when it wakes up',
     browsers: CHROMIUM,
     async run(world) {

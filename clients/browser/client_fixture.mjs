@@ -78,6 +78,10 @@ class Site {
       this.given.push(this.token());
       return response.end(this.given.at(-1));
     }
+    if (pathname === '/missing.js') {
+      response.statusCode = 404;
+      return response.end();
+    }
     const [, file] = /^\/package\/([\w.]+)$/.exec(pathname) ?? [];
     response.setHeader('Content-Type', file ? TYPES[file.split('.').at(-1)] : 'text/html; charset=utf-8');
     response.end(file ? readFileSync(join(COMETQL_PACKAGE, file)) : pathname === '/' ? HTML : '<!doctype html><title>another page</title>');
