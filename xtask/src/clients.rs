@@ -17,8 +17,8 @@ mod server;
 mod watch;
 
 use crate::ci::{Ending, Tally};
-use crate::demo;
 use crate::process::{cargo, install_packages, root, run as run_command};
+use crate::{demo, package};
 use catalog::{CLIENTS, CONNECTOR_J, Client, Runtime};
 use server::{KEY, Server};
 use watch::Watch;
@@ -161,7 +161,7 @@ fn try_client(
     if let Some(browser) = client.package {
         command
             .env("COMETQL_BROWSER", browser)
-            .env("COMETQL_PACKAGE", install::package());
+            .env("COMETQL_PACKAGE", package::dist());
     }
     if let Some(version) = client.original {
         command.env("COMETQL_ORIGINAL", install::original(version)?);

@@ -1,8 +1,9 @@
-//! `cargo xtask npm`: the npm package, `npm/dist`, around the module of `cargo xtask wasm`, and its tests. Node and npm do the work; what they do is in
-//! `npm/package.json` and `npm/build.mjs`.
+//! `cargo xtask npm`: the npm package, `npm/dist`, around the module of `cargo xtask wasm`, and its tests. Node and npm do
+//! the work; what they do is in `npm/package.json` and `npm/build.mjs`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -47,8 +48,12 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     Ok(Ending::Passed)
 }
 
-/// For other steps: builds the module, and the package into [`dist`], or says what is missing.
-pub(crate) fn try_build() -> anyhow::Result<Option<String>> {
+/// For other steps: builds the module, and the package into [`dist`], unless that is done; or says what is missing.
+pub(crate) fn make() -> anyhow::Result<Option<String>> {
+    if is_fresh() {
+        return Ok(None);
+    }
+    println!("Building the browser client.");
     if let Some(missing) = missing() {
         return Ok(Some(missing));
     }
@@ -67,6 +72,38 @@ pub(crate) fn dist() -> PathBuf {
 
 fn folder() -> PathBuf {
     root().join("npm")
+}
+
+/// Whether it was built after all that it is built from was changed: its build takes some seconds also
+/// when there is nothing to do.
+fn is_fresh() -> bool {
+    let sources = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "protocol",
+        "client-wasm",
+        "npm/src",
+        "npm/build.mjs",
+        "npm/package.json",
+        "npm/package-lock.json",
+    ];
+    // The last thing that the build writes.
+    let built = changed(&dist().join("index.d.ts"));
+    let newest = sources.iter().filter_map(|name| newest(&root().join(name)));
+    built.is_some_and(|built| newest.max().is_some_and(|newest| newest < built))
+}
+
+/// When something in it was changed, added or removed last.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let within = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let within = within.filter_map(|entry| newest(&entry.path()));
+    within.chain(changed(path)).max()
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path)
+        .and_then(|facts| facts.modified())
+        .ok()
 }
 
 fn missing() -> Option<String> {

@@ -28,8 +28,10 @@ pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
     if client.demos {
         return crate::demo::build_site();
     }
-    if client.package.is_some() && !package().join("index.js").is_file() {
-        return Ok(Some("needs the built package: cargo xtask npm".to_owned()));
+    if client.package.is_some()
+        && let Some(missing) = crate::package::make()?
+    {
+        return Ok(Some(missing));
     }
     let Some(version) = client.original else {
         return Ok(None);
@@ -41,11 +43,6 @@ pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
             file.display()
         )
     }))
-}
-
-/// The built npm package.
-pub(super) fn package() -> PathBuf {
-    root().join("npm/dist")
 }
 
 /// Where the original's JavaScript client lies. Its licence is the AGPL: it is neither kept here nor fetched.
