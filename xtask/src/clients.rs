@@ -61,7 +61,13 @@ fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
     let mut failed = Vec::new();
     for (at, client) in chosen.iter().enumerate() {
         let start = Instant::now();
-        let ending = run_client(client, &server, &cases, &format!("web_client_{at}"));
+        let ending = match client.costs {
+            Some(costs) if only.is_empty() => Ending::Skipped(format!(
+                "takes {costs}: cargo xtask clients --only {}",
+                client.name
+            )),
+            _ => run_client(client, &server, &cases, &format!("web_client_{at}")),
+        };
         report(client.name, start, &ending, tally, &mut failed);
     }
     for example in examples::all()? {
@@ -162,6 +168,9 @@ fn try_client(
         command
             .env("COMETQL_BROWSER", browser)
             .env("COMETQL_PACKAGE", package::dist());
+    }
+    if let Some(app) = client.app {
+        command.env("COMETQL_APP", install::app(app)?);
     }
     if let Some(version) = client.original {
         command.env("COMETQL_ORIGINAL", install::original(version)?);

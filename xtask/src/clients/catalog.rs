@@ -36,6 +36,10 @@ pub(super) struct Client {
     pub(super) demos: bool,
     /// The browser in which it runs the npm package.
     pub(super) package: Option<&'static str>,
+    /// The folder below `clients/bundlers` that it bundles.
+    pub(super) app: Option<&'static str>,
+    /// It takes so much that it only runs when it is named: what it takes.
+    pub(super) costs: Option<&'static str>,
 }
 
 const NATIVE: &str = "mysql_native_password";
@@ -93,6 +97,8 @@ const fn client(
         original: None,
         demos: false,
         package: None,
+        app: None,
+        costs: None,
     }
 }
 
@@ -125,6 +131,20 @@ impl Client {
     const fn original(self, version: &'static str) -> Self {
         Self {
             original: Some(version),
+            ..self
+        }
+    }
+
+    const fn app(self, folder: &'static str) -> Self {
+        Self {
+            app: Some(folder),
+            ..self.package("chromium")
+        }
+    }
+
+    const fn costs(self, what: &'static str) -> Self {
+        Self {
+            costs: Some(what),
             ..self
         }
     }
@@ -270,6 +290,35 @@ pub(super) const CLIENTS: &[Client] = &[
     )
     .package("chromium")
     .tls(),
+    client(
+        "bundler-vite",
+        Runtime::Browser,
+        "bundler_vite_test.mjs",
+        CHROMIUM,
+    )
+    .app("vite"),
+    client(
+        "bundler-webpack",
+        Runtime::Browser,
+        "bundler_webpack_test.mjs",
+        CHROMIUM,
+    )
+    .app("webpack"),
+    client(
+        "bundler-copied",
+        Runtime::Browser,
+        "bundler_copied_test.mjs",
+        CHROMIUM,
+    )
+    .app("copied"),
+    client(
+        "bundler-next",
+        Runtime::Browser,
+        "bundler_next_test.mjs",
+        CHROMIUM,
+    )
+    .app("next")
+    .costs("340 MB and about a minute"),
     client(
         "original-3.25",
         Runtime::Browser,

@@ -83,13 +83,47 @@ pub(super) fn node() -> anyhow::Result<PathBuf> {
     for from in [source, root().join("clients/browser")] {
         copy_files(&from, &folder)?;
     }
+    install_pins(&folder, &pins)?;
+    Ok(folder)
+}
+
+/// A folder with an app beside its pinned bundler; those without pages of their own get `clients/bundlers/page`.
+pub(super) fn app(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = cache_dir()?.join(format!("clients-bundler-{name}"));
+    let apps = root().join("clients/bundlers");
+    let source = apps.join(name);
+    let pins = source.join("package.json");
+    copy_files(&source, &folder)?;
+    let own = source.join("app");
+    if own.is_dir() {
+        copy_files(&own, &folder.join("app"))?;
+    } else {
+        copy_files(&apps.join("page"), &folder)?;
+    }
     if !is_fresh(&folder, &pins)? {
+        // A lock file without hosts of registries loses the packages of other platforms.
         run(Command::new("npm")
-            .args(["ci", "--silent", "--no-audit", "--no-fund"])
+            .args([
+                "install",
+                "--silent",
+                "--no-package-lock",
+                "--no-audit",
+                "--no-fund",
+            ])
             .current_dir(&folder))?;
         mark_fresh(&folder, &pins)?;
     }
     Ok(folder)
+}
+
+fn install_pins(folder: &Path, pins: &Path) -> anyhow::Result<()> {
+    if is_fresh(folder, pins)? {
+        return Ok(());
+    }
+    run(Command::new("npm")
+        .args(["ci", "--silent", "--no-audit", "--no-fund"])
+        .current_dir(folder))?;
+    mark_fresh(folder, pins)
 }
 
 fn is_fresh(folder: &Path, pins: &Path) -> anyhow::Result<bool> {

@@ -1,0 +1,9 @@
+// Next.js: rendered on the server, then alive in the page.
+import assert from 'node:assert/strict';
+import { build, twoTabs, withServer } from './bundler.mjs';
+
+build();
+await withServer(async (url) => {
+  assert.match(await (await fetch(url)).text(), /data-state="none"/);
+  await twoTabs(url, ['new hello']);
+});

@@ -1,0 +1,5 @@
+import { News } from './news';
+
+export default function Page() {
+  return <News />;
+}
