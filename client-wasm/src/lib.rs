@@ -2,7 +2,7 @@
 //!
 //! Decides nothing. Sockets, timers, tabs and tokens belong to the shell around it, which is written in TypeScript, so that
 //! one hub serves a shared worker, a leading tab, a single page and Node, over a WebSocket or an event stream. Calls
-//! cross with numbers and strings only; both sides of the border are declared in [`INTERFACE`] and in `Hub` itself.
+//! cross with numbers and strings only; both sides of the border are declared in `INTERFACE` and in `Hub` itself.
 
 pub mod frame;
 /// Half the size of the standard library's, and as fast; there is one thread.

@@ -7,7 +7,7 @@ use crate::number::{size, whole};
 
 #[wasm_bindgen]
 extern "C" {
-    /// The interface `Settings` of [`INTERFACE`](crate::INTERFACE).
+    /// The interface `Settings` of `INTERFACE`.
     #[wasm_bindgen(typescript_type = "Settings")]
     pub type Given;
 

@@ -9,7 +9,7 @@ use crate::number::number;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The interface `Shell` of [`INTERFACE`](crate::INTERFACE), which says what its methods are for.
+    /// The interface `Shell` of `INTERFACE`, which says what its methods are for.
     #[wasm_bindgen(typescript_type = "Shell")]
     pub type Shell;
 
