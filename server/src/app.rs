@@ -139,7 +139,7 @@ impl App {
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::of_node(count));
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
             backlog: Backlog::new(limits.outbox_bytes_per_node),

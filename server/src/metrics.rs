@@ -9,7 +9,7 @@ use cometql_engine::ShardId;
 use cometql_engine::effects::Counted;
 use cometql_engine::ids::MAX_SHARDS;
 use cometql_protocol::CloseCode;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 mod labels;
 mod now;
@@ -33,7 +33,7 @@ pub struct Metrics {
     by_shard: ByShard,
     shards: Box<[OnceLock<OfShard>]>,
     log_ins: [Results; DOORS.len()],
-    log_in_wait_ms: IntCounter,
+    log_in_wait: Counter,
     statements: [Results; KINDS.len()],
     closed: [IntCounter; CloseCode::ALL.len()],
     left: IntCounter,
@@ -88,8 +88,9 @@ impl Default for Metrics {
             by_shard: ByShard::new(&registry),
             shards: (0..MAX_SHARDS).map(|_| OnceLock::new()).collect(),
             log_ins: DOORS.map(|door| of(&log_ins, door)),
-            log_in_wait_ms: single(
-                "log_in_wait_milliseconds_total",
+            log_in_wait: seconds(
+                &registry,
+                "log_in_wait_seconds_total",
                 "How long wrong keys had to wait for their answer, in all.",
             ),
             statements: KINDS.map(|kind| of(&statements, kind)),
@@ -124,7 +125,25 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Int
     family
 }
 
+fn seconds(registry: &Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::new(name, help).expect("names of counters are valid");
+    let registered = registry.register(Box::new(counter.clone()));
+    registered.expect("names of counters differ");
+    counter
+}
+
 impl Metrics {
+    /// For a node with so many shards: all that is counted is there from the beginning, with 0, so that the first time that
+    /// something happens is seen as a rise.
+    #[must_use]
+    pub fn of_node(shards: usize) -> Self {
+        let metrics = Self::default();
+        for shard in (0..=u8::MAX).take(shards) {
+            metrics.of(ShardId(shard));
+        }
+        metrics
+    }
+
     fn of(&self, shard: ShardId) -> &OfShard {
         let shard = usize::from(shard.0);
         self.shards[shard].get_or_init(|| self.by_shard.of(shard))
@@ -186,8 +205,7 @@ impl Metrics {
 
     /// Counts the wait that a wrong key costs.
     pub fn log_in_waits(&self, wait: Duration) {
-        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        self.log_in_wait_ms.inc_by(wait);
+        self.log_in_wait.inc_by(wait.as_secs_f64());
     }
 
     /// Counts a statement.

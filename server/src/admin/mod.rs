@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cometql_engine::ShardId;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -237,12 +238,15 @@ async fn answer(shared: &Arc<Shared>, peer: Peer, request: Request<Incoming>) ->
 
 async fn metrics(shared: &Shared) -> Reply {
     let context = &shared.context;
+    let totals = context.hub.totals_by_shard(None).await;
+    let shards = (0..=u8::MAX).map(ShardId).take(totals.len());
     let text = context.metrics.render(&Now {
-        totals: context.hub.totals_by_shard(None).await,
+        totals,
         waiting: context.hub.waiting().await,
         mysql_connections: context.processes.count(),
         statement_bytes: context.memory.taken(),
         store: context.store.stats(),
+        store_waits: shards.map(|shard| context.store.waited(shard)).collect(),
     });
     reply(
         StatusCode::OK,

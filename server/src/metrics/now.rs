@@ -1,6 +1,7 @@
 //! What is not counted but looked at when somebody asks: the state of the shards, of the store and of the process.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use cometql_engine::shard::inspect::Totals;
 
@@ -20,6 +21,8 @@ pub struct Now {
     pub statement_bytes: usize,
     /// Of the store.
     pub store: StoreStats,
+    /// How long operations of the store took for each shard.
+    pub store_waits: Vec<Latencies>,
 }
 
 const GAUGE: &str = "gauge";
@@ -79,12 +82,30 @@ impl Now {
                 "# HELP cometql_{name} {help}\n# TYPE cometql_{name} {kind}\ncometql_{name} {value}"
             );
         }
-        let (commit, operation) = (&self.store.commit, &self.store.operation);
-        let help = "How long transactions that changed something took.";
-        histogram(&mut text, "store_commit_microseconds", help, commit);
-        let help = "How long operations took, from the question to the answer.";
-        histogram(&mut text, "store_operation_microseconds", help, operation);
+        self.latencies(&mut text);
         text
+    }
+
+    fn latencies(&self, text: &mut String) {
+        let name = "store_last_commit_seconds";
+        let took = seconds(self.store.last_commit_us);
+        _ = writeln!(
+            text,
+            "# HELP cometql_{name} How long the last transaction took.\n# TYPE cometql_{name} gauge\n\
+             cometql_{name} {took}"
+        );
+        let name = "store_commit_seconds";
+        let help = "How long transactions that changed something took.";
+        histogram_head(text, name, help);
+        histogram(text, name, "", &self.store.commit);
+        let name = "store_operation_seconds";
+        let help =
+            "How long operations took, from the question to the answer, by the shard that asked.";
+        histogram_head(text, name, help);
+        for (shard, waits) in self.store_waits.iter().enumerate() {
+            histogram(text, name, &format!("shard=\"{shard}\""), waits);
+        }
+        histogram(text, name, "shard=\"none\"", &self.store.operation);
     }
 
     fn store(&self) -> impl Iterator<Item = Row> {
@@ -127,12 +148,6 @@ impl Now {
                 store.waiting,
             ),
             row(
-                "store_last_commit_microseconds",
-                GAUGE,
-                "How long the last transaction took.",
-                store.last_commit_us,
-            ),
-            row(
                 "store_file_bytes",
                 GAUGE,
                 "Size of the store's file.",
@@ -156,21 +171,38 @@ fn row(name: &'static str, kind: &'static str, help: &'static str, value: u64) -
     (name, kind, help, value)
 }
 
-fn histogram(text: &mut String, name: &str, help: &str, told: &Latencies) {
+/// Seconds are what Prometheus counts time in.
+fn seconds(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64()
+}
+
+fn histogram_head(text: &mut String, name: &str, help: &str) {
     _ = writeln!(
         text,
         "# HELP cometql_{name} {help}\n# TYPE cometql_{name} histogram"
     );
+}
+
+/// The samples of a histogram, for one value of its label or without one.
+fn histogram(text: &mut String, name: &str, label: &str, told: &Latencies) {
+    let (comma, braced) = match label {
+        "" => ("", String::new()),
+        _ => (",", format!("{{{label}}}")),
+    };
     let mut sum = 0;
     for (at, count) in told.counts.iter().enumerate() {
         sum += count;
-        let bound = BOUNDS_US.get(at).map_or("+Inf".to_owned(), u64::to_string);
-        _ = writeln!(text, "cometql_{name}_bucket{{le=\"{bound}\"}} {sum}");
+        let bound = BOUNDS_US.get(at);
+        let bound = bound.map_or("+Inf".to_owned(), |us| seconds(*us).to_string());
+        _ = writeln!(
+            text,
+            "cometql_{name}_bucket{{{label}{comma}le=\"{bound}\"}} {sum}"
+        );
     }
-    let total = told.sum_us;
+    let total = seconds(told.sum_us);
     _ = writeln!(
         text,
-        "cometql_{name}_sum {total}\ncometql_{name}_count {sum}"
+        "cometql_{name}_sum{braced} {total}\ncometql_{name}_count{braced} {sum}"
     );
 }
 

@@ -1,7 +1,7 @@
 use super::labels::{EVENTS, LIMITED};
 use super::*;
 use crate::hub::Waiting;
-use crate::storage::Store;
+use crate::storage::{Latencies, Store};
 use cometql_engine::shard::inspect::Totals;
 
 fn text(metrics: &Metrics) -> String {
@@ -17,6 +17,7 @@ fn text(metrics: &Metrics) -> String {
         mysql_connections: 2,
         statement_bytes: 9,
         store: Store::in_memory().stats(),
+        store_waits: vec![Latencies::default()],
     })
 }
 
@@ -68,7 +69,7 @@ fn every_event_has_its_counter() {
         "cometql_relieved_total{shard=\"1\"} 1",
         "cometql_log_ins_total{door=\"mysql\",result=\"failed\"} 1",
         "cometql_log_ins_total{door=\"browser\",result=\"ok\"} 0",
-        "cometql_log_in_wait_milliseconds_total 300",
+        "cometql_log_in_wait_seconds_total 0.3",
         "cometql_statements_total{kind=\"unread\",result=\"failed\"} 1",
         "cometql_closed_total{code=\"4001\"} 1",
         "cometql_closed_total{code=\"client\"} 1",
@@ -82,8 +83,8 @@ fn every_event_has_its_counter() {
         "cometql_outbox_bytes{shard=\"0\"} 77",
         "cometql_statement_memory_bytes 9",
         "cometql_store_waiting 0",
-        "cometql_store_commit_microseconds_bucket{le=\"+Inf\"} 0",
-        "cometql_store_operation_microseconds_count 0",
+        "cometql_store_commit_seconds_bucket{le=\"0.0001\"} 0",
+        "cometql_store_operation_seconds_count{shard=\"none\"} 0",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
     }
@@ -119,8 +120,8 @@ const NOT_SHOWN: [&str; 6] = [
     "cometql_reads_total",
     "cometql_mysql_commands_total",
     "cometql_mysql_left_total",
-    "cometql_log_in_wait_milliseconds_total",
-    "cometql_store_last_commit_microseconds",
+    "cometql_log_in_wait_seconds_total",
+    "cometql_store_last_commit_seconds",
 ];
 
 #[test]

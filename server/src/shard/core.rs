@@ -92,7 +92,7 @@ impl Core {
             state: RefCell::new(state),
             flush: Notify::new(),
             browser: shared.browser.clone(),
-            store: shared.store.clone(),
+            store: shared.store.of_shard(id),
             metrics: Arc::clone(&shared.metrics),
         }))
     }

@@ -92,7 +92,7 @@ impl Outbound {
         Self {
             id,
             limits: Arc::clone(&shared.limits),
-            store: shared.store.clone(),
+            store: shared.store.of_shard(id),
             metrics: Arc::clone(&shared.metrics),
             sent: shards.iter().map(|_| Vec::new()).collect(),
             shards,
@@ -130,11 +130,10 @@ impl Outbound {
     pub(super) fn remove(&mut self, id: ConnectionId) {
         if let Some(link) = self.link(id) {
             let (carrier, left) = (link.codec.carrier(), !link.closing);
-            if left {
-                let (frames, bytes) = link.waits();
-                self.metrics
-                    .dropped(id.shard(), Dropped::Gone, frames, bytes);
-            }
+            let (frames, bytes) = link.waits();
+            let held = self.stalled.release(id);
+            let (frames, bytes) = (frames + held.len(), bytes + held.bytes());
+            self.metrics.dropped(self.id, Dropped::Gone, frames, bytes);
             self.metrics.gone(self.id, carrier, left);
             self.stalled.end(id);
             self.receipts.remove(&id);

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cometql_engine::ShardId;
+use cometql_engine::ids::MAX_SHARDS;
+
 /// Upper bounds of the buckets, in microseconds; the last bucket has none.
 pub const BOUNDS_US: [u64; 12] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
@@ -22,6 +25,24 @@ pub struct Latencies {
     pub counts: [u64; BOUNDS_US.len() + 1],
     /// All together, in microseconds.
     pub sum_us: u64,
+}
+
+/// Who waits for an operation: a shard, or nobody in particular (tables of backends, upkeep).
+pub(super) type Asker = Option<ShardId>;
+
+/// What each asker waited.
+pub(super) struct ByAsker(Box<[Histogram]>);
+
+impl Default for ByAsker {
+    fn default() -> Self {
+        Self((0..=MAX_SHARDS).map(|_| Histogram::default()).collect())
+    }
+}
+
+impl ByAsker {
+    pub(super) fn of(&self, asker: Asker) -> &Histogram {
+        &self.0[asker.map_or(0, |shard| 1 + usize::from(shard.0))]
+    }
 }
 
 impl Histogram {

@@ -40,13 +40,14 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use cometql_engine::permission::Retention;
-use cometql_engine::{Rules, StoreAnswer, StoreFailure, StoreRequest};
+use cometql_engine::{Rules, ShardId, StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::{ChannelName, TenantId};
 use foldhash::fast::FixedState;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use append::Batch;
+use latency::Asker;
 pub use latency::{BOUNDS_US, Latencies};
 use lineage::Boot;
 use open::{Location, Lock};
@@ -62,6 +63,8 @@ pub struct Store {
     jobs: Sender<Job>,
     counters: Arc<Counters>,
     location: Location,
+    /// Whose operations those of this handle are.
+    asker: Asker,
 }
 
 /// When a write counts as kept.
@@ -89,7 +92,7 @@ pub struct StoreStats {
     pub last_commit_us: u64,
     /// How long transactions that changed something took.
     pub commit: Latencies,
-    /// How long operations took, from when they were asked for until they were answered.
+    /// How long operations took that no shard asked for, from when they were asked for until they were answered.
     pub operation: Latencies,
     /// Size of the file, 0 in memory.
     pub file_bytes: u64,
@@ -140,7 +143,22 @@ impl Store {
             jobs,
             counters,
             location,
+            asker: None,
         })
+    }
+
+    /// The same store: what is asked through this handle counts as asked by a shard.
+    #[must_use]
+    pub(crate) fn of_shard(&self, shard: ShardId) -> Self {
+        Self {
+            asker: Some(shard),
+            ..self.clone()
+        }
+    }
+
+    /// How long operations of a shard took, from when they were asked for until they were answered.
+    pub(crate) fn waited(&self, shard: ShardId) -> Latencies {
+        self.counters.operation.of(Some(shard)).read()
     }
 
     /// A shard asks; `reply` is called once, from a thread of the store, and must not block. Requests from one thread
@@ -167,7 +185,7 @@ impl Store {
         self.counters.waiting.fetch_add(1, Ordering::Relaxed);
         let task = Task {
             weight,
-            asked: Instant::now(),
+            asked: (self.asker, Instant::now()),
             operation,
             result: None,
             reply: Some(reply),
@@ -269,7 +287,7 @@ impl Store {
             failures: counters.failures.load(Ordering::Relaxed),
             last_commit_us: counters.last_commit_us.load(Ordering::Relaxed),
             commit: counters.commit.read(),
-            operation: counters.operation.read(),
+            operation: counters.operation.of(None).read(),
             file_bytes,
             log_bytes,
         }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::append::Batch;
-use super::latency::Histogram;
+use super::latency::{Asker, ByAsker, Histogram};
 use super::open::Lock;
 use super::values::{Failure, Outcome};
 use super::{lineage, upkeep};
@@ -39,8 +39,8 @@ pub(super) enum Job {
 pub(super) trait Work: Send {
     /// Bytes of payload, roughly.
     fn weight(&self) -> usize;
-    /// When it was asked for.
-    fn asked(&self) -> Instant;
+    /// By whom it was asked for, and when.
+    fn asked(&self) -> (Asker, Instant);
     /// Carries it out within the open transaction and keeps the result.
     fn run(&mut self, batch: &mut Batch<'_>) -> Outcome<()>;
     /// Answers: with the result kept, or with the failure.
@@ -53,7 +53,7 @@ where
     R: FnOnce(Result<T, StoreFailure>),
 {
     pub(super) weight: usize,
-    pub(super) asked: Instant,
+    pub(super) asked: (Asker, Instant),
     pub(super) operation: F,
     pub(super) result: Option<T>,
     pub(super) reply: Option<R>,
@@ -69,7 +69,7 @@ where
         self.weight
     }
 
-    fn asked(&self) -> Instant {
+    fn asked(&self) -> (Asker, Instant) {
         self.asked
     }
 
@@ -110,7 +110,14 @@ pub(super) struct Counters {
     pub(super) rows: AtomicU64,
     pub(super) last_commit_us: AtomicU64,
     pub(super) commit: Histogram,
-    pub(super) operation: Histogram,
+    pub(super) operation: ByAsker,
+}
+
+impl Counters {
+    fn done(&self, work: &dyn Work, now: Instant) {
+        let (asker, asked) = work.asked();
+        self.operation.of(asker).add(now - asked);
+    }
 }
 
 /// Starts the thread; it ends with `Stop` or when the last sender is gone.
@@ -181,14 +188,14 @@ impl Writer {
         if batch.len() > 1 && self.commit(&mut batch).is_ok() {
             let now = Instant::now();
             for work in batch {
-                self.counters.operation.add(now - work.asked());
+                self.counters.done(&*work, now);
                 work.finish(None);
             }
             return;
         }
         for mut work in batch {
             let done = self.commit(std::slice::from_mut(&mut work));
-            self.counters.operation.add(work.asked().elapsed());
+            self.counters.done(&*work, Instant::now());
             match done {
                 Ok(()) => work.finish(None),
                 Err(failure) => work.finish(Some(self.explain(&failure))),

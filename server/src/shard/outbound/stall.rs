@@ -86,6 +86,10 @@ impl Outbound {
 
     /// Closes a connection that reads too slowly; `lost` = there was no room for this.
     pub(super) fn close_slow(&mut self, id: ConnectionId, lost: Option<Bytes>) {
+        if let Some(frame) = &lost {
+            self.metrics
+                .dropped(self.id, Dropped::SlowConsumer, 1, frame.len());
+        }
         self.tell_dropped(id, false, lost);
         let code = CloseCode::SlowConsumer;
         self.finish(id, code, code.as_str());
