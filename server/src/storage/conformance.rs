@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::{Durability, Store};
 
+mod replica;
 mod retries;
 mod rules;
 
@@ -421,7 +422,7 @@ fn key_tables() {
     });
 }
 
-fn user_data(store: &Store, of: u64) -> String {
+pub(super) fn user_data(store: &Store, of: u64) -> String {
     let request = StoreRequest::UserData {
         tenant: TENANT,
         user: user(of),

@@ -118,7 +118,9 @@ pub(super) fn set_length(
     }
     if let Some(length) = length {
         let changed = connection
-            .prepare_cached("INSERT OR REPLACE INTO pipes_settings VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO pipes_settings (tenant, name, length) VALUES (?1, ?2, ?3)",
+            )?
             .execute(params![tenant.0, channel.as_str(), integer(length)])?;
         return Ok(rows(changed));
     }

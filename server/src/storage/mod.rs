@@ -8,10 +8,12 @@
 mod append;
 mod history;
 mod inbox;
+mod join;
 mod latency;
 mod lineage;
 mod open;
 mod refused;
+mod replica;
 mod request;
 mod schema;
 mod sent;
@@ -47,11 +49,14 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use append::Batch;
+use join::Joined;
+pub use join::{Proposal, Reply, Seen};
 use latency::Asker;
 pub use latency::{BOUNDS_US, Latencies};
 use lineage::Boot;
 use open::{Location, Lock};
 pub use refused::OpenError;
+pub use replica::{Change, Membership, Row, Stage, Table};
 use values::{Failure, Outcome};
 pub use values::{message_id_text, parse_message_id};
 use writer::{Counters, Job, Task};
@@ -65,6 +70,9 @@ pub struct Store {
     location: Location,
     /// Whose operations those of this handle are.
     asker: Asker,
+    joined: Joined,
+    /// What a statement has seen before it writes, on a member of a cluster.
+    seen: Option<Arc<Seen>>,
 }
 
 /// When a write counts as kept.
@@ -144,6 +152,8 @@ impl Store {
             counters,
             location,
             asker: None,
+            joined: Joined::default(),
+            seen: None,
         })
     }
 
@@ -165,6 +175,17 @@ impl Store {
     /// are carried out and answered in order, reads included: a read sees all earlier writes. Once the store is closed,
     /// `reply` is called from this thread, with a failure.
     pub fn ask(
+        &self,
+        request: StoreRequest,
+        reply: impl FnOnce(Result<StoreAnswer, StoreFailure>) + Send + 'static,
+    ) {
+        match self.log() {
+            None => self.carry_out(request, reply),
+            Some(log) => join::ask(self, log, request, reply),
+        }
+    }
+
+    fn carry_out(
         &self,
         request: StoreRequest,
         reply: impl FnOnce(Result<StoreAnswer, StoreFailure>) + Send + 'static,

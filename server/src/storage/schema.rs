@@ -25,6 +25,10 @@
 //! shows at a start that the file may be older than what was answered from it (`is_copy`, `boot`, `file`: see `lineage.rs`),
 //! and the offset that new inboxes begin after since then (`inboxes_from`); and which channel rules were in force (`rules`,
 //! a number that stands for them).
+//!
+//! The tables that all nodes of a cluster have alike (the six without offsets, but not `channels`, `inboxes`, `sent`) also
+//! have `logged`: the place in the cluster's log that the row came from, 0 = the log does not have it. `replica` has one
+//! row: which log that is and how far it was followed (see `replica.rs`).
 
 use rusqlite::Connection;
 
@@ -77,22 +81,33 @@ ALTER TABLE node ADD COLUMN rules INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE node ADD COLUMN boot TEXT NOT NULL DEFAULT '';
 ALTER TABLE node ADD COLUMN file TEXT NOT NULL DEFAULT '';
 ALTER TABLE node ADD COLUMN inboxes_from INTEGER NOT NULL DEFAULT 0;
+", "
+ALTER TABLE users_auth ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users_data ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users_time ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pipes_settings ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pipes_members ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE revoked_tokens ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE replica (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, applied INTEGER NOT NULL,
+    stage INTEGER NOT NULL, current_ms INTEGER NOT NULL);
+INSERT INTO replica VALUES (1, 0, 0, 0, 0);
 "];
 
 /// A statement that fails when a table or column of the current version is missing.
 pub(super) const PROBES: &[&str] = &[
-    "SELECT tenant, id, hash FROM users_auth",
-    "SELECT tenant, id, data FROM users_data",
-    "SELECT tenant, id, time, online FROM users_time",
+    "SELECT tenant, id, hash, logged FROM users_auth",
+    "SELECT tenant, id, data, logged FROM users_data",
+    "SELECT tenant, id, time, online, logged FROM users_time",
     "SELECT tenant, user_id, offset, id, time_ms, event, message, json FROM users_messages",
     "SELECT tenant, user_id, last_offset, waiting FROM inboxes",
     "SELECT tenant, name, offset, id, time_ms, event, message, json, user_id, previous FROM pipes_messages",
-    "SELECT tenant, name, length FROM pipes_settings",
-    "SELECT tenant, name, user_id FROM pipes_members",
-    "SELECT tenant, token FROM revoked_tokens",
+    "SELECT tenant, name, length, logged FROM pipes_settings",
+    "SELECT tenant, name, user_id, logged FROM pipes_members",
+    "SELECT tenant, token, logged FROM revoked_tokens",
     "SELECT tenant, name, epoch, last_offset, kept, age_ms FROM channels",
     "SELECT tenant, name, user_id, id, offset, digest, until_ms FROM sent",
     "SELECT one, ran_until, is_copy, rules, boot, file, inboxes_from FROM node",
+    "SELECT one, epoch, applied, stage, current_ms FROM replica",
 ];
 
 /// The version that `steps` lead to.

@@ -1,8 +1,10 @@
-//! The tables that backends fill and the engine only reads: one method for each change. It must not contain SQL.
+//! The tables that backends fill and the engine only reads: one method for each change, which a member of a cluster makes by
+//! the log (`join.rs`). It must not contain SQL.
 
 use cometql_engine::{MessageId, StoreFailure};
 use cometql_protocol::{ChannelName, TenantId, UserId};
 
+use super::replica::Row;
 use super::{Store, history, inbox, users};
 
 impl Store {
@@ -15,6 +17,17 @@ impl Store {
         tenant: TenantId,
         rows: Vec<(UserId, String)>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    rows.into_iter().map(|(user, hash)| Row::Hash {
+                        user,
+                        hash: Some(hash),
+                    }),
+                )
+                .await;
+        }
         self.call(bytes(&rows), move |c| {
             users::put(c, users::PUT_HASH, tenant, &rows)
         })
@@ -56,6 +69,14 @@ impl Store {
         tenant: TenantId,
         users: Vec<UserId>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    users.into_iter().map(|user| Row::Hash { user, hash: None }),
+                )
+                .await;
+        }
         self.call(0, move |c| {
             users::remove(c, users::REMOVE_HASH, tenant, &users)
         })
@@ -71,6 +92,17 @@ impl Store {
         tenant: TenantId,
         rows: Vec<(UserId, String)>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    rows.into_iter().map(|(user, data)| Row::Data {
+                        user,
+                        data: Some(data),
+                    }),
+                )
+                .await;
+        }
         self.call(bytes(&rows), move |c| {
             users::put(c, users::PUT_DATA, tenant, &rows)
         })
@@ -99,6 +131,14 @@ impl Store {
         tenant: TenantId,
         users: Vec<UserId>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    users.into_iter().map(|user| Row::Data { user, data: None }),
+                )
+                .await;
+        }
         self.call(0, move |c| {
             users::remove(c, users::REMOVE_DATA, tenant, &users)
         })
@@ -140,6 +180,18 @@ impl Store {
         tenant: TenantId,
         rows: Vec<(ChannelName, UserId)>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    rows.into_iter().map(|(channel, user)| Row::Member {
+                        channel,
+                        user,
+                        listed: true,
+                    }),
+                )
+                .await;
+        }
         self.call(0, move |c| users::add_members(c, tenant, &rows))
             .await
     }
@@ -154,6 +206,18 @@ impl Store {
         channel: ChannelName,
         users: Option<Vec<UserId>>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            let users = match users {
+                Some(users) => users,
+                None => self.members(tenant, channel.clone()).await?,
+            };
+            let gone = |user| Row::Member {
+                channel: channel.clone(),
+                user,
+                listed: false,
+            };
+            return self.change(tenant, users.into_iter().map(gone)).await;
+        }
         self.call(0, move |c| {
             users::remove_members(c, tenant, &channel, users.as_deref())
         })
@@ -169,6 +233,17 @@ impl Store {
         tenant: TenantId,
         tokens: Vec<String>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    tokens.into_iter().map(|token| Row::Token {
+                        token,
+                        revoked: true,
+                    }),
+                )
+                .await;
+        }
         self.call(0, move |c| {
             users::each_token(c, users::REVOKE, tenant, &tokens)
         })
@@ -184,6 +259,17 @@ impl Store {
         tenant: TenantId,
         tokens: Vec<String>,
     ) -> Result<u64, StoreFailure> {
+        if self.is_member() {
+            return self
+                .change(
+                    tenant,
+                    tokens.into_iter().map(|token| Row::Token {
+                        token,
+                        revoked: false,
+                    }),
+                )
+                .await;
+        }
         self.call(0, move |c| {
             users::each_token(c, users::UNREVOKE, tenant, &tokens)
         })
@@ -197,6 +283,20 @@ impl Store {
     pub async fn is_revoked(&self, tenant: TenantId, token: String) -> Result<bool, StoreFailure> {
         self.call(0, move |c| users::is_revoked(c, tenant, &token))
             .await
+    }
+
+    /// Puts rows into `pipes_settings`, or removes them (`None`), on a member of a cluster, whose shards hear of it from
+    /// the log. Returns how many rows changed.
+    ///
+    /// # Errors
+    /// When the log can't take it, or the store is no member.
+    pub async fn set_lengths(
+        &self,
+        tenant: TenantId,
+        rows: Vec<(ChannelName, Option<u64>)>,
+    ) -> Result<u64, StoreFailure> {
+        let row = |(channel, length)| Row::Length { channel, length };
+        self.change(tenant, rows.into_iter().map(row)).await
     }
 
     /// How many publications those channels keep that `pipes_settings` has.
@@ -223,6 +323,15 @@ impl Store {
         id: MessageId,
     ) -> Result<Vec<ChannelName>, StoreFailure> {
         self.call(0, move |c| history::channels_of(c, tenant, id))
+            .await
+    }
+
+    async fn members(
+        &self,
+        tenant: TenantId,
+        channel: ChannelName,
+    ) -> Result<Vec<UserId>, StoreFailure> {
+        self.call(0, move |c| users::members(c, tenant, &channel))
             .await
     }
 }

@@ -143,6 +143,30 @@ fn publications_of_an_older_file_know_the_one_before_them() {
 }
 
 #[test]
+fn an_older_file_is_no_member_and_has_nothing_logged() {
+    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, &schema::STEPS[..5]).unwrap();
+    let rows = "INSERT INTO users_auth VALUES (1, 7, 'a'); INSERT INTO users_data VALUES (1, 7, 'a');
+        INSERT INTO users_time VALUES (1, 7, 5, 1); INSERT INTO pipes_settings VALUES (1, 'web_a', 5);
+        INSERT INTO pipes_members VALUES (1, 'web_a', 7); INSERT INTO revoked_tokens VALUES (1, 'a')";
+    connection.execute_batch(rows).unwrap();
+    schema::migrate(&mut connection, schema::STEPS).unwrap();
+    let number = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+    for table in [
+        "users_auth",
+        "users_data",
+        "users_time",
+        "pipes_settings",
+        "pipes_members",
+        "revoked_tokens",
+    ] {
+        let count = format!("SELECT count(*) FROM {table} WHERE logged = 0");
+        assert_eq!(number(&count), 1, "{table}");
+    }
+    assert_eq!(number("SELECT epoch + applied FROM replica"), 0);
+}
+
+#[test]
 fn older_files_are_led_forward() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());

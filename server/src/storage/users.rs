@@ -6,13 +6,16 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::values::{Outcome, integer, number, rows};
 
-pub(super) const PUT_HASH: &str = "INSERT OR REPLACE INTO users_auth VALUES (?1, ?2, ?3)";
+pub(super) const PUT_HASH: &str =
+    "INSERT OR REPLACE INTO users_auth (tenant, id, hash) VALUES (?1, ?2, ?3)";
 pub(super) const HASH: &str = "SELECT hash FROM users_auth WHERE tenant = ?1 AND id = ?2";
 pub(super) const REMOVE_HASH: &str = "DELETE FROM users_auth WHERE tenant = ?1 AND id = ?2";
-pub(super) const PUT_DATA: &str = "INSERT OR REPLACE INTO users_data VALUES (?1, ?2, ?3)";
+pub(super) const PUT_DATA: &str =
+    "INSERT OR REPLACE INTO users_data (tenant, id, data) VALUES (?1, ?2, ?3)";
 pub(super) const DATA: &str = "SELECT data FROM users_data WHERE tenant = ?1 AND id = ?2";
 pub(super) const REMOVE_DATA: &str = "DELETE FROM users_data WHERE tenant = ?1 AND id = ?2";
-pub(super) const REVOKE: &str = "INSERT OR IGNORE INTO revoked_tokens VALUES (?1, ?2)";
+pub(super) const REVOKE: &str =
+    "INSERT OR IGNORE INTO revoked_tokens (tenant, token) VALUES (?1, ?2)";
 pub(super) const UNREVOKE: &str = "DELETE FROM revoked_tokens WHERE tenant = ?1 AND token = ?2";
 
 /// Puts one row a user into `users_auth` or `users_data`.
@@ -74,7 +77,7 @@ pub(super) fn texts(
     Ok(found)
 }
 
-/// `None` = is online now: the time of leaving before stays.
+/// `None` = is online now: the time of leaving before stays. A cluster's log does not have a new time yet.
 pub(super) fn set_last_seen(
     connection: &Connection,
     tenant: TenantId,
@@ -83,8 +86,9 @@ pub(super) fn set_last_seen(
 ) -> Outcome<u64> {
     let changed = connection
         .prepare_cached(
-            "INSERT INTO users_time VALUES (?1, ?2, coalesce(?3, 0), ?3 IS NULL)
-             ON CONFLICT DO UPDATE SET time = coalesce(?3, time), online = ?3 IS NULL",
+            "INSERT INTO users_time (tenant, id, time, online) VALUES (?1, ?2, coalesce(?3, 0), ?3 IS NULL)
+             ON CONFLICT DO UPDATE SET time = coalesce(?3, time), online = ?3 IS NULL,
+                 logged = iif(?3 IS NULL, logged, 0)",
         )?
         .execute(params![tenant.0, integer(user.get()), time.map(integer)])?;
     Ok(rows(changed))
@@ -105,7 +109,7 @@ pub(super) fn last_seen(
 /// At start nobody is online: who was when the node ended, left when it last was known to run.
 pub(super) fn all_offline(connection: &Connection, now: u64) -> rusqlite::Result<()> {
     connection.execute(
-        "UPDATE users_time SET online = 0, time = max(time, (SELECT ran_until FROM node)) WHERE online <> 0",
+        "UPDATE users_time SET online = 0, time = max(time, (SELECT ran_until FROM node)), logged = 0 WHERE online <> 0",
         [],
     )?;
     runs(connection, now)
@@ -124,8 +128,9 @@ pub(super) fn add_members(
     tenant: TenantId,
     members: &[(ChannelName, UserId)],
 ) -> Outcome<u64> {
-    let mut statement =
-        connection.prepare_cached("INSERT OR IGNORE INTO pipes_members VALUES (?1, ?2, ?3)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR IGNORE INTO pipes_members (tenant, name, user_id) VALUES (?1, ?2, ?3)",
+    )?;
     let mut added = 0;
     for (channel, user) in members {
         added += statement.execute(params![tenant.0, channel.as_str(), integer(user.get())])?;
@@ -153,6 +158,22 @@ pub(super) fn remove_members(
         removed += statement.execute(params![tenant.0, channel.as_str(), integer(user.get())])?;
     }
     Ok(rows(removed))
+}
+
+/// Who is on the list of a channel.
+pub(super) fn members(
+    connection: &Connection,
+    tenant: TenantId,
+    channel: &ChannelName,
+) -> Outcome<Vec<UserId>> {
+    let mut statement = connection
+        .prepare_cached("SELECT user_id FROM pipes_members WHERE tenant = ?1 AND name = ?2")?;
+    let mut found = statement.query(params![tenant.0, channel.as_str()])?;
+    let mut members = Vec::new();
+    while let Some(row) = found.next()? {
+        members.extend(UserId::new(number(row, 0)?));
+    }
+    Ok(members)
 }
 
 pub(super) fn is_member(

@@ -97,7 +97,7 @@ where
     }
 }
 
-fn closed() -> StoreFailure {
+pub(super) fn closed() -> StoreFailure {
     StoreFailure("the store is closed".into())
 }
 
