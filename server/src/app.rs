@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Door;
 use crate::auth::{Browser, Keys, Tokens};
+use crate::cluster::{self, Cluster};
 use crate::cometql;
 use crate::http::{Front, HttpSettings, Port};
 use crate::hub::Hub;
@@ -54,6 +55,8 @@ pub struct AppSettings {
     pub http: HttpSettings,
     /// The ports of backends and administrators.
     pub backends: BackendSettings,
+    /// Of which cluster it is a member; `None` = it is on its own.
+    pub cluster: Option<cluster::Settings>,
 }
 
 impl AppSettings {
@@ -72,6 +75,7 @@ impl AppSettings {
             tokens: Tokens::default(),
             http,
             backends: BackendSettings::default(),
+            cluster: None,
         }
     }
 }
@@ -92,6 +96,9 @@ pub enum StartError {
         "{0}: look at the disk of the data directory; if the store is damaged, restore the last backup (store_failed)"
     )]
     Store(#[from] StoreFailure),
+    /// The node can't be a member of its cluster.
+    #[error("{0}")]
+    Cluster(#[from] cluster::ConnectError),
     /// The system gave no threads.
     #[error("can't start the shards: {0}")]
     Shards(io::Error),
@@ -109,6 +116,7 @@ pub struct App {
     open: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
     backends: Backends,
+    cluster: Option<Cluster>,
     restart_spread: Duration,
 }
 
@@ -126,6 +134,7 @@ impl App {
             tokens,
             http,
             backends,
+            cluster,
         } = settings;
         let sockets = Sockets::bind(&backends).await?;
         let admin_on_http = Arc::default();
@@ -139,6 +148,7 @@ impl App {
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
+        let cluster = join(cluster).await?;
         let metrics = Arc::new(Metrics::of_node(count));
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
@@ -180,6 +190,7 @@ impl App {
             open,
             tasks,
             backends,
+            cluster,
             restart_spread,
         })
     }
@@ -200,6 +211,12 @@ impl App {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The way to other nodes, for a member of a cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// Where browsers connect.
@@ -262,6 +279,14 @@ impl App {
         _ = store.runs(now_ms()).await;
         store.shutdown().await;
     }
+}
+
+/// Becomes a member, where that is asked for.
+async fn join(settings: Option<cluster::Settings>) -> Result<Option<Cluster>, StartError> {
+    Ok(match settings {
+        Some(settings) => Some(Cluster::connect(settings).await?),
+        None => None,
+    })
 }
 
 fn front(settings: HttpSettings, message_bytes: usize, admin: &Arc<OnceLock<Door>>) -> Arc<Front> {

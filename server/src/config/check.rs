@@ -50,6 +50,7 @@ impl Config {
         if self.mysql.strangers == 0 {
             wrong.push("mysql.strangers = 0 would let nobody log in".into());
         }
+        wrong.extend(self.cluster.check());
         if self.limits.statement_memory.0 / 2 < self.limits.insert.0 {
             wrong.push("limits.statement_memory must be at least twice limits.insert".into());
         }
@@ -81,6 +82,7 @@ impl Config {
                  way. Set mysql.require_tls = true, unless that network is yours alone"
             ));
         }
+        warnings.extend(self.cluster.warnings());
         for (at, entry) in self.jwt_keys.iter().enumerate() {
             if let Some(secret) = &entry.secret
                 && secret.len() < SECRET_LENGTH

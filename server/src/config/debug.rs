@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AdminSection, AuthSection, JwtEntry, TenantSection};
+use super::{AdminSection, AuthSection, ClusterSection, JwtEntry, TenantSection};
 
 impl fmt::Debug for AdminSection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,6 +22,16 @@ impl fmt::Debug for AuthSection {
             .field("key_file", &self.key_file)
             .field("user_data", &self.user_data)
             .finish()
+    }
+}
+
+impl fmt::Debug for ClusterSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterSection")
+            .field("nats", &self.nats.len())
+            .field("name", &self.name)
+            .field("has_password", &!self.password.is_empty())
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +61,7 @@ mod tests {
     #[test]
     fn no_key_is_printed() {
         let text = "[admin]\nkeys = ['hush1']\n[auth]\nkey = 'hush2'\n[tenants.7]\nkeys = ['hush3']\n\
-            [[jwt_keys]]\nsecret = 'hush4'\njwks_url = 'https://name:hush5@example.com/'\n";
+            [cluster]\nnats = ['nats://name:hush6@a']\npassword = 'hush7'\n[[jwt_keys]]\nsecret = 'hush4'\njwks_url = 'https://name:hush5@example.com/'\n";
         let printed = format!("{:?}", parse("", text).unwrap());
         assert!(!printed.contains("hush"), "{printed}");
         assert!(printed.contains("has_key: true"), "{printed}");

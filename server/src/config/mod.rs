@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod channels;
 mod check;
+mod cluster;
 mod debug;
 mod environment;
 mod file;
@@ -21,6 +22,7 @@ mod settings;
 mod units;
 
 pub use channels::ChannelEntry;
+pub use cluster::{ClusterSection, QuorumLoss};
 pub use file::{ConfigError, load, parse};
 pub use jwt::JwtEntry;
 pub use keys::{KEY_FILE, KeyError};
@@ -48,6 +50,8 @@ pub struct Config {
     pub auth: AuthSection,
     /// The original's browser protocol.
     pub legacy: LegacySection,
+    /// Other nodes.
+    pub cluster: ClusterSection,
     /// Sizes, rates and counts.
     pub limits: LimitsSection,
     /// What is logged, and how.

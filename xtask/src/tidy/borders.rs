@@ -21,6 +21,7 @@ const THIRD_PARTIES: &[(&str, &[&str])] = &[
         &["server/src/auth/", "server/src/cli/", "server/tests/"],
     ),
     ("tungstenite", &["server/src/websocket/", "server/tests/"]),
+    ("async_nats", &["server/src/cluster/", "server/tests/"]),
     ("prometheus", &["server/src/metrics"]),
     ("comfy_table", &["server/src/cli/"]),
     ("rustyline", &["server/src/cli/"]),
