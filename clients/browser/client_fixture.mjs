@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { Node, until } from './server.mjs';
 
-const { COMETQL_PACKAGE } = process.env;
+const { COMETQL_BROWSER, COMETQL_PACKAGE } = process.env;
+const isFirefox = COMETQL_BROWSER === 'firefox';
 const SECRET = 'the browser tests sign tokens with this';
 const HTML = readFileSync('client_page.html');
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm', map: 'application/json' };
@@ -34,10 +35,16 @@ const BROWSERS = {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--renderer-process-limit=100'],
     ignoreDefaultArgs: ['--disable-back-forward-cache'],
   },
-  firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' },
+  firefox: {
+    browser: 'firefox',
+    executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
+    // Its own windows may be asked which process a tab has, and each tab has one.
+    args: ['--remote-allow-system-access'],
+    extraPrefsFirefox: { 'dom.ipc.processCount.webIsolated': 100 },
+  },
 };
 
-export const launch = (name) => puppeteer.launch({ headless: true, ...BROWSERS[name] });
+export const launch = () => puppeteer.launch({ headless: true, ...BROWSERS[COMETQL_BROWSER] });
 
 /** A token of a user that ends after so many seconds. */
 export function token(user, seconds) {
@@ -53,9 +60,16 @@ async function listen(server) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-/** An origin of its own: the page at `/`, the package, tokens, and a request that is answered when the test says so. */
+function isRunning(id) {
+  try {
+    return process.kill(id, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** An origin of its own: the page at `/`, the package, and tokens. */
 class Site {
-  #held = [];
   #server = createServer((request, response) => this.#answer(request, response));
   /** Makes tokens; `given` are those that were asked for. */
   token = () => '';
@@ -73,7 +87,6 @@ class Site {
   #answer({ url }, response) {
     const { pathname } = new URL(url, 'http://site');
     for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
-    if (pathname === '/hold') return this.#held.push(response);
     if (pathname === '/token') {
       this.given.push(this.token());
       return response.end(this.given.at(-1));
@@ -87,17 +100,7 @@ class Site {
     response.end(file ? readFileSync(join(COMETQL_PACKAGE, file)) : pathname === '/' ? HTML : '<!doctype html><title>another page</title>');
   }
 
-  /** Tabs whose script waits for an answer. */
-  get held() {
-    return this.#held.length;
-  }
-
-  release() {
-    for (const response of this.#held.splice(0)) response.end();
-  }
-
   stop() {
-    this.release();
     this.#server.closeAllConnections();
     this.#server.close();
   }
@@ -124,6 +127,12 @@ class Tab {
     const look = () => this.state().catch(() => undefined);
     await until(async () => like(await look()), async () => `${JSON.stringify(wanted)}: ${JSON.stringify(await look())}`);
     return this;
+  }
+
+  /** Waits until there is no connection any more, and the page is told why, by a class and a code. */
+  async stops(code) {
+    await this.is({ status: 'stopped', error: code });
+    assert.ok(await this.evaluate(() => page.client.state.error instanceof page.cometql.RefusedError), 'the class of the error');
   }
 
   /** Waits for so many messages and compares them. */
@@ -155,16 +164,34 @@ class Tab {
     return this.session.send(method, parameters);
   }
 
-  freeze() {
-    return this.cdp('Page.setWebLifecycleState', { state: 'frozen' });
+  /** The id of its process; Firefox only. */
+  async process() {
+    const ask = async (method, parameters) => (await this.page.browser().connection.send(method, parameters)).result;
+    const { contexts: [{ context }] } = await ask('browsingContext.getTree', { 'moz:scope': 'chrome' });
+    const expression = `JSON.stringify(gBrowser.browsers.map(({ currentURI, browsingContext }) => [currentURI.spec, browsingContext.currentWindowGlobal.osPid]))`;
+    const { result } = await ask('script.evaluate', { expression, target: { context }, awaitPromise: false });
+    return new Map(JSON.parse(result.value)).get(this.page.url());
   }
 
-  thaw() {
-    return this.cdp('Page.setWebLifecycleState', { state: 'active' });
+  /** Nothing of it runs any more: as Chromium does it to hidden tabs, or as a system does it to a whole process. */
+  async freeze() {
+    if (!isFirefox) return this.cdp('Page.setWebLifecycleState', { state: 'frozen' });
+    this.stopped = await this.process();
+    process.kill(this.stopped, 'SIGSTOP');
+  }
+
+  async thaw() {
+    if (!isFirefox) return this.cdp('Page.setWebLifecycleState', { state: 'active' });
+    process.kill(this.stopped, 'SIGCONT');
   }
 
   /** Its process ends at once. */
   async crash() {
+    if (isFirefox) {
+      const id = await this.process();
+      process.kill(id, 'SIGKILL');
+      return until(() => !isRunning(id));
+    }
     const crashed = once(this.page, 'error');
     this.cdp('Page.crash').catch(() => {});
     await crashed;
@@ -184,6 +211,7 @@ class Tab {
 /** What one case has for itself; it goes with the case. */
 export class World {
   #ends = [];
+  #opened = 0;
   errors = [];
 
   constructor(browser) {
@@ -263,7 +291,9 @@ export class World {
       // Firefox takes what a policy forbids for an error of the page, which lives with it.
       if (!error.message.startsWith('Content-Security-Policy')) this.errors.push(error);
     });
-    await tab.page.goto(`${site.url}/?${encodeURIComponent(JSON.stringify({ url: `http://${this.node.address}`, ...options }))}`);
+    const wanted = encodeURIComponent(JSON.stringify({ url: `http://${this.node.address}`, ...options }));
+    // Tabs are told apart by their numbers.
+    await tab.page.goto(`${site.url}/?${wanted}#${++this.#opened}`);
     return tab;
   }
 

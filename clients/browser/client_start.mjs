@@ -5,7 +5,7 @@ import { launch, World } from './client_fixture.mjs';
 const TABS = 20;
 
 const name = process.env.COMETQL_BROWSER;
-const browser = await launch(name);
+const browser = await launch();
 const world = new World(browser);
 try {
   await world.start();

@@ -27,7 +27,7 @@ async function run(browser, { name, run }) {
   if (error) failed.push(`${name}: ${error.stack}`);
 }
 
-const browser = await launch(name);
+const browser = await launch();
 const waiting = [...chosen];
 const worker = async () => {
   for (let one = waiting.shift(); one; one = waiting.shift()) await run(browser, one);
