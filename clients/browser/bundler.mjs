@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { withBrowser } from './chromium.mjs';
+import { withBrowser } from './browser.mjs';
 import { Node, PATIENCE } from './server.mjs';
 
 const { COMETQL_APP: app, COMETQL_PACKAGE } = process.env;

@@ -1,7 +1,7 @@
 // The console in a real browser: log in, live numbers, channels, a live tail, SQL, nothing shown as markup.
 import assert from 'node:assert/strict';
 import mysql from 'mysql2/promise';
-import { admin, http, key, login, withBrowser } from './chromium.mjs';
+import { admin, http, key, login, withBrowser } from './browser.mjs';
 
 const CHANNEL = 'web_console_test';
 const INSERT = 'INSERT INTO pipes_messages (name, event, message) VALUES (?, ?, ?)';

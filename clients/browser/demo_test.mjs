@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withBrowser } from './chromium.mjs';
+import { withBrowser } from './browser.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'cometql-demo-'));
 const any = '127.0.0.1:0';

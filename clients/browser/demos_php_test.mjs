@@ -1,6 +1,6 @@
 // The demos' backend in PHP, and the demos without any backend.
 import assert from 'node:assert/strict';
-import { withBrowser } from './chromium.mjs';
+import { withBrowser } from './browser.mjs';
 import { DemoServer, online, see } from './demo_server.mjs';
 
 const { COMETQL_DEMO_SITE, COMETQL_DEMO_PHP } = process.env;

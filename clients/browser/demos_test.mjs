@@ -1,7 +1,7 @@
 // The demos as people use them, with the backend in Python: comments, chat, letters, counters, and tabs through a kill -9.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { withBrowser } from './chromium.mjs';
+import { withBrowser } from './browser.mjs';
 import { DemoServer, online, see, texts } from './demo_server.mjs';
 
 const { COMETQL_DEMO_SITE, COMETQL_DEMO_PYTHON } = process.env;

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { dirname, join } from 'node:path';
-import { withBrowser } from './chromium.mjs';
+import { withBrowser } from './browser.mjs';
 import { Node, PATIENCE } from './server.mjs';
 
 const { COMETQL_CA, COMETQL_ORIGINAL, COMETQL_PACKAGE } = process.env;

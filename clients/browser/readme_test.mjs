@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import mysql from 'mysql2/promise';
-import { http, login, withBrowser } from './chromium.mjs';
+import { http, login, withBrowser } from './browser.mjs';
 
 const readme = readFileSync(process.env.COMETQL_README, 'utf8');
 const [, page] = readme.match(/```html\n([\s\S]*?)```/);

@@ -74,7 +74,11 @@ const DEMOS_PHP: &[(&str, &str)] = &[
     ("php", "php-cli php-mysql"),
     ("/var/lib/dpkg/info/php-sqlite3.list", "php-sqlite3"),
 ];
-const FIREFOX: &[(&str, &str)] = &[("npm", "nodejs npm"), ("firefox-esr", "firefox-esr")];
+const FIREFOX: &[(&str, &str)] = &[
+    ("npm", "nodejs npm"),
+    ("firefox-esr", "firefox-esr"),
+    ("mysql", "mariadb-client"),
+];
 const BALANCER: &[(&str, &str)] = &[("python3", "python3 python3-venv"), ("haproxy", "haproxy")];
 
 /// Where Debian puts the driver.
@@ -248,6 +252,9 @@ pub(super) const CLIENTS: &[Client] = &[
     ),
     client("browser-demo", Runtime::Browser, "demo_test.mjs", CHROMIUM),
     client("demos", Runtime::Browser, "demos_test.mjs", CHROMIUM).demos(),
+    client("demos-firefox", Runtime::Browser, "demos_test.mjs", FIREFOX)
+        .demos()
+        .package("firefox"),
     client(
         "demos-php",
         Runtime::Browser,
