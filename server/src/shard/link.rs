@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use cometql_engine::{ConnectionId, Ending};
 use cometql_protocol::CloseCode;
+use rustix::net::SendFlags;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -340,7 +341,7 @@ impl Link {
         };
         let first = &first[self.begun as usize..];
         if rest.is_empty() {
-            return stream.try_write(first);
+            return send(stream, first);
         }
         if self.waiting < COPY_BELOW {
             joined.clear();
@@ -348,7 +349,7 @@ impl Link {
             for frame in rest {
                 joined.extend_from_slice(frame);
             }
-            return stream.try_write(joined);
+            return send(stream, joined);
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
         pieces[0] = IoSlice::new(first);
@@ -377,5 +378,17 @@ impl Link {
         }
         self.outbox.drain(..whole);
         self.begun = u32::try_from(written).unwrap_or(u32::MAX);
+    }
+}
+
+/// Writes to a socket. While it takes bytes, which is nearly always, tokio need not be asked.
+fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let send = || rustix::net::send(stream, bytes, SendFlags::NOSIGNAL).map_err(io::Error::from);
+    match send() {
+        // Tells tokio to wait until the socket takes bytes again, unless it does by now.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            stream.try_io(Interest::WRITABLE, send)
+        }
+        sent => sent,
     }
 }
