@@ -80,6 +80,7 @@ fn push(kind: &str, frame: &Fields) -> Option<Incoming> {
             Some(Incoming::Publication(channel, offsets))
         }
         "join" | "leave" => Some(Incoming::Presence(channel)),
+        "gap" => Some(Incoming::Gap(channel)),
         "unsubscribed" => {
             let error = object(frame.error())?;
             Some(Incoming::Unsubscribed(channel, refusal(&error)?))

@@ -93,6 +93,8 @@ pub enum Answer {
         offset: Option<u64>,
         /// To how many connections of this node it was sent.
         reached: u64,
+        /// True when the channel's history lacks it, because the cluster's log was out of reach: it was only delivered.
+        lossy: bool,
     },
     /// To `Send`: it is in the inbox, and was sent to so many open connections of the user.
     Sent {

@@ -6,7 +6,9 @@ use cometql_protocol::wire::{Member, Position, Reply};
 use cometql_protocol::{ChannelName, CloseCode, ErrorCode, TenantId, UserId};
 
 use crate::publication::{Content, InboxMessage, Publication};
-use crate::{Answer, ConnectionId, Credentials, Departure, Reject, ShardId, StoreRequest};
+use crate::{
+    Announce, Answer, ConnectionId, Credentials, Departure, LogKind, Reject, ShardId, StoreRequest,
+};
 
 /// What a shard may cause. The server implements it over sockets, mailboxes and the store; the simulator over queues.
 pub trait Effects {
@@ -35,10 +37,48 @@ pub trait Effects {
     fn published(&mut self, publication: &Arc<Publication>) {
         _ = publication;
     }
+    /// In a cluster: nobody here uses a channel any more that was opened as of this log; its events may stop.
+    fn unfollow(&mut self, tenant: TenantId, channel: &ChannelName, log: LogKind) {
+        _ = (tenant, channel, log);
+    }
+    /// In a cluster: private messages of a user are wanted here from now on, or no longer. A question for its inbox that
+    /// follows must see all messages that are not told by [`LogEvent::Inbox`](crate::LogEvent::Inbox).
+    fn follow_user(&mut self, tenant: TenantId, user: UserId, wanted: bool) {
+        _ = (tenant, user, wanted);
+    }
+    /// In a cluster: a publication that no log has is told to other nodes that follow its channel, which hear
+    /// [`LogEvent::Live`](crate::LogEvent::Live); `lossy` when a log should have it. This node has delivered it.
+    fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
+        _ = (publication, lossy);
+    }
+    /// In a cluster: tells the other nodes.
+    fn announce(&mut self, announce: Announce) {
+        _ = announce;
+    }
+    /// In a cluster: asks the other nodes who is in a channel. [`Message::PresenceTold`] must follow for this connection
+    /// and gather, once, also when nodes did not answer.
+    fn ask_presence(&mut self, ask: PresenceAsk) {
+        _ = ask;
+    }
     /// Counts what happened, for `/metrics` and `SHOW STATUS`.
     fn count(&mut self, event: Counted, times: u64);
     /// A fresh random number: for epochs.
     fn random(&mut self) -> u64;
+}
+
+/// A question to the other nodes: who is in a channel?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceAsk {
+    /// Whose request.
+    pub connection: ConnectionId,
+    /// Where the answers are gathered.
+    pub gather: u64,
+    /// Whose channel.
+    pub tenant: TenantId,
+    /// The channel.
+    pub channel: ChannelName,
+    /// True = only how many.
+    pub count_only: bool,
 }
 
 /// Something unasked for a connection.
@@ -52,6 +92,9 @@ pub enum Push<'a> {
     Presence(&'a ChannelName, bool, &'a Member),
     /// A private message.
     Inbox(&'a Arc<InboxMessage>),
+    /// Something of a channel is missing, or its history is another one from now on: the client subscribes again with its
+    /// last position. The subscription goes on.
+    Gap(&'a ChannelName),
     /// The server ended a subscription.
     Unsubscribed(&'a ChannelName, ErrorCode, &'a str),
 }

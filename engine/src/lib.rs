@@ -3,6 +3,7 @@
 //! No tokio, threads, sockets, files, clock or randomness: time, seeds and bytes are arguments. The one state machine is
 //! [`Shard`]: `handle(now, input, effects)`. What a shard may cause is the trait [`Effects`], and nothing else.
 
+pub mod cluster;
 pub mod command;
 pub mod conflated;
 pub mod effects;
@@ -16,6 +17,7 @@ pub mod session;
 pub mod shard;
 pub mod store;
 
+pub use cluster::{Announce, ClusterSettings, LogEvent, NodeId, QuorumLoss, UserThere};
 pub use command::{Answer, Command, Draft};
 pub use conflated::Conflated;
 pub use effects::{Disconnect, Effects, Message, Push};
@@ -27,4 +29,4 @@ pub use rates::Rates;
 pub use reject::Reject;
 pub use session::{ClientInfo, Credentials, Departure, Ending, Identity, Outbox, SessionSettings};
 pub use shard::{Input, Shard};
-pub use store::{StoreAnswer, StoreFailure, StoreRequest, StoredPublication};
+pub use store::{LogKind, StoreAnswer, StoreFailure, StoreRequest, StoredPublication};

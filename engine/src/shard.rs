@@ -10,8 +10,9 @@ use cometql_protocol::{ChannelName, TenantId, UserId};
 
 use crate::ids::{shard_of_channel, shard_of_user};
 use crate::{
-    Answer, ClientInfo, Command, ConnectionId, Effects, Ending, Identity, Limits, Message, Now,
-    Outbox, Rates, Reject, Rules, SessionSettings, ShardId, StoreAnswer, StoreFailure,
+    Answer, ClientInfo, ClusterSettings, Command, ConnectionId, Effects, Ending, Identity, Limits,
+    LogEvent, Message, Now, Outbox, Rates, Reject, Rules, SessionSettings, ShardId, StoreAnswer,
+    StoreFailure,
 };
 
 mod acknowledge;
@@ -25,6 +26,7 @@ mod inbox;
 pub mod inspect;
 mod leaves;
 mod locals;
+mod log;
 mod login;
 mod messages;
 mod publish;
@@ -88,6 +90,8 @@ pub enum Input<T> {
         /// What it said.
         result: Result<StoreAnswer, StoreFailure>,
     },
+    /// Something happened in the cluster; only after [`Shard::join_cluster`].
+    Log(LogEvent),
     /// Time passed: expects one at least every second.
     Tick,
     /// The configuration was reloaded.
@@ -111,6 +115,8 @@ pub struct Shard<T> {
     recent: Recent,
     trace: Trace,
     tickets: Tickets<T>,
+    /// `None` = a node of its own.
+    cluster: Option<ClusterSettings>,
 }
 
 impl<T> Shard<T> {
@@ -133,12 +139,19 @@ impl<T> Shard<T> {
             recent: Recent::default(),
             trace: Trace::default(),
             tickets: Tickets::default(),
+            cluster: None,
         }
     }
 
     /// Lets it share the limits of users, channels and tenants with the other shards of the node, before the first input.
     pub fn share_rates(&mut self, rates: Arc<Rates>) {
         self.rates = rates;
+    }
+
+    /// Makes it the shard of a cluster's node, before the first input: from then on channels are ordered by the cluster's
+    /// logs.
+    pub fn join_cluster(&mut self, settings: ClusterSettings) {
+        self.cluster = Some(settings);
     }
 
     /// Tells a row of `pipes_settings`, before the first input. Rows of other shards' channels are ignored.
@@ -178,6 +191,7 @@ impl<T> Shard<T> {
             Input::Command(command, token) => self.on_command(now, command, token, effects),
             Input::Message(message) => self.on_message(now, message, effects),
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, effects),
+            Input::Log(event) => self.on_log(event, effects),
             Input::Tick => self.on_tick(now, effects),
             Input::Rules(rules) => self.on_rules(rules, effects),
         }

@@ -22,6 +22,9 @@ pub enum StoreRequest {
         /// The epoch from now on of a channel with a record. Given when the channel has been in use without the store, or
         /// will be: then no position from before may count as complete.
         renewed: Option<Epoch>,
+        /// In a cluster, which log to follow from now on; answered by [`StoreAnswer::Opened`]. `start` and `renewed` say
+        /// nothing then. `None` = this node orders the channel itself.
+        log: Option<LogKind>,
     },
     /// Adds a publication to a durable channel and trims it, unless it is there already ([`StoreAnswer::Known`]).
     Append {
@@ -29,7 +32,7 @@ pub enum StoreRequest {
         tenant: TenantId,
         /// The channel.
         channel: ChannelName,
-        /// Its offset.
+        /// Its offset; 0 when a log gives it one ([`StoreAnswer::Appended`]).
         offset: u64,
         /// The content.
         content: Content,
@@ -37,8 +40,11 @@ pub enum StoreRequest {
         keep: Keep,
         /// When the sender chose the id of the content.
         once: Option<Once>,
+        /// In a cluster, which log.
+        log: Option<LogKind>,
     },
-    /// Reads publications of a durable channel after `after`, oldest first; with `newest`, the last `limit` of them.
+    /// Reads publications of a durable channel after `after`, oldest first; with `newest`, the last `limit` of them. From a
+    /// log it is answered by [`StoreAnswer::HistoryPart`].
     ReadHistory {
         /// Whose channel.
         tenant: TenantId,
@@ -50,6 +56,8 @@ pub enum StoreRequest {
         limit: u64,
         /// True = the newest `limit`, false = the oldest `limit`; always returned oldest first.
         newest: bool,
+        /// In a cluster, which log.
+        log: Option<LogKind>,
     },
     /// Stores the setting of a channel; trims to `length` at the next append. `None` removes setting and history. With
     /// `None` or 0, the channel may be used without the store from now on: its record gets another epoch.
@@ -69,6 +77,18 @@ pub enum StoreRequest {
         channel: ChannelName,
         /// `None` = all.
         id: Option<crate::MessageId>,
+        /// In a cluster, which log.
+        log: Option<LogKind>,
+    },
+    /// In a cluster: something was delivered that the log does not have. Notes in it that no position from before is
+    /// complete; all who follow the channel hear of it ([`LogEvent::Gap`](crate::LogEvent::Gap)).
+    MarkGap {
+        /// Whose channel.
+        tenant: TenantId,
+        /// The channel.
+        channel: ChannelName,
+        /// Which log.
+        log: LogKind,
     },
     /// Adds a private message, unless it was there already ([`StoreAnswer::Known`]), or `limit` messages wait
     /// ([`StoreAnswer::Full`]).
@@ -138,6 +158,17 @@ pub enum StoreRequest {
     },
 }
 
+/// Which of a cluster's logs puts a channel in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogKind {
+    /// None: a channel without history, which is only followed.
+    Live,
+    /// The one in memory, for recovery windows.
+    Window,
+    /// The one on disk.
+    Durable,
+}
+
 /// What makes a second message with the same id a retry: the store notes it together with the message, and keeps it for
 /// its time, whatever becomes of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +207,32 @@ pub enum StoreAnswer {
         /// Where it stands.
         position: Position,
     },
+    /// To `OpenChannel` of a log. What the log got after `position` is told by [`LogEvent`](crate::LogEvent)s that come
+    /// after this answer.
+    Opened {
+        /// Where the channel stands; says nothing for [`LogKind::Live`].
+        position: Position,
+        /// `recent` has all publications after this offset.
+        floor: u64,
+        /// What the recovery window holds, oldest first, up to `position`.
+        recent: Vec<StoredPublication>,
+    },
     /// To `ReadHistory`.
     History(Vec<StoredPublication>),
+    /// To `ReadHistory` of a log: all that the log has by now.
+    HistoryPart {
+        /// Oldest first.
+        rows: Vec<StoredPublication>,
+        /// True when nothing of what was delivered after `after` is missing in them: they reach the log's end, nothing was
+        /// trimmed or deleted, no gap was marked.
+        whole: bool,
+    },
+    /// To `Append`: the log gave it this place. It comes to those who follow the channel by a
+    /// [`LogEvent`](crate::LogEvent), before or after this answer.
+    Appended {
+        /// Its offset.
+        offset: u64,
+    },
     /// To `InboxAppend`: the offset it got.
     InboxOffset(u64),
     /// To `InboxAppend`: too many wait already; nothing was stored.
@@ -191,7 +246,7 @@ pub enum StoreAnswer {
     },
     /// To `InboxRead`.
     Inbox(Vec<InboxMessage>),
-    /// To `Append`, `SetHistory`, `DeleteHistory`, `InboxRemove`, `SetLastSeen`: rows that changed.
+    /// To `Append`, `SetHistory`, `DeleteHistory`, `MarkGap`, `InboxRemove`, `SetLastSeen`: rows that changed.
     Changed(u64),
     /// To `LastSeen`.
     LastSeen(Option<u64>),
@@ -201,7 +256,13 @@ pub enum StoreAnswer {
     Member(bool),
 }
 
-/// The store could not do it: disk full, file damaged. The message is for logs and for the caller.
+/// The store could not do it. The message is for logs and for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store could not do that: {0}")]
-pub struct StoreFailure(pub String);
+pub enum StoreFailure {
+    /// Disk full, file damaged.
+    #[error("the store could not do that: {0}")]
+    Failed(String),
+    /// The cluster's log has no majority of its servers for the time being, and says nothing.
+    #[error("the cluster's log is out of reach; try again")]
+    NoQuorum,
+}

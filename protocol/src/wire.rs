@@ -10,7 +10,7 @@ mod request;
 use std::sync::Arc;
 
 pub use encode::{
-    Member, PublicationView, encode_error, encode_inbox_message, encode_presence_event,
+    Member, PublicationView, encode_error, encode_gap, encode_inbox_message, encode_presence_event,
     encode_publication, encode_refusal, encode_reply, encode_unsubscribed, json_string,
 };
 pub use incoming::decode_incoming;

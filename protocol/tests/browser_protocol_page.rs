@@ -4,8 +4,8 @@
 
 use cometql_protocol::wire::{
     Epoch, Kept, Member, Position, PublicationView, Reply, RequestBody, decode_requests,
-    encode_error, encode_inbox_message, encode_presence_event, encode_publication, encode_refusal,
-    encode_reply, encode_unsubscribed,
+    encode_error, encode_gap, encode_inbox_message, encode_presence_event, encode_publication,
+    encode_refusal, encode_reply, encode_unsubscribed,
 };
 use cometql_protocol::{ChannelName, ErrorCode, UserId};
 
@@ -207,6 +207,7 @@ fn every_push_is_shown_as_it_is() {
         encode_inbox_message("order", r#"{"order":7}"#, true, 12, 1_790_000_000_000),
         encode_presence_event(&office, true, &member),
         encode_presence_event(&office, false, &member),
+        encode_gap(&channel("web_chat")),
         encode_unsubscribed(&channel("private_a"), ErrorCode::PermissionDenied, gone),
     ];
     assert_eq!(examples("push"), expected);

@@ -69,6 +69,7 @@ impl<T> Shard<T> {
                 after,
                 limit,
                 newest: true,
+                log: None,
             };
             return effects.store(ticket, ask);
         };

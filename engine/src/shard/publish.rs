@@ -134,6 +134,7 @@ impl<T> Shard<T> {
             content: content.clone(),
             keep,
             once: once(&content, &self.limits),
+            log: None,
         };
         let then = Then::Appended {
             key: key.clone(),
@@ -276,7 +277,17 @@ fn answer_known<T>(
 fn answer<T>(origin: Origin<T>, told: Told, effects: &mut impl Effects<Token = T>) {
     let Told { offset, reached } = told;
     match origin {
-        Origin::Command(token) => effects.answer(token, Answer::Published { offset, reached }),
+        Origin::Command(token) => {
+            let lossy = false;
+            effects.answer(
+                token,
+                Answer::Published {
+                    offset,
+                    reached,
+                    lossy,
+                },
+            );
+        }
         Origin::Browser {
             connection,
             request,

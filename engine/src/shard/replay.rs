@@ -98,6 +98,7 @@ impl<T> Shard<T> {
             after,
             limit,
             newest: false,
+            log: None,
         };
         effects.store(ticket, request);
     }

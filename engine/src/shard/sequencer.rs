@@ -346,6 +346,7 @@ impl<T> Shard<T> {
                 channel,
                 start,
                 renewed,
+                log: None,
             },
         );
     }

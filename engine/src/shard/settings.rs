@@ -42,6 +42,17 @@ impl<T> Shard<T> {
             Ok(rows) => rows,
             Err(failure) => return effects.answer(token, rejected(&failure)),
         };
+        self.put_setting(key, length, effects);
+        effects.answer(token, Answer::Done { rows });
+    }
+
+    /// `pipes_settings` has another row for the channel from now on.
+    pub(super) fn put_setting(
+        &mut self,
+        key: &ChannelKey,
+        length: Option<u64>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
         if let Some(length) = length {
             self.sequencer.settings.insert(key.clone(), length);
         } else {
@@ -49,7 +60,6 @@ impl<T> Shard<T> {
             self.sequencer.windows.clear(key);
         }
         self.review(key, effects);
-        effects.answer(token, Answer::Done { rows });
     }
 
     /// Removes kept publications, or one. The channel is ready.
@@ -68,6 +78,7 @@ impl<T> Shard<T> {
                 tenant,
                 channel,
                 id,
+                log: None,
             },
         );
     }

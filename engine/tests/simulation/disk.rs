@@ -91,7 +91,7 @@ impl Disk {
         );
         let fails = self.health == Health::Failing || (!reads && self.health == Health::Full);
         if fails {
-            return Some((shard, ticket, Err(StoreFailure("disk full".into()))));
+            return Some((shard, ticket, Err(StoreFailure::Failed("disk full".into()))));
         }
         Some((shard, ticket, Ok(self.answer(request))))
     }
@@ -116,6 +116,7 @@ impl Disk {
                 channel,
                 start,
                 renewed,
+                log: _,
             } => {
                 let entry = self.channels.entry((tenant, channel));
                 let known = entry.and_modify(|(position, _)| {
@@ -132,6 +133,7 @@ impl Disk {
                 content,
                 keep,
                 once,
+                log: _,
             } => {
                 let place = format!("{tenant} {channel}");
                 if let Some(known) = self.note(place, offset, &content, once) {
@@ -156,6 +158,7 @@ impl Disk {
                 after,
                 limit,
                 newest,
+                log: _,
             } => {
                 let limit = usize::try_from(limit).unwrap();
                 let rows = self.channels.get(&(tenant, channel));
@@ -222,6 +225,7 @@ impl Disk {
                 tenant,
                 channel,
                 id,
+                log: _,
             } => {
                 if let Some((_, rows)) = self.channels.get_mut(&(tenant, channel)) {
                     rows.retain(|_, (_, content)| id.is_some_and(|id| content.id != id));

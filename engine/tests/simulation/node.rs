@@ -158,6 +158,7 @@ impl Effects for Collected<'_> {
                 );
                 return self.text(to, text, false);
             }
+            Push::Gap(channel) => return self.text(to, wire::encode_gap(channel), true),
             Push::Unsubscribed(channel, code, message) => {
                 let text = wire::encode_unsubscribed(channel, code, message);
                 return self.text(to, text, true);

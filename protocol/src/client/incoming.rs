@@ -16,6 +16,8 @@ pub enum Incoming {
     Message(u64),
     /// Somebody joined or left this channel.
     Presence(String),
+    /// Something is missing in this channel, or its history is another one by now.
+    Gap(String),
     /// The server ended the subscription to this channel.
     Unsubscribed(String, Refusal),
 }

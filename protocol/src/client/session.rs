@@ -253,6 +253,7 @@ impl Session {
             Some(Incoming::Presence(channel)) => {
                 self.subscriptions.on_push(&channel, text, effects);
             }
+            Some(Incoming::Gap(channel)) => self.subscriptions.on_gap(&channel),
             Some(Incoming::Unsubscribed(channel, refusal)) => {
                 self.subscriptions.end(&channel, &refusal, effects);
             }

@@ -293,6 +293,17 @@ impl Subscriptions {
         }
     }
 
+    /// The server says that something is missing: it is asked once more. An answer that is outstanding comes after that.
+    pub(super) fn on_gap(&mut self, channel: &str) {
+        let Some(subscription) = self.channels.get_mut(channel) else {
+            return;
+        };
+        if let State::Live(_) = subscription.state {
+            subscription.state = State::Wanted(Now(0));
+            self.wanted = true;
+        }
+    }
+
     /// Something else about a channel: joins and leaves.
     pub(super) fn on_push(&self, channel: &str, text: &str, effects: &mut impl Effects) {
         if let Some(subscription) = self.channels.get(channel) {

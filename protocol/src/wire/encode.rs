@@ -99,6 +99,15 @@ pub fn encode_unsubscribed(channel: &ChannelName, code: ErrorCode, message: &str
     out
 }
 
+/// The push when something of a channel is missing, and the subscription goes on: `{"push":"gap",…}`.
+#[must_use]
+pub fn encode_gap(channel: &ChannelName) -> String {
+    let mut out = String::from(r#"{"push":"gap","channel":"#);
+    push_string(&mut out, channel.as_str());
+    out.push('}');
+    out
+}
+
 /// The reply when a request was refused: `{"id":…,"error":{"code":…,"message":…}}`.
 #[must_use]
 pub fn encode_error(id: u32, code: ErrorCode, message: &str, channel: Option<&str>) -> String {
@@ -380,6 +389,7 @@ mod tests {
         };
         insta::assert_snapshot!(encode_presence_event(&name("track_a"), true, &member), @r#"{"push":"join","channel":"track_a","member":{"user":3,"uuid":"u-1"}}"#);
         insta::assert_snapshot!(encode_inbox_message("hi", "[1]", true, 4, 5), @r#"{"push":"message","event":"hi","data":[1],"offset":4,"time":5}"#);
+        insta::assert_snapshot!(encode_gap(&name("web_a")), @r#"{"push":"gap","channel":"web_a"}"#);
         insta::assert_snapshot!(encode_unsubscribed(&name("web_a"), ErrorCode::PermissionDenied, "rule"), @r#"{"push":"unsubscribed","channel":"web_a","error":{"code":"permission_denied","message":"rule"}}"#);
         insta::assert_snapshot!(encode_error(3, ErrorCode::BadName, "is too short", Some("ab")), @r#"{"id":3,"error":{"code":"bad_name","message":"is too short"},"channel":"ab"}"#);
         insta::assert_snapshot!(encode_refusal(3, ErrorCode::RateLimited, "slow down", Some(250), Some("web_a")), @r#"{"id":3,"error":{"code":"rate_limited","message":"slow down","retry_after_ms":250},"channel":"web_a"}"#);

@@ -58,6 +58,7 @@ fn push(kind: &str, frame: Frame) -> Option<Incoming> {
         }
         "message" => frame.offset.map(Incoming::Message),
         "join" | "leave" => frame.channel.map(Incoming::Presence),
+        "gap" => frame.channel.map(Incoming::Gap),
         "unsubscribed" => {
             let refusal = frame.error?.into();
             Some(Incoming::Unsubscribed(frame.channel?, refusal))
@@ -197,6 +198,10 @@ mod tests {
         check(
             r#"{"push":"leave","channel":"track_a","member":{"uuid":""}}"#,
             &Incoming::Presence("track_a".into()),
+        );
+        check(
+            r#"{"push":"gap","channel":"web_a"}"#,
+            &Incoming::Gap("web_a".into()),
         );
         check(
             r#"{"push":"unsubscribed","channel":"a_1","error":{"code":"permission_denied","message":"m"}}"#,

@@ -79,7 +79,7 @@ pub(super) async fn ask(
     });
     receive
         .await
-        .unwrap_or_else(|_| Err(StoreFailure("the node is stopping".to_owned())))
+        .unwrap_or_else(|_| Err(StoreFailure::Failed("the node is stopping".to_owned())))
 }
 
 /// A row as the catalog's columns, all of them.
@@ -172,6 +172,7 @@ impl Look<'_> {
                 after: 0,
                 limit,
                 newest: false,
+                log: None,
             };
             let StoreAnswer::History(publications) = ask(self.context, request).await? else {
                 return Err(errors::internal());

@@ -366,7 +366,8 @@ impl Adapter {
     pub fn on_push(&mut self, now: Now, push: &Push<'_>) -> Option<String> {
         match push {
             Push::Publication(publication) => Some(self.publication(publication)),
-            Push::Own(..) => None,
+            // The original knows no positions, so nothing could be done about a gap.
+            Push::Own(..) | Push::Gap(_) => None,
             Push::Presence(channel, joined, member) => {
                 Some(answer::presence(channel, *joined, member, now).encode(self.old))
             }

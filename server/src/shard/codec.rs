@@ -115,6 +115,7 @@ impl Codec {
                 message.offset,
                 message.time_ms,
             )),
+            (codec, Push::Gap(channel)) => codec.text(&wire::encode_gap(channel)),
             (codec, Push::Unsubscribed(channel, code, message)) => {
                 codec.text(&wire::encode_unsubscribed(channel, code, message))
             }

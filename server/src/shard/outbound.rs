@@ -357,7 +357,7 @@ impl Effects for Outbound {
                     return;
                 }
             }
-            Push::Own(..) | Push::Unsubscribed(..) => self.settle(to),
+            Push::Own(..) | Push::Gap(_) | Push::Unsubscribed(..) => self.settle(to),
             Push::Inbox(message) => self.expect_receipt(to, message.offset),
             Push::Presence(..) => {}
         }

@@ -245,6 +245,7 @@ mod tests {
             tenant: TENANT,
             channel: channel("web_b"),
             id: None,
+            log: None,
         };
         carry_out(&mut batch, &delete).unwrap();
         assert_eq!(state(&connection), ((7, 3), vec![(2, 5), (5, 6), (6, 7)]));

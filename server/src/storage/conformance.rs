@@ -91,6 +91,7 @@ fn open_at(
             offset,
         },
         renewed: renewed.map(Epoch),
+        log: None,
     };
     match ask(store, request) {
         StoreAnswer::Channel { position } => position,
@@ -106,6 +107,7 @@ pub(super) fn append_request(name: &str, offset: u64, keep: Keep) -> StoreReques
         content: content(offset),
         keep,
         once: None,
+        log: None,
     }
 }
 
@@ -120,6 +122,7 @@ pub(super) fn history(store: &Store, name: &str, after: u64, limit: u64, newest:
         after,
         limit,
         newest,
+        log: None,
     };
     let StoreAnswer::History(found) = ask(store, request) else {
         panic!("no history");
@@ -140,6 +143,7 @@ fn delete(store: &Store, name: &str, id: Option<MessageId>) -> u64 {
         tenant: TENANT,
         channel: channel(name),
         id,
+        log: None,
     };
     changed(ask(store, request))
 }
@@ -263,6 +267,7 @@ fn links(store: &Store) -> Vec<(u64, u64)> {
         after: 0,
         limit: 100,
         newest: false,
+        log: None,
     };
     match ask(store, request) {
         StoreAnswer::History(found) => found.iter().map(|row| (row.previous, row.offset)).collect(),
@@ -489,7 +494,7 @@ fn a_closed_store_says_so() {
         wait(store.shutdown());
         wait(store.shutdown());
         let failure = wait(store.hash(TENANT, user(7))).unwrap_err();
-        assert_eq!(failure.0, "the store is closed");
+        assert_eq!(failure, StoreFailure::Failed("the store is closed".into()));
     });
 }
 

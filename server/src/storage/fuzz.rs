@@ -58,6 +58,7 @@ pub(super) fn use_all(store: &Store) {
                 offset: 0,
             },
             renewed: None,
+            log: None,
         },
     );
     _ = try_ask(
@@ -68,6 +69,7 @@ pub(super) fn use_all(store: &Store) {
             after: 0,
             limit: 10,
             newest: true,
+            log: None,
         },
     );
     _ = try_ask(store, append_request("web_a", 2, KEEP_ALL));

@@ -366,15 +366,15 @@ impl Store {
 /// When there is no store, when the target exists or can't be written.
 pub fn backup(directory: &Path, target: &Path) -> Result<(), StoreFailure> {
     let path = directory.join(open::FILE);
-    let connection = open::look(&path).map_err(|error| StoreFailure(error.to_string()))?;
+    let connection = open::look(&path).map_err(|error| StoreFailure::Failed(error.to_string()))?;
     copy(&connection, target)
 }
 
 fn copy(connection: &Connection, target: &Path) -> Result<(), StoreFailure> {
     upkeep::copy(connection, target)
-        .map_err(|error| StoreFailure(format!("copy to {}: {error}", target.display())))
+        .map_err(|error| StoreFailure::Failed(format!("copy to {}: {error}", target.display())))
 }
 
 fn told(failure: &Failure) -> StoreFailure {
-    StoreFailure(writer::explanation(failure))
+    StoreFailure::Failed(writer::explanation(failure))
 }

@@ -1,4 +1,4 @@
-//! The requests of the engine, carried out. It must not know of batches or threads.
+//! The requests of the engine, carried out. Requests to a cluster's log don't come here. It must not know of batches or threads.
 
 use super::append::{self, Batch};
 use super::values::Outcome;
@@ -16,6 +16,7 @@ pub(super) fn weight(request: &StoreRequest) -> usize {
         | StoreRequest::ReadHistory { .. }
         | StoreRequest::SetHistory { .. }
         | StoreRequest::DeleteHistory { .. }
+        | StoreRequest::MarkGap { .. }
         | StoreRequest::InboxRead { .. }
         | StoreRequest::InboxRemove { .. }
         | StoreRequest::SetLastSeen { .. }
@@ -34,6 +35,7 @@ pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcom
             channel,
             start,
             renewed,
+            log: _,
         } => StoreAnswer::Channel {
             position: history::open_channel(c, *tenant, channel, *start, *renewed)?,
         },
@@ -44,6 +46,7 @@ pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcom
             content,
             keep,
             once,
+            log: _,
         } => append::append(batch, *tenant, channel, *offset, content, *keep, *once)?,
         StoreRequest::ReadHistory {
             tenant,
@@ -51,6 +54,7 @@ pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcom
             after,
             limit,
             newest,
+            log: _,
         } => StoreAnswer::History(history::read(c, *tenant, channel, *after, *limit, *newest)?),
         StoreRequest::SetHistory {
             tenant,
@@ -61,7 +65,32 @@ pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcom
             tenant,
             channel,
             id,
+            log: _,
         } => StoreAnswer::Changed(history::delete(c, *tenant, channel, *id)?),
+        // Only a cluster's log can lack what was delivered.
+        StoreRequest::MarkGap { .. } => StoreAnswer::Changed(0),
+        StoreRequest::InboxAppend { .. }
+        | StoreRequest::InboxRead { .. }
+        | StoreRequest::InboxRemove { .. } => about_inbox(c, request)?,
+        StoreRequest::SetLastSeen { tenant, user, time } => {
+            StoreAnswer::Changed(users::set_last_seen(c, *tenant, *user, *time)?)
+        }
+        StoreRequest::LastSeen { tenant, user } => {
+            StoreAnswer::LastSeen(users::last_seen(c, *tenant, *user)?)
+        }
+        StoreRequest::UserData { tenant, user } => {
+            StoreAnswer::UserData(users::text(c, users::DATA, *tenant, *user)?.unwrap_or_default())
+        }
+        StoreRequest::IsMember {
+            tenant,
+            channel,
+            user,
+        } => StoreAnswer::Member(users::is_member(c, *tenant, channel, *user)?),
+    })
+}
+
+fn about_inbox(c: &Connection, request: &StoreRequest) -> Outcome<StoreAnswer> {
+    Ok(match request {
         StoreRequest::InboxAppend {
             tenant,
             user,
@@ -80,20 +109,7 @@ pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcom
             user,
             up_to,
         } => StoreAnswer::Changed(inbox::remove(c, *tenant, *user, *up_to)?),
-        StoreRequest::SetLastSeen { tenant, user, time } => {
-            StoreAnswer::Changed(users::set_last_seen(c, *tenant, *user, *time)?)
-        }
-        StoreRequest::LastSeen { tenant, user } => {
-            StoreAnswer::LastSeen(users::last_seen(c, *tenant, *user)?)
-        }
-        StoreRequest::UserData { tenant, user } => {
-            StoreAnswer::UserData(users::text(c, users::DATA, *tenant, *user)?.unwrap_or_default())
-        }
-        StoreRequest::IsMember {
-            tenant,
-            channel,
-            user,
-        } => StoreAnswer::Member(users::is_member(c, *tenant, channel, *user)?),
+        other => unreachable!("not about an inbox: {other:?}"),
     })
 }
 
@@ -103,7 +119,8 @@ fn connection<'a>(batch: &mut Batch<'a>, request: &StoreRequest) -> Outcome<&'a 
         StoreRequest::OpenChannel { .. }
         | StoreRequest::ReadHistory { .. }
         | StoreRequest::SetHistory { .. }
-        | StoreRequest::DeleteHistory { .. } => batch.settled()?,
+        | StoreRequest::DeleteHistory { .. }
+        | StoreRequest::MarkGap { .. } => batch.settled()?,
         StoreRequest::Append { .. }
         | StoreRequest::InboxAppend { .. }
         | StoreRequest::InboxRead { .. }

@@ -98,7 +98,7 @@ where
 }
 
 pub(super) fn closed() -> StoreFailure {
-    StoreFailure("the store is closed".into())
+    StoreFailure::Failed("the store is closed".into())
 }
 
 /// What the thread counts and others read.
@@ -244,7 +244,7 @@ impl Writer {
         if !std::mem::replace(&mut self.failing, true) {
             tracing::error!(error = %failure, "the store could not carry out an operation");
         }
-        StoreFailure(explanation(failure))
+        StoreFailure::Failed(explanation(failure))
     }
 
     fn keep_up(&mut self) {

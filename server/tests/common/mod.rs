@@ -325,7 +325,9 @@ impl Events {
 #[track_caller]
 pub(crate) fn published(answer: Answer) -> (Option<u64>, u64) {
     match answer {
-        Answer::Published { offset, reached } => (offset, reached),
+        Answer::Published {
+            offset, reached, ..
+        } => (offset, reached),
         other => panic!("{other:?}"),
     }
 }

@@ -23,7 +23,8 @@ fn a_publication_reaches_every_subscriber_once_on_all_shards() {
         node.publish("web_a", "hello"),
         Answer::Published {
             offset: Some(1),
-            reached: 6
+            reached: 6,
+            lossy: false,
         }
     );
     for subscriber in subscribers {
@@ -67,7 +68,8 @@ fn who_unsubscribes_or_leaves_gets_nothing_more() {
         node.publish("web_a", "x"),
         Answer::Published {
             offset: Some(1),
-            reached: 1
+            reached: 1,
+            lossy: false,
         }
     );
     assert_eq!(node.told(one), Vec::<String>::new());
@@ -76,14 +78,16 @@ fn who_unsubscribes_or_leaves_gets_nothing_more() {
         node.publish("web_a", "y"),
         Answer::Published {
             offset: Some(2),
-            reached: 0
+            reached: 0,
+            lossy: false,
         }
     );
     assert_eq!(
         node.publish("web_b", "z"),
         Answer::Published {
             offset: Some(1),
-            reached: 1
+            reached: 1,
+            lossy: false,
         }
     );
     assert_eq!(data(&node.told(one)), ["z"]);
@@ -100,7 +104,8 @@ fn quick_changes_of_mind_end_with_the_last_wish() {
         node.publish("web_a", "x"),
         Answer::Published {
             offset: Some(1),
-            reached: 1
+            reached: 1,
+            lossy: false,
         }
     );
     assert_eq!(data(&node.told(one)), ["x"]);
@@ -318,7 +323,8 @@ fn who_missed_something_asks_again_without_leaving() {
         answer,
         Answer::Published {
             offset: Some(3),
-            reached: 2
+            reached: 2,
+            lossy: false,
         }
     );
     assert_eq!(data(&node.told(one)), ["3"]);

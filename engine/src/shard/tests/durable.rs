@@ -31,7 +31,8 @@ fn stored_then_delivered_then_answered() {
         node.answer(number),
         Some(Answer::Published {
             offset: Some(1),
-            reached: 1
+            reached: 1,
+            lossy: false,
         })
     );
     assert_eq!(data(&node.told(one)), ["x"]);
@@ -60,7 +61,8 @@ fn history_survives_a_crash_and_a_reconnect_goes_on() {
         node.publish("web_a", "c"),
         Answer::Published {
             offset: Some(3),
-            reached: 1
+            reached: 1,
+            lossy: false,
         }
     );
     assert!(node.told(two)[0].contains(r#""offset":3,"previous":2"#));
@@ -133,7 +135,8 @@ fn a_full_disk_refuses_and_loses_nothing_else() {
         node.publish("web_other", "w"),
         Answer::Published {
             offset: Some(1),
-            reached: 0
+            reached: 0,
+            lossy: false,
         }
     );
     node.world.store_fails = false;
@@ -161,7 +164,8 @@ fn a_store_that_fails_at_opening_is_asked_again() {
         node.publish("web_a", "a"),
         Answer::Published {
             offset: Some(1),
-            reached: 1
+            reached: 1,
+            lossy: false,
         }
     );
 }
@@ -233,7 +237,8 @@ fn rules_make_channels_durable_or_ephemeral() {
         node.publish("live_a", "x"),
         Answer::Published {
             offset: None,
-            reached: 0
+            reached: 0,
+            lossy: false,
         }
     );
     let one = node.open(0);

@@ -90,6 +90,7 @@ impl Effects for Fx<'_> {
                 message.offset,
                 message.time_ms,
             ),
+            Push::Gap(channel) => wire::encode_gap(channel),
             Push::Unsubscribed(channel, code, message) => {
                 wire::encode_unsubscribed(channel, code, message)
             }
@@ -472,7 +473,7 @@ impl Node {
             return false;
         };
         let result = if self.world.store_fails {
-            Err(StoreFailure("disk full".into()))
+            Err(StoreFailure::Failed("disk full".into()))
         } else {
             Ok(self.world.store.answer(request))
         };

@@ -144,7 +144,8 @@ fn a_retry_is_known_after_a_crash_even_when_the_publication_is_trimmed() {
         node.command(publish("log_a", 1, "a")),
         Answer::Published {
             offset: Some(1),
-            reached: 0
+            reached: 0,
+            lossy: false,
         }
     );
     check_conflict(&node.command(publish("log_a", 1, "b")));

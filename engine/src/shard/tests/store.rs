@@ -41,6 +41,7 @@ impl ModelStore {
                 channel,
                 start,
                 renewed,
+                log: _,
             } => {
                 let entry = self.channels.entry((tenant, channel));
                 let (position, _) = entry
@@ -60,6 +61,7 @@ impl ModelStore {
                 content,
                 keep,
                 once,
+                log: _,
             } => {
                 let place = format!("{tenant:?} {channel}");
                 if let Some(known) = self.note(place, offset, &content, once) {
@@ -83,6 +85,7 @@ impl ModelStore {
                 after,
                 limit,
                 newest,
+                log: _,
             } => self.read(&(tenant, channel), after, limit, newest),
             other => self.answer_change(other),
         }
@@ -153,6 +156,7 @@ impl ModelStore {
                 tenant,
                 channel,
                 id,
+                log: _,
             } => {
                 let Some((_, rows)) = self.channels.get_mut(&(tenant, channel)) else {
                     return StoreAnswer::Changed(0);

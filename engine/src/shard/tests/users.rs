@@ -325,7 +325,8 @@ fn who_is_closed_is_gone_at_once_whatever_its_socket_does() {
         node.publish("track_a", "x"),
         Answer::Published {
             offset: Some(1),
-            reached: 1
+            reached: 1,
+            lossy: false,
         }
     );
     assert_eq!(node.ask(one, r#"{"id":9,"ping":{}}"#), Vec::<String>::new());

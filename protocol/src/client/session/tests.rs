@@ -164,6 +164,29 @@ fn a_gap_is_repaired_or_told() {
 }
 
 #[test]
+fn a_server_that_tells_of_a_gap_is_asked_once() {
+    let mut world = World::online();
+    let gap = r#"{"push":"gap","channel":"web_a"}"#;
+    world.text(gap);
+    world.subscribe(A, "web_a", None);
+    world.text(gap);
+    world.subscribed(1, 5, false, 0);
+    world.effects.take_sent();
+    world.text(gap);
+    world.text(gap);
+    world.sent(&[
+        r#"{"id":2,"subscribe":{"channel":"web_a","epoch":"00000000000000ff","offset":5}}"#,
+    ]);
+    world.subscribed(2, 3, false, 0);
+    world.publication(4, 3);
+    world.told(&[
+        "1: subscribed web_a at 5 false",
+        "1: gap web_a at 3",
+        "1: publication web_a 4",
+    ]);
+}
+
+#[test]
 fn who_may_not_go_on_now_and_leaves_says_so() {
     let mut world = World::online();
     world.subscribe(A, "web_a", None);

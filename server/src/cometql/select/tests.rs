@@ -71,6 +71,7 @@ fn publish(store: &Store, tenant: TenantId, name: &str, contents: Vec<Content>) 
             offset: 0,
         },
         renewed: None,
+        log: None,
     };
     ask(store, open);
     for (content, offset) in contents.into_iter().zip(1..) {
@@ -84,6 +85,7 @@ fn publish(store: &Store, tenant: TenantId, name: &str, contents: Vec<Content>) 
                 age_ms: u64::MAX,
             },
             once: None,
+            log: None,
         };
         ask(store, append);
     }

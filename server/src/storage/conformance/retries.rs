@@ -30,6 +30,7 @@ fn chosen(request: StoreRequest, time_ms: u64) -> StoreRequest {
             content: at(content),
             keep,
             once: chosen,
+            log: None,
         },
         StoreRequest::InboxAppend {
             tenant,
@@ -75,6 +76,7 @@ fn ids_that_senders_choose_are_known_whatever_becomes_of_the_message() {
                 content,
                 keep,
                 once: None,
+                log: None,
             };
             ask(store, chosen(append, time_ms))
         };
