@@ -262,6 +262,13 @@ pub enum Message {
         /// The browser that published it, with the id of its request.
         origin: Option<(ConnectionId, u32)>,
     },
+    /// Sequencer → every local shard with subscribers: they are to come back with their positions.
+    Gap {
+        /// Whose channel.
+        tenant: TenantId,
+        /// The channel.
+        channel: ChannelName,
+    },
     /// Sequencer → every local shard with subscribers: a join or leave, not told to the connection concerned.
     Presence {
         /// Whose channel.
@@ -272,8 +279,8 @@ pub enum Message {
         joined: bool,
         /// Who.
         member: Member,
-        /// Not told to this one.
-        except: ConnectionId,
+        /// Not told to this one; `None` = it is on another node.
+        except: Option<ConnectionId>,
         /// When it left, unix milliseconds; 0 for a join that is no return. A leave is told to subscriptions that began until
         /// then, a return to later ones: the others know already who is there.
         left_ms: u64,

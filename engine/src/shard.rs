@@ -19,6 +19,8 @@ mod acknowledge;
 mod checks;
 mod connections;
 mod deliver;
+mod elsewhere;
+mod followed;
 mod gather;
 mod history;
 mod homes;
@@ -28,7 +30,10 @@ mod leaves;
 mod locals;
 mod log;
 mod login;
+mod members;
 mod messages;
+mod missed;
+mod placed;
 mod publish;
 mod rates;
 mod recent;
@@ -47,6 +52,7 @@ mod window;
 
 use checks::Checks;
 use connections::Connections;
+use elsewhere::Cluster;
 use gather::Gathers;
 use homes::Homes;
 use leaves::Leaves;
@@ -116,7 +122,7 @@ pub struct Shard<T> {
     trace: Trace,
     tickets: Tickets<T>,
     /// `None` = a node of its own.
-    cluster: Option<ClusterSettings>,
+    cluster: Option<Cluster>,
 }
 
 impl<T> Shard<T> {
@@ -151,7 +157,7 @@ impl<T> Shard<T> {
     /// Makes it the shard of a cluster's node, before the first input: from then on channels are ordered by the cluster's
     /// logs.
     pub fn join_cluster(&mut self, settings: ClusterSettings) {
-        self.cluster = Some(settings);
+        self.cluster = Some(Cluster::new(settings));
     }
 
     /// Tells a row of `pipes_settings`, before the first input. Rows of other shards' channels are ignored.
@@ -191,7 +197,7 @@ impl<T> Shard<T> {
             Input::Command(command, token) => self.on_command(now, command, token, effects),
             Input::Message(message) => self.on_message(now, message, effects),
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, effects),
-            Input::Log(event) => self.on_log(event, effects),
+            Input::Log(event) => self.on_log(now, event, effects),
             Input::Tick => self.on_tick(now, effects),
             Input::Rules(rules) => self.on_rules(rules, effects),
         }
@@ -200,7 +206,8 @@ impl<T> Shard<T> {
     fn on_tick(&mut self, now: Now, effects: &mut impl Effects<Token = T>) {
         self.close_expired(now, effects);
         self.forget_old_publications(now);
-        self.forget_idle_channels(now);
+        self.forget_idle_channels(now, effects);
+        self.mend(now, effects);
         self.continue_inboxes(effects);
         self.give_members_up(now, effects);
         self.give_users_up(now, effects);

@@ -122,7 +122,8 @@ impl<T> Shard<T> {
     ) {
         let devices = self.homes.get(key).map(|home| &home.devices[..]);
         let is_ours = |device: &Device| !device.acknowledges_by_write;
-        if !devices.unwrap_or_default().iter().any(is_ours) {
+        let ours = devices.unwrap_or_default().iter().any(is_ours);
+        if !ours && !self.reads_elsewhere(key) {
             self.note_inbox(key, None, Happened::Acknowledged(up_to));
             let (tenant, user) = key;
             let ticket = self.tickets.open(Then::Nothing);
@@ -154,7 +155,7 @@ impl<T> Shard<T> {
                 device.inbox = Inbox::Reading;
                 self.read_inbox(key, connection, sent, effects);
             }
-            Inbox::None | Inbox::Reading | Inbox::More(_) | Inbox::Live => {}
+            Inbox::None | Inbox::Reading | Inbox::More(_) | Inbox::Live(_) => {}
         }
     }
 }

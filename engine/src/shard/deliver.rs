@@ -41,12 +41,21 @@ impl<T> Shard<T> {
         effects.count(Counted::Deliveries, subscribers.len() as u64);
     }
 
+    /// Subscribers that know positions are to come back with them.
+    pub(super) fn deliver_gap(&self, key: &ChannelKey, effects: &mut impl Effects<Token = T>) {
+        if let Some(local) = self.locals.find(key) {
+            for subscriber in &self.locals.get(local).subscribers {
+                effects.push(subscriber.connection, Push::Gap(&key.1));
+            }
+        }
+    }
+
     pub(super) fn deliver_presence(
         &mut self,
         key: &ChannelKey,
         joined: bool,
         member: &Member,
-        except: ConnectionId,
+        except: Option<ConnectionId>,
         left_ms: u64,
         effects: &mut impl Effects<Token = T>,
     ) {
@@ -59,7 +68,7 @@ impl<T> Shard<T> {
             false => since_ms <= left_ms,
         };
         for subscriber in &self.locals.get(local).subscribers {
-            if subscriber.connection != except && concerns(subscriber.since_ms) {
+            if Some(subscriber.connection) != except && concerns(subscriber.since_ms) {
                 effects.push(
                     subscriber.connection,
                     Push::Presence(&key.1, joined, member),

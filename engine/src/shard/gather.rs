@@ -1,10 +1,11 @@
-//! Who is in a channel: asked of all shards, joined where the session lives.
+//! Who is in a channel: asked of all shards, and in a cluster of the other nodes, joined where the session lives.
 
 use cometql_protocol::ChannelName;
 use cometql_protocol::wire::{Member, Reply};
 use slab::Slab;
 
 use super::{ChannelKey, Shard};
+use crate::effects::PresenceAsk;
 use crate::{ConnectionId, Effects, Message, ShardId};
 
 /// Questions that some shards have not answered yet.
@@ -37,10 +38,20 @@ impl<T> Shard<T> {
             request,
             channel: key.1.clone(),
             count_only,
-            awaited: self.shards,
+            awaited: self.shards + usize::from(self.cluster.is_some()),
             members: Vec::new(),
             count: 0,
         }) as u64;
+        if self.cluster.is_some() {
+            let (tenant, channel) = key.clone();
+            effects.ask_presence(PresenceAsk {
+                connection,
+                gather,
+                tenant,
+                channel,
+                count_only,
+            });
+        }
         for shard in 0..self.shards {
             let to = ShardId(u8::try_from(shard).expect("a node has at most 256 shards"));
             let (tenant, channel) = key.clone();

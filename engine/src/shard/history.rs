@@ -24,8 +24,10 @@ impl<T> Sequencer<T> {
     ) -> Option<Vec<Arc<Publication>>> {
         let mut publications = self.windows.after(key, offset);
         let complete = publications.len() >= limit || offset >= self.floor(key);
-        let retention = self.get(key).map(|sequence| sequence.retention);
-        if !complete && matches!(retention, Some(Retention::Durable { .. })) {
+        let sequence = self.get(key);
+        let is_durable = |one: &Sequence<T>| matches!(one.retention, Retention::Durable { .. });
+        let kept_elsewhere = sequence.is_some_and(|one| one.follows() || is_durable(one));
+        if !complete && kept_elsewhere {
             return None;
         }
         let surplus = publications.len().saturating_sub(limit);
@@ -57,6 +59,8 @@ impl<T> Shard<T> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let Some(publications) = self.sequencer.newest_after(&key, after, wanted) else {
             let (tenant, channel) = key.clone();
+            let log = self.sequencer.ready(&key).log.as_ref();
+            let log = log.and_then(|log| log.kind);
             let ticket = self.tickets.open(Then::History {
                 connection,
                 request,
@@ -69,7 +73,7 @@ impl<T> Shard<T> {
                 after,
                 limit,
                 newest: true,
-                log: None,
+                log,
             };
             return effects.store(ticket, ask);
         };

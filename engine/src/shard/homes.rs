@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::tickets::Then;
 use super::{Shard, UserKey};
-use crate::{ConnectionId, Departure, Effects, Message, Now, StoreRequest};
+use crate::{ConnectionId, Departure, Effects, Message, Now, StoreRequest, UserThere};
 
 /// All users of this home that are online.
 #[derive(Default)]
@@ -47,13 +47,17 @@ pub(super) enum Inbox {
     Reading,
     /// More waits in the store after this offset, which was sent.
     More(u64),
-    /// All that waited was sent: new messages go out at once.
-    Live,
+    /// All that waited was sent, the last one at this offset (0 = none): new messages go out at once.
+    Live(u64),
 }
 
 impl Homes {
     pub(super) fn get(&self, key: UserKey) -> Option<&Home> {
         self.users.get(&key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: UserKey) -> Option<&mut Home> {
+        self.users.get_mut(&key)
     }
 
     pub(super) fn device(&mut self, key: UserKey, connection: ConnectionId) -> Option<&mut Device> {
@@ -63,10 +67,35 @@ impl Homes {
             .find(|device| device.connection == connection)
     }
 
+    /// Those that are online, and whether one of their connections acknowledges private messages by itself.
+    pub(super) fn reading(&self) -> impl Iterator<Item = (&UserKey, bool)> {
+        self.users.iter().map(|(key, home)| (key, home.reads()))
+    }
+
     /// Those that are online, and whether they have a connection.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&UserKey, bool)> {
         let with_devices = |(key, home): (_, &Home)| (key, !home.devices.is_empty());
         self.users.iter().map(with_devices)
+    }
+}
+
+impl Home {
+    fn reads(&self) -> bool {
+        self.devices
+            .iter()
+            .any(|device| !device.acknowledges_by_write)
+    }
+
+    /// Connections that get new messages at once.
+    pub(super) fn live(&self) -> u64 {
+        let live = |device: &&Device| matches!(device.inbox, Inbox::Live(_));
+        self.devices.iter().filter(live).count() as u64
+    }
+
+    fn wants_messages(&self) -> bool {
+        self.devices
+            .iter()
+            .any(|device| device.inbox != Inbox::None)
     }
 }
 
@@ -81,12 +110,19 @@ impl<T> Shard<T> {
         let (connection, inbox) = (device.connection, device.inbox);
         let is_new = !self.homes.users.contains_key(&key);
         let home = self.homes.users.entry(key).or_default();
+        let (wanted, read) = (home.wants_messages(), home.reads());
         home.devices.push(device);
         // Which device it is can't be told: it counts as the awaited one.
         home.awaited_ms = 0;
-        if is_new {
-            self.store_last_seen(key, None, effects);
-            self.publish_status(now, key.0, &status_channel(key.1), "online", effects);
+        let (wants, reads) = (home.wants_messages(), home.reads());
+        if is_new || read != reads {
+            self.announce_user(key, UserThere::Online { reads }, effects);
+        }
+        if is_new && !self.is_elsewhere(key) {
+            self.tell_online(now, key, effects);
+        }
+        if wants && !wanted && self.cluster.is_some() {
+            effects.follow_user(key.0, key.1, true);
         }
         if inbox == Inbox::Reading {
             self.read_inbox(key, connection, 0, effects);
@@ -104,13 +140,25 @@ impl<T> Shard<T> {
         let Some(home) = self.homes.users.get_mut(&key) else {
             return;
         };
+        let (wanted, read) = (home.wants_messages(), home.reads());
         home.devices
             .retain(|device| device.connection != connection);
         home.left_ms = now.0;
+        let (wants, reads) = (home.wants_messages(), home.reads());
         let awaited = &mut self.homes.awaited;
         if departure == Departure::MayReturn && awaited.len() < self.limits.awaited {
             home.awaited_ms = now.0 + self.limits.grace_ms;
             awaited.push_back((home.awaited_ms, key));
+        }
+        if let Some(cluster) = &mut self.cluster
+            && wanted
+            && !wants
+        {
+            cluster.forget_arrivals(key);
+            effects.follow_user(key.0, key.1, false);
+        }
+        if read != reads {
+            self.announce_user(key, UserThere::Online { reads }, effects);
         }
         self.give_up(now, key, effects);
     }
@@ -149,6 +197,32 @@ impl<T> Shard<T> {
         }
         let left = Now(home.left_ms);
         self.homes.users.remove(&key);
+        let told = !self.is_elsewhere(key);
+        if told {
+            self.tell_offline(now, key, left, effects);
+        }
+        self.announce_user(key, UserThere::Offline { told }, effects);
+    }
+
+    /// The user is online from now on, wherever.
+    pub(super) fn tell_online(
+        &mut self,
+        now: Now,
+        key: UserKey,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        self.store_last_seen(key, None, effects);
+        self.publish_status(now, key.0, &status_channel(key.1), "online", effects);
+    }
+
+    /// The user is nowhere, since a moment.
+    pub(super) fn tell_offline(
+        &mut self,
+        now: Now,
+        key: UserKey,
+        left: Now,
+        effects: &mut impl Effects<Token = T>,
+    ) {
         self.store_last_seen(key, Some(left.seconds()), effects);
         self.publish_status(now, key.0, &status_channel(key.1), "offline", effects);
     }
@@ -171,7 +245,7 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let (tenant, user) = key;
-        if self.homes.get(key).is_some() {
+        if self.homes.get(key).is_some() || self.is_elsewhere(key) {
             let told = Message::StatusTold {
                 connection,
                 request,

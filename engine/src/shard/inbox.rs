@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::homes::Inbox;
+use super::homes::{Home, Inbox};
 use super::recent::{Chosen, Place, Told, once, same};
 use super::tickets::Then;
 use super::trace::Happened;
@@ -77,7 +77,11 @@ impl<T> Shard<T> {
                 let chosen = Chosen::of(&content);
                 let id = content.id;
                 self.note_inbox(key, None, Happened::Stored { id, offset });
-                let reached = self.send_live(key, inbox_message(offset, content), effects);
+                let reached = match self.cluster {
+                    None => self.send_live(key, inbox_message(offset, content), effects),
+                    // It comes in its order, as those that other nodes sent.
+                    Some(_) => self.homes.get(key).map_or(0, Home::live),
+                };
                 if let Some(chosen) = chosen {
                     let offset = Some(offset);
                     let (told, budget) = (Told { offset, reached }, self.retry_budget());
@@ -133,10 +137,13 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let (tenant, user) = key;
+        let cluster = self.cluster.as_ref();
+        let arrived = cluster.map_or(0, |cluster| cluster.arrived(key));
         let ticket = self.tickets.open(Then::InboxRead {
             key,
             connection,
             after,
+            arrived,
         });
         effects.store(
             ticket,
@@ -149,15 +156,18 @@ impl<T> Shard<T> {
         );
     }
 
-    /// A page of what waited. What was sent meanwhile is in it or comes later: the store answers in order.
+    /// A page of what waited. What was sent meanwhile is in it or comes later: the store answers in order. A cluster's log
+    /// does not: what arrived while it was asked (`asked`: after which offset, and what had arrived then) is asked for.
     pub(super) fn on_inbox_read(
         &mut self,
         key: UserKey,
         connection: ConnectionId,
-        after: u64,
+        (after, arrived): (u64, u64),
         result: Result<Vec<InboxMessage>, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
+        let cluster = self.cluster.as_ref();
+        let arrives = cluster.map_or(0, |cluster| cluster.arrived(key));
         let Some(device) = self.homes.device(key, connection) else {
             return;
         };
@@ -170,10 +180,14 @@ impl<T> Shard<T> {
         let page = page(messages, self.limits.outbox_bytes / 2);
         let last = page.last().map(|message| message.offset);
         let more = page.len() < fetched || fetched as u64 == PAGE;
-        device.inbox = match last.filter(|_| more) {
-            Some(sent) => Inbox::More(sent),
-            None => Inbox::Live,
+        let sent = last.unwrap_or(after);
+        let missed = arrives > sent.max(arrived) && !planted("engine-forgets-arrivals");
+        device.inbox = match (last, more) {
+            (Some(sent), true) => Inbox::More(sent),
+            _ if missed => Inbox::Reading,
+            _ => Inbox::Live(sent),
         };
+        let reads = device.inbox == Inbox::Reading;
         let read = Happened::InboxRead {
             after,
             up_to: last.unwrap_or(after),
@@ -189,6 +203,25 @@ impl<T> Shard<T> {
                 },
             );
         }
+        if reads {
+            self.read_inbox(key, connection, sent, effects);
+        }
+    }
+
+    /// The log tells the next private message of a user, or one that came before.
+    pub(super) fn on_inbox_arrived(
+        &mut self,
+        key: UserKey,
+        message: InboxMessage,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        if self.homes.get(key).is_none() {
+            return;
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.note_arrival(key, message.offset);
+        }
+        self.send_live(key, Arc::new(message), effects);
     }
 
     /// Asks once more for pages that the store could not read.
@@ -210,15 +243,18 @@ impl<T> Shard<T> {
         message: Arc<InboxMessage>,
         effects: &mut impl Effects<Token = T>,
     ) -> u64 {
-        let Some(home) = self.homes.get(key) else {
+        let Some(home) = self.homes.get_mut(key) else {
             return 0;
         };
         let mut reached = 0;
-        for device in home
-            .devices
-            .iter()
-            .filter(|device| device.inbox == Inbox::Live)
-        {
+        for device in &mut home.devices {
+            let Inbox::Live(sent) = &mut device.inbox else {
+                continue;
+            };
+            if message.offset <= *sent && !planted("engine-repeats-private-messages") {
+                continue;
+            }
+            *sent = message.offset;
             reached += 1;
             let connection = device.connection;
             let messages = vec![Arc::clone(&message)];

@@ -26,7 +26,7 @@ struct Due {
     left_ms: u64,
     key: ChannelKey,
     member: Member,
-    connection: ConnectionId,
+    connection: Option<ConnectionId>,
 }
 
 /// The shards with subscribers of a channel.
@@ -39,7 +39,7 @@ impl Leaves {
         interested: &Interested,
         key: &ChannelKey,
         member: Member,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
         effects: &mut impl Effects<Token = T>,
     ) {
         if planted("engine-forgets-who-joined") {
@@ -67,7 +67,7 @@ impl Leaves {
         interested: &Interested,
         key: &ChannelKey,
         member: Member,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
         grace: Option<&Limits>,
         effects: &mut impl Effects<Token = T>,
     ) {
@@ -164,12 +164,12 @@ impl<T> Shard<T> {
 struct Event {
     joined: bool,
     member: Member,
-    except: ConnectionId,
+    except: Option<ConnectionId>,
     left_ms: u64,
 }
 
 impl Event {
-    fn left(left_ms: u64, member: Member, connection: ConnectionId) -> Self {
+    fn left(left_ms: u64, member: Member, connection: Option<ConnectionId>) -> Self {
         Self {
             joined: false,
             member,

@@ -5,7 +5,7 @@ use cometql_protocol::{CloseCode, ErrorCode};
 
 use super::connections::Session;
 use super::homes::{Device, Inbox};
-use super::tickets::Origin;
+use super::tickets::{Newcomer, Origin};
 use super::{ChannelKey, Input, Shard, history};
 use crate::{Answer, Command, ConnectionId, Disconnect, Effects, Identity, Message, Now, Reject};
 
@@ -26,7 +26,7 @@ impl<T> Shard<T> {
             return effects.answer(token, Answer::Rejected(reject));
         }
         if let Some(key) = sequenced_by_command(&command)
-            && !self.ready(now, &key, effects)
+            && !self.ready_to_change(now, &key, effects)
         {
             return self.defer(&key, Input::Command(command, token));
         }
@@ -87,7 +87,16 @@ impl<T> Shard<T> {
                 return;
             }
             let leaves = matches!(message, Message::Unsubscribe { .. }) && self.is_closed(&key);
-            if !leaves && !self.ready(now, &key, effects) {
+            let changes = matches!(
+                message,
+                Message::Publish { .. } | Message::PublishInternal { .. }
+            );
+            let ready = leaves
+                || match changes {
+                    true => self.ready_to_change(now, &key, effects),
+                    false => self.ready(now, &key, effects),
+                };
+            if !ready {
                 return self.defer(&key, Input::Message(message));
             }
             return self.on_sequencer_message(now, key, message, effects);
@@ -119,16 +128,15 @@ impl<T> Shard<T> {
                 may_read_history,
                 joins,
                 ..
-            } => self.on_subscribe(
-                key,
-                connection,
-                request,
-                attempt,
-                since,
-                may_read_history,
-                joins,
-                effects,
-            ),
+            } => {
+                let newcomer = Newcomer {
+                    connection,
+                    request,
+                    attempt,
+                    may_read_history,
+                };
+                self.on_subscribe(key, newcomer, since, joins, effects);
+            }
             Message::Unsubscribe {
                 connection,
                 leaves,
@@ -237,6 +245,7 @@ impl<T> Shard<T> {
                 publication,
                 origin,
             } => self.deliver(&publication, origin, effects),
+            Message::Gap { tenant, channel } => self.deliver_gap(&(tenant, channel), effects),
             Message::Presence {
                 tenant,
                 channel,
@@ -410,6 +419,7 @@ impl<T> Shard<T> {
     fn is_for_nobody(&self, key: &ChannelKey, message: &Message) -> bool {
         use crate::permission::Retention;
         matches!(message, Message::PublishInternal { .. })
+            && self.cluster.is_none()
             && self.sequencer.get(key).is_none()
             && !matches!(self.retention(key), Retention::Durable { .. })
     }

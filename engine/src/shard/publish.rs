@@ -13,8 +13,8 @@ use crate::permission::Retention;
 use crate::publication::{Content, Place};
 use crate::store::Keep;
 use crate::{
-    Answer, Draft, Effects, Message, MessageId, Now, Publication, Reject, StoreAnswer,
-    StoreFailure, StoreRequest,
+    Answer, ConnectionId, Draft, Effects, LogKind, Message, MessageId, Now, Publication, Reject,
+    StoreAnswer, StoreFailure, StoreRequest,
 };
 
 impl Draft {
@@ -55,6 +55,9 @@ impl<T> Shard<T> {
         if let Some(known) = known {
             return answer_known(key, origin, known, effects);
         }
+        if self.cluster.is_some() {
+            return self.publish_in_cluster(key, content, origin, effects);
+        }
         let sequence = self.sequencer.ready(key);
         match sequence.retention {
             Retention::Ephemeral => {
@@ -62,7 +65,8 @@ impl<T> Shard<T> {
                 let chosen = Chosen::of(&content);
                 let mut publication = Publication::new(tenant, channel, content, None);
                 publication.conflate = sequence.conflate;
-                self.release(key, &Arc::new(publication), chosen, origin, effects);
+                let publication = Arc::new(publication);
+                self.release(key, &publication, chosen, origin, false, effects);
             }
             Retention::Window => {
                 sequence.offset += 1;
@@ -84,14 +88,16 @@ impl<T> Shard<T> {
                     sequence.appending -= 1;
                     return self.commit(key, offset, content, origin, effects);
                 }
-                self.append(key, offset, content, keep, origin, effects);
+                self.append(key, offset, content, keep, None, origin, effects);
             }
         }
     }
 
     /// The store has answered an append.
+    #[expect(clippy::too_many_arguments, reason = "what was asked, and the answer")]
     pub(super) fn on_appended(
         &mut self,
+        now: Now,
         key: &ChannelKey,
         offset: u64,
         content: Content,
@@ -102,6 +108,7 @@ impl<T> Shard<T> {
         self.sequencer.ready(key).appending -= 1;
         match result {
             Ok(StoreAnswer::Known { offset, digest }) => {
+                self.forget_own(key, &origin);
                 let place = recent::Place::Channel(key.clone());
                 // It may have been answered while this one was on its way to the store.
                 let known = self.recent.find(place, &content, &self.limits);
@@ -112,17 +119,28 @@ impl<T> Shard<T> {
                 let known = known.unwrap_or_else(|| same(&content, digest).map(|()| stored));
                 answer_known(key, origin, known, effects);
             }
+            Ok(StoreAnswer::Appended { offset }) => {
+                self.on_placed(key, offset, &content, origin, effects);
+            }
             Ok(_) => self.commit(key, offset, content, origin, effects),
-            Err(failure) => refuse(key, origin, unavailable(&failure), effects),
+            Err(failure) => {
+                self.forget_own(key, &origin);
+                if failure == StoreFailure::NoQuorum && self.goes_on_live() {
+                    return self.publish_lossy(now, key, content, origin, effects);
+                }
+                refuse(key, origin, unavailable(&failure), effects);
+            }
         }
     }
 
-    fn append(
+    #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
+    pub(super) fn append(
         &mut self,
         key: &ChannelKey,
         offset: u64,
         content: Content,
         keep: Keep,
+        log: Option<LogKind>,
         origin: Origin<T>,
         effects: &mut impl Effects<Token = T>,
     ) {
@@ -134,7 +152,7 @@ impl<T> Shard<T> {
             content: content.clone(),
             keep,
             once: once(&content, &self.limits),
-            log: None,
+            log,
         };
         let then = Then::Appended {
             key: key.clone(),
@@ -163,24 +181,36 @@ impl<T> Shard<T> {
         };
         sequence.delivered = offset;
         let chosen = Chosen::of(&content);
+        let publication = self.keep(key, content, place);
+        self.release(key, &publication, chosen, origin, false, effects);
+    }
+
+    /// Puts content at its place into the window.
+    pub(super) fn keep(
+        &mut self,
+        key: &ChannelKey,
+        content: Content,
+        place: Place,
+    ) -> Arc<Publication> {
         let (tenant, channel) = key.clone();
         let mut publication = Publication::new(tenant, channel, content, Some(place));
-        publication.conflate = sequence.conflate;
+        publication.conflate = self.sequencer.ready(key).conflate;
         let publication = Arc::new(publication);
         let (most, mut budget) = (self.limits.window_publications, self.window_budget());
         if planted("engine-keeps-no-window") {
             budget = 0;
         }
         self.sequencer.windows.keep(key, &publication, most, budget);
-        self.release(key, &publication, chosen, origin, effects);
+        publication
     }
 
-    fn release(
+    pub(super) fn release(
         &mut self,
         key: &ChannelKey,
         publication: &Arc<Publication>,
         chosen: Option<Chosen>,
         origin: Origin<T>,
+        lossy: bool,
         effects: &mut impl Effects<Token = T>,
     ) {
         effects.count(Counted::Publications, 1);
@@ -192,6 +222,20 @@ impl<T> Shard<T> {
             } => Some((*connection, *request)),
             Origin::Command(_) | Origin::Internal => None,
         };
+        let reached = self.spread(key, publication, browser, effects);
+        let offset = publication.place.map(|place| place.offset);
+        let told = Told { offset, reached };
+        self.conclude(key, chosen, origin, told, lossy, effects);
+    }
+
+    /// Hands a publication to all shards with subscribers; how many those are. `browser` published it, by that request.
+    pub(super) fn spread(
+        &mut self,
+        key: &ChannelKey,
+        publication: &Arc<Publication>,
+        browser: Option<(ConnectionId, u32)>,
+        effects: &mut impl Effects<Token = T>,
+    ) -> u64 {
         effects.published(publication);
         let mut reached = 0;
         for (shard, count) in &self.sequencer.ready(key).interested {
@@ -205,19 +249,30 @@ impl<T> Shard<T> {
                 },
             );
         }
+        reached
+    }
+
+    /// Answers whoever published, and notes that for when it comes again.
+    pub(super) fn conclude(
+        &mut self,
+        key: &ChannelKey,
+        chosen: Option<Chosen>,
+        origin: Origin<T>,
+        mut told: Told,
+        lossy: bool,
+        effects: &mut impl Effects<Token = T>,
+    ) {
         if let Origin::Browser {
             subscribed: true, ..
         } = origin
         {
-            reached = reached.saturating_sub(1);
+            told.reached = told.reached.saturating_sub(1);
         }
-        let offset = publication.place.map(|place| place.offset);
-        let told = Told { offset, reached };
         if let Some(chosen) = chosen {
             let (place, budget) = (recent::Place::Channel(key.clone()), self.retry_budget());
             self.recent.note(place, &chosen, told, budget);
         }
-        answer(origin, told, effects);
+        answer(origin, told, lossy, effects);
     }
 
     /// Publishes on the engine's own behalf, if anybody could see it.
@@ -269,16 +324,15 @@ fn answer_known<T>(
     effects: &mut impl Effects<Token = T>,
 ) {
     match known {
-        Ok(told) => answer(origin, told, effects),
+        Ok(told) => answer(origin, told, false, effects),
         Err(reject) => refuse(key, origin, reject, effects),
     }
 }
 
-fn answer<T>(origin: Origin<T>, told: Told, effects: &mut impl Effects<Token = T>) {
+fn answer<T>(origin: Origin<T>, told: Told, lossy: bool, effects: &mut impl Effects<Token = T>) {
     let Told { offset, reached } = told;
     match origin {
         Origin::Command(token) => {
-            let lossy = false;
             effects.answer(
                 token,
                 Answer::Published {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use cometql_protocol::planted::planted;
 use cometql_protocol::wire::{Member, Position};
 
-use super::tickets::{Replay, Then};
-use super::{ChannelKey, Shard, unavailable};
+use super::missed::{Missed, links};
+use super::sequencer::Sequence;
+use super::tickets::{Newcomer, Replay, Then, name};
+use super::{ChannelKey, Shard};
 use crate::effects::Counted;
 use crate::permission::Retention;
 use crate::publication::Place;
@@ -17,88 +19,115 @@ use crate::{
 
 impl<T> Shard<T> {
     /// The sequencer of the channel lets a session in. The channel is ready.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub(super) fn on_subscribe(
         &mut self,
         key: ChannelKey,
-        connection: ConnectionId,
-        request: u32,
-        attempt: u32,
+        newcomer: Newcomer,
         since: Option<Position>,
-        may_read_history: bool,
         joins: Option<Member>,
         effects: &mut impl Effects<Token = T>,
     ) {
-        let limits = Arc::clone(&self.limits);
         self.sequencer.windows.used(&key);
-        let floor = self.sequencer.floor(&key);
+        let connection = newcomer.connection;
         let sequence = self.sequencer.ready(&key);
-        let (position, delivered) = (sequence.position(), sequence.delivered);
-        let durable = matches!(sequence.retention, Retention::Durable { .. });
         sequence.join(connection.shard());
         if let Some(member) = joins {
+            self.announce_join(&key, &member, effects);
+            let told = &self.sequencer.ready(&key).interested;
             self.leaves
-                .join(&sequence.interested, &key, member, connection, effects);
+                .join(told, &key, member, Some(connection), effects);
         }
-        let replay = |publications| (true, publications);
-        let (recovered, publications) = match since {
-            None => (false, Vec::new()),
-            Some(_) if position.is_none() && planted("engine-recovers-the-ephemeral") => {
-                (true, Vec::new())
-            }
-            Some(since) if position.is_none_or(|now| !reaches(now, since)) => (false, Vec::new()),
-            Some(since) if since.offset >= floor || planted("engine-hides-what-it-forgot") => {
-                let missed = self.sequencer.windows.after(&key, since.offset);
-                let places = missed.iter().filter_map(|publication| publication.place);
-                let links = places.map(|place| (place.previous, place.offset));
-                is_whole(since.offset, links, delivered)
-                    .then(|| bounded(missed, limits.outbox_bytes))
-                    .flatten()
-                    .map_or((false, Vec::new()), replay)
-            }
-            Some(since) => {
-                let missed = delivered - since.offset;
-                if durable && may_read_history && missed <= limits.history_page {
-                    let replay = Replay {
-                        connection,
-                        request,
-                        key,
-                        attempt,
-                        since,
-                    };
-                    return self.read_replay(replay, limits.history_page, effects);
-                }
-                (false, Vec::new())
-            }
+        let Some(since) = since else {
+            return self.let_in(newcomer, &key, None, None, effects);
         };
+        let missed = match self.cluster {
+            None => self.missed(&key, since, newcomer.may_read_history),
+            Some(_) => self.missed_in_log(&key, since, newcomer.may_read_history),
+        };
+        self.answer_missed(newcomer, key, since, missed, effects);
+    }
+
+    /// What a subscriber missed of a channel that this node orders.
+    fn missed(&self, key: &ChannelKey, since: Position, may_read_history: bool) -> Missed {
+        let floor = self.sequencer.floor(key);
+        let Some(sequence) = self.sequencer.get(key) else {
+            return Missed::Known(None);
+        };
+        let Some(position) = sequence.position() else {
+            return Missed::Known(planted("engine-recovers-the-ephemeral").then(Vec::new));
+        };
+        if !reaches(position, since) {
+            return Missed::Known(None);
+        }
+        if since.offset >= floor || planted("engine-hides-what-it-forgot") {
+            let window = self.sequencer.windows.after(key, since.offset);
+            let whole = is_whole(since.offset, links(&window), sequence.delivered);
+            let window = whole.then(|| bounded(window, self.limits.outbox_bytes));
+            return Missed::Known(window.flatten());
+        }
+        let durable = matches!(sequence.retention, Retention::Durable { .. });
+        let missed = sequence.delivered - since.offset;
+        match durable && may_read_history && missed <= self.limits.history_page {
+            true => Missed::Read,
+            false => Missed::Known(None),
+        }
+    }
+
+    /// Answers a subscriber: with what it missed since a position, or `None` when that can't be told.
+    pub(super) fn let_in(
+        &self,
+        newcomer: Newcomer,
+        key: &ChannelKey,
+        since: Option<Position>,
+        missed: Option<Vec<Arc<Publication>>>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let recovered = missed.is_some();
         if since.is_some() {
             count_recovery(recovered, effects);
         }
-        let channel = key.1;
-        let replay = publications;
+        let mut position = self.sequencer.get(key).and_then(Sequence::position);
+        if let (Some(position), Some(since), true) = (&mut position, since, recovered) {
+            // It may come from a node that heard more of the log.
+            position.offset = position.offset.max(since.offset);
+        }
+        let connection = newcomer.connection;
         let answer = Message::Subscribed {
             connection,
-            request,
-            channel,
-            attempt,
+            request: newcomer.request,
+            channel: name(key),
+            attempt: newcomer.attempt,
             position,
             recovered,
-            replay,
+            replay: missed.unwrap_or_default(),
         };
         effects.send(connection.shard(), answer);
     }
 
-    fn read_replay(&mut self, replay: Replay, limit: u64, effects: &mut impl Effects<Token = T>) {
-        let (tenant, channel) = replay.key.clone();
-        let after = replay.since.offset;
-        let ticket = self.tickets.open(Then::Replay(replay));
+    pub(super) fn read_replay(
+        &mut self,
+        newcomer: Newcomer,
+        key: ChannelKey,
+        since: Position,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        let (tenant, channel) = key.clone();
+        let sequence = self.sequencer.ready(&key);
+        let log = sequence.log.as_ref().and_then(|log| log.kind);
+        let delivered = sequence.delivered;
+        let ticket = self.tickets.open(Then::Replay(Replay {
+            newcomer,
+            key,
+            since,
+            delivered,
+        }));
         let request = StoreRequest::ReadHistory {
             tenant,
             channel,
-            after,
-            limit,
+            after: since.offset,
+            limit: self.limits.history_page,
             newest: false,
-            log: None,
+            log,
         };
         effects.store(ticket, request);
     }
@@ -112,11 +141,10 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let Replay {
-            connection,
-            request,
+            newcomer,
             key,
-            attempt,
             since,
+            ..
         } = replay;
         let Some(sequence) = self.sequencer.get(&key) else {
             // The channel was forgotten, as nobody is subscribed any more: who asked has left, too.
@@ -125,17 +153,7 @@ impl<T> Shard<T> {
         let rows = match result {
             Ok(rows) => rows,
             Err(_) if planted("engine-takes-a-failing-disk-for-a-loss") => Vec::new(),
-            // What was missed is there, only not now: who asked shall ask again.
-            Err(failure) => {
-                let refused = Message::Refused {
-                    connection,
-                    request,
-                    channel: key.1,
-                    attempt: Some(attempt),
-                    reject: unavailable(&failure),
-                };
-                return effects.send(connection.shard(), refused);
-            }
+            Err(failure) => return self.refuse_newcomer(newcomer, key, &failure, effects),
         };
         // The store answers in order: what is delivered by now is all that it had when it was asked.
         let links = rows.iter().map(|row| (row.previous, row.offset));
@@ -144,18 +162,7 @@ impl<T> Shard<T> {
         let publications = whole
             .then(|| bounded(publications, self.limits.outbox_bytes))
             .flatten();
-        let recovered = publications.is_some();
-        count_recovery(recovered, effects);
-        let answer = Message::Subscribed {
-            connection,
-            request,
-            channel: key.1,
-            attempt,
-            position: sequence.position(),
-            recovered,
-            replay: publications.unwrap_or_default(),
-        };
-        effects.send(connection.shard(), answer);
+        self.let_in(newcomer, &key, Some(since), publications, effects);
     }
 
     pub(super) fn on_unsubscribe(
@@ -172,11 +179,13 @@ impl<T> Shard<T> {
         // Who was refused has not joined.
         let joined = !sequence.forget_refused(connection);
         if let Some(member) = leaves.filter(|_| joined) {
+            self.announce_leave(key, &member, departure, effects);
             let grace = match departure {
                 Departure::ForGood => None,
                 Departure::MayReturn => Some(&*self.limits),
             };
-            let told = &sequence.interested;
+            let told = &self.sequencer.ready(key).interested;
+            let connection = Some(connection);
             self.leaves
                 .leave(now, told, key, member, connection, grace, effects);
         }
@@ -190,7 +199,10 @@ fn reaches(now: Position, since: Position) -> bool {
 }
 
 /// All or nothing: a replay that would not fit into the outbox is none.
-fn bounded(publications: Vec<Arc<Publication>>, bytes: usize) -> Option<Vec<Arc<Publication>>> {
+pub(super) fn bounded(
+    publications: Vec<Arc<Publication>>,
+    bytes: usize,
+) -> Option<Vec<Arc<Publication>>> {
     let total: usize = publications
         .iter()
         .map(|publication| publication.data.len() + 256)
@@ -200,7 +212,7 @@ fn bounded(publications: Vec<Arc<Publication>>, bytes: usize) -> Option<Vec<Arc<
 
 /// Whether publications, each given as the offset before it and its own, lead from one offset to another with none missing:
 /// trimmed, deleted or never kept.
-fn is_whole(since: u64, links: impl Iterator<Item = (u64, u64)>, until: u64) -> bool {
+pub(super) fn is_whole(since: u64, links: impl Iterator<Item = (u64, u64)>, until: u64) -> bool {
     let mut last = since;
     for (previous, offset) in links {
         if previous > last && !planted("engine-hides-what-it-forgot") {

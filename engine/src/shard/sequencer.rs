@@ -7,6 +7,7 @@ use cometql_protocol::wire::{Epoch, Position};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::followed::{Followed, Mend};
 use super::tickets::Then;
 use super::window::Windows;
 use super::{ChannelKey, Input, Shard, unavailable};
@@ -23,13 +24,15 @@ pub(super) struct Sequencer<T> {
     pub(super) windows: Windows,
     /// When to look whether a channel is still in use, soonest first.
     look: VecDeque<(u64, ChannelKey)>,
+    /// In a cluster: channels that are in trouble with the log.
+    pub(super) mend: Mend,
 }
 
 /// One channel in order.
 pub(super) struct Sequence<T> {
     pub(super) retention: Retention,
     pub(super) conflate: Option<Conflate>,
-    state: State<T>,
+    pub(super) state: State<T>,
     pub(super) epoch: Epoch,
     /// The last offset given out.
     pub(super) offset: u64,
@@ -44,13 +47,15 @@ pub(super) struct Sequence<T> {
     used_ms: u64,
     /// It has been in use without the store since the store was asked last, or is about to be.
     unsaved: bool,
+    /// What it has more when a cluster's log orders it, and not this node.
+    pub(super) log: Option<Box<Followed>>,
 }
 
-enum State<T> {
+pub(super) enum State<T> {
     Ready,
     /// The store was asked; these inputs wait for it.
     Opening(Vec<Input<T>>),
-    /// The store failed; the next input asks again.
+    /// The store failed, or was not asked yet: the next input asks.
     Closed,
 }
 
@@ -61,6 +66,7 @@ impl<T> Default for Sequencer<T> {
             settings: HashMap::default(),
             windows: Windows::default(),
             look: VecDeque::new(),
+            mend: Mend::default(),
         }
     }
 }
@@ -87,11 +93,12 @@ impl<T> Sequencer<T> {
 
     /// The window holds every delivered publication with a larger offset.
     pub(super) fn floor(&self, key: &ChannelKey) -> u64 {
-        let delivered = self
-            .channels
-            .get(key)
-            .map_or(0, |channel| channel.delivered);
-        self.windows.floor(key).unwrap_or(delivered)
+        let floor = |sequence: &Sequence<T>| match &sequence.log {
+            None => sequence.delivered,
+            Some(log) => log.floor,
+        };
+        let empty = || self.channels.get(key).map_or(0, floor);
+        self.windows.floor(key).unwrap_or_else(empty)
     }
 }
 
@@ -100,6 +107,7 @@ impl<T> Sequence<T> {
     pub(super) fn position(&self) -> Option<Position> {
         match self.retention {
             Retention::Ephemeral => None,
+            _ if self.log.as_ref().is_some_and(|log| log.adrift) => None,
             Retention::Window | Retention::Durable { .. } => Some(Position {
                 epoch: self.epoch,
                 offset: self.delivered,
@@ -152,8 +160,28 @@ impl<T> Sequence<T> {
     }
 
     fn is_idle(&self) -> bool {
-        let in_use = matches!(self.state, State::Opening(_)) || self.appending > 0;
+        let settled = self.log.as_ref().is_none_or(|log| log.is_settled());
+        let in_use = matches!(self.state, State::Opening(_)) || self.appending > 0 || !settled;
         self.interested.is_empty() && !in_use
+    }
+
+    /// Subscribers may be let in.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Ready)
+    }
+
+    /// The log tells what is published.
+    pub(super) fn follows(&self) -> bool {
+        let log = self.log.as_ref();
+        let told = log.is_some_and(|log| log.kind.is_some() && !log.adrift);
+        told && self.is_open() && self.retention != Retention::Ephemeral
+    }
+
+    /// What it has more as a channel of a cluster.
+    pub(super) fn log_mut(&mut self) -> &mut Followed {
+        self.log
+            .as_mut()
+            .expect("all channels of a cluster's node have it")
     }
 }
 
@@ -172,7 +200,7 @@ impl<T> Shard<T> {
                 State::Ready => return true,
                 State::Opening(_) => return false,
                 // It stopped being durable since: nothing in the store concerns it.
-                State::Closed if !sequence.is_durable() => {
+                State::Closed if self.cluster.is_none() && !sequence.is_durable() => {
                     sequence.state = State::Ready;
                     return true;
                 }
@@ -180,12 +208,34 @@ impl<T> Shard<T> {
             }
         } else {
             self.create(now, key, effects);
-            if !self.is_durable(key) {
+            if self.cluster.is_none() && !self.is_durable(key) {
                 return true;
             }
         }
-        self.open_durable(key, effects);
+        match self.cluster {
+            None => self.open_durable(key, effects),
+            Some(_) => self.follow(key, effects),
+        }
         false
+    }
+
+    /// Whether something can be published to the channel, or deleted from it. By a log that needs no opening, but who
+    /// subscribes and then publishes is to hear of it.
+    pub(super) fn ready_to_change(
+        &mut self,
+        now: Now,
+        key: &ChannelKey,
+        effects: &mut impl Effects<Token = T>,
+    ) -> bool {
+        if self.cluster.is_none() {
+            return self.ready(now, key, effects);
+        }
+        let Some(sequence) = self.sequencer.get_mut(key) else {
+            self.create(now, key, effects);
+            return true;
+        };
+        sequence.used_ms = now.0;
+        !matches!(sequence.state, State::Opening(_))
     }
 
     /// Keeps an input for when the store has opened the channel.
@@ -252,6 +302,9 @@ impl<T> Shard<T> {
         sequence.conflate = conflate.or(ended);
         let (was_durable, was) = (sequence.is_durable(), sequence.retention);
         sequence.retention = retention;
+        if self.cluster.is_some() {
+            return self.review_log(key, effects);
+        }
         if was == Retention::Ephemeral && retention != Retention::Ephemeral {
             sequence.skip_unknown();
             self.sequencer.windows.clear(key);
@@ -272,7 +325,7 @@ impl<T> Shard<T> {
 
     /// A channel that nobody used for the window's time is forgotten: nobody can hold a position in it that the window
     /// could still serve.
-    pub(super) fn forget_idle_channels(&mut self, now: Now) {
+    pub(super) fn forget_idle_channels(&mut self, now: Now, effects: &mut impl Effects<Token = T>) {
         while self
             .sequencer
             .look
@@ -287,6 +340,8 @@ impl<T> Shard<T> {
             };
             let unused = sequence.used_ms + self.limits.window_ms <= now.0;
             if unused && sequence.is_idle() && self.sequencer.windows.is_empty(&key) {
+                let kind = sequence.log.as_ref().and_then(|log| log.kind);
+                self.unfollow(&key, kind, effects);
                 self.sequencer.channels.remove(&key);
             } else {
                 self.sequencer
@@ -306,7 +361,10 @@ impl<T> Shard<T> {
         let sequence = Sequence {
             retention: self.retention(key),
             conflate: self.rules.behaviour(key.0, key.1.as_str()).conflate,
-            state: State::Ready,
+            state: match self.cluster {
+                None => State::Ready,
+                Some(_) => State::Closed,
+            },
             epoch: Epoch(effects.random()),
             offset: 0,
             delivered: 0,
@@ -315,6 +373,7 @@ impl<T> Shard<T> {
             refused: Vec::new(),
             used_ms: now.0,
             unsaved: false,
+            log: self.cluster.as_ref().map(|_| Box::default()),
         };
         self.sequencer.channels.insert(key.clone(), sequence);
         self.sequencer
@@ -373,7 +432,7 @@ impl<T> Shard<T> {
     }
 
     /// Answers an input that waited for a channel that can't be opened.
-    fn refuse_input(
+    pub(super) fn refuse_input(
         &mut self,
         now: Now,
         key: &ChannelKey,

@@ -4,11 +4,50 @@ use std::sync::Arc;
 
 use super::tickets::Then;
 use super::{ChannelKey, Shard, rejected};
-use crate::{Answer, Effects, MessageId, Rules, StoreFailure, StoreRequest};
+use crate::{Answer, Effects, LogKind, MessageId, Rules, StoreFailure, StoreRequest};
 
 impl<T> Shard<T> {
     /// `None` removes the setting and the history.
     pub(super) fn set_history(
+        &mut self,
+        key: ChannelKey,
+        length: Option<u64>,
+        token: T,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        if length.is_none() && self.cluster.is_some() {
+            return self.remove_history(key, token, effects);
+        }
+        self.store_setting(key, length, token, effects);
+    }
+
+    /// A log keeps the history, and the setting is kept elsewhere: first the one goes, then the other.
+    fn remove_history(&mut self, key: ChannelKey, token: T, effects: &mut impl Effects<Token = T>) {
+        let (tenant, channel) = key.clone();
+        let ticket = self.tickets.open(Then::HistoryRemoved { key, token });
+        let request = StoreRequest::DeleteHistory {
+            tenant,
+            channel,
+            id: None,
+            log: Some(LogKind::Durable),
+        };
+        effects.store(ticket, request);
+    }
+
+    pub(super) fn on_history_removed(
+        &mut self,
+        key: ChannelKey,
+        token: T,
+        result: Result<u64, StoreFailure>,
+        effects: &mut impl Effects<Token = T>,
+    ) {
+        match result {
+            Ok(_) => self.store_setting(key, None, token, effects),
+            Err(failure) => effects.answer(token, rejected(&failure)),
+        }
+    }
+
+    fn store_setting(
         &mut self,
         key: ChannelKey,
         length: Option<u64>,
@@ -71,6 +110,11 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         let (tenant, channel) = key.clone();
+        let log = self.cluster.as_ref().map(|_| self.retention(&key));
+        let log = log.map(LogKind::of);
+        if log == Some(LogKind::Live) {
+            return effects.answer(token, Answer::Done { rows: 0 });
+        }
         let ticket = self.tickets.open(Then::HistoryDeleted { key, id, token });
         effects.store(
             ticket,
@@ -78,7 +122,7 @@ impl<T> Shard<T> {
                 tenant,
                 channel,
                 id,
-                log: None,
+                log,
             },
         );
     }

@@ -1,5 +1,7 @@
 //! What goes on when the store has answered.
 
+use super::followed::Opening;
+use super::missed::part;
 use super::tickets::Then;
 use super::{Shard, rejected, unavailable};
 use crate::{
@@ -18,6 +20,10 @@ impl<T> Shard<T> {
         effects: &mut impl Effects<Token = T>,
     ) {
         match self.tickets.close(ticket) {
+            Then::Opened(key) if self.cluster.is_some() => match result {
+                Ok(answer) => self.on_followed(now, &key, opening(answer), effects),
+                Err(failure) => self.on_not_followed(now, &key, &failure, effects),
+            },
             Then::Opened(key) => {
                 let position = result.map(|answer| match answer {
                     StoreAnswer::Channel { position } => position,
@@ -31,7 +37,7 @@ impl<T> Shard<T> {
                 content,
                 origin,
             } => {
-                self.on_appended(&key, offset, content, origin, result, effects);
+                self.on_appended(now, &key, offset, content, origin, result, effects);
             }
             Then::History {
                 connection,
@@ -41,7 +47,15 @@ impl<T> Shard<T> {
             } => {
                 self.on_history_rows(connection, request, &key, after, rows(result), effects);
             }
+            Then::Replay(replay) if self.cluster.is_some() => {
+                self.on_replay_part(replay, part(result), effects);
+            }
             Then::Replay(replay) => self.on_replay(replay, rows(result), effects),
+            Then::CaughtUp(replay) => self.on_caught_up(replay, part(result), effects),
+            Then::GapMarked(key) => self.on_gap_marked(now, &key, changed(result)),
+            Then::HistoryRemoved { key, token } => {
+                self.on_history_removed(key, token, changed(result), effects);
+            }
             Then::SettingStored { key, length, token } => {
                 self.on_setting_stored(&key, length, token, changed(result), effects);
             }
@@ -77,8 +91,10 @@ impl<T> Shard<T> {
                 key,
                 connection,
                 after,
+                arrived,
             } => {
-                self.on_inbox_read(key, connection, after, inbox(result), effects);
+                let asked = (after, arrived);
+                self.on_inbox_read(key, connection, asked, inbox(result), effects);
             }
             Then::InboxAcked {
                 key,
@@ -130,9 +146,24 @@ impl<T> Shard<T> {
     }
 }
 
+fn opening(answer: StoreAnswer) -> Opening {
+    match answer {
+        StoreAnswer::Opened {
+            position,
+            floor,
+            recent,
+        } => Opening {
+            position,
+            floor,
+            recent,
+        },
+        other => unreachable!("a log answers OpenChannel by Opened, not by {other:?}"),
+    }
+}
+
 fn rows(result: Stored) -> Result<Vec<StoredPublication>, StoreFailure> {
     result.map(|answer| match answer {
-        StoreAnswer::History(rows) => rows,
+        StoreAnswer::History(rows) | StoreAnswer::HistoryPart { rows, .. } => rows,
         other => unreachable!("ReadHistory is answered by rows, not {other:?}"),
     })
 }

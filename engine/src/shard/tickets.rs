@@ -34,6 +34,12 @@ pub(super) enum Then<T> {
     },
     /// History for a subscription that goes on where it was.
     Replay(Replay),
+    /// What this node lacks of a channel, for a subscription that comes from another node.
+    CaughtUp(Replay),
+    /// The log was told that it lacks something.
+    GapMarked(ChannelKey),
+    /// The history of a channel is deleted, and then its setting is.
+    HistoryRemoved { key: ChannelKey, token: T },
     /// A setting is stored.
     SettingStored {
         key: ChannelKey,
@@ -57,6 +63,8 @@ pub(super) enum Then<T> {
         key: UserKey,
         connection: ConnectionId,
         after: u64,
+        /// In a cluster, the last one that had arrived when it was asked.
+        arrived: u64,
     },
     /// Private messages are acknowledged.
     InboxAcked {
@@ -102,13 +110,22 @@ pub(super) enum Origin<T> {
     Internal,
 }
 
-/// A subscription that waits for publications from the store.
-pub(super) struct Replay {
+/// Who subscribes.
+#[derive(Clone, Copy)]
+pub(super) struct Newcomer {
     pub(super) connection: ConnectionId,
     pub(super) request: u32,
-    pub(super) key: ChannelKey,
     pub(super) attempt: u32,
+    pub(super) may_read_history: bool,
+}
+
+/// A subscription that waits for publications from the store.
+pub(super) struct Replay {
+    pub(super) newcomer: Newcomer,
+    pub(super) key: ChannelKey,
     pub(super) since: Position,
+    /// What was delivered when the store was asked.
+    pub(super) delivered: u64,
 }
 
 impl<T> Default for Tickets<T> {

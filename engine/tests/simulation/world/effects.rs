@@ -143,9 +143,10 @@ impl World {
                 ..
             } => {
                 let channel = channel.as_str();
+                let except = except.expect("all are on this node");
                 promises
                     .presence
-                    .leave_is_told(now, grace_ms, *except, channel);
+                    .leave_is_told(now, grace_ms, except, channel);
             }
             Message::PublishInternal {
                 tenant,
