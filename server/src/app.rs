@@ -99,6 +99,9 @@ pub enum StartError {
     /// The node can't be a member of its cluster.
     #[error("{0}")]
     Cluster(#[from] cluster::ConnectError),
+    /// The cluster's streams can't be had.
+    #[error("{0}")]
+    Streams(#[from] cluster::streams::StreamError),
     /// The system gave no threads.
     #[error("can't start the shards: {0}")]
     Shards(io::Error),
@@ -148,7 +151,7 @@ impl App {
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
-        let cluster = join(cluster).await?;
+        let cluster = join(cluster, &limits).await?;
         let metrics = Arc::new(Metrics::of_node(count));
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
@@ -282,11 +285,16 @@ impl App {
 }
 
 /// Becomes a member, where that is asked for.
-async fn join(settings: Option<cluster::Settings>) -> Result<Option<Cluster>, StartError> {
-    Ok(match settings {
-        Some(settings) => Some(Cluster::connect(settings).await?),
-        None => None,
-    })
+async fn join(
+    settings: Option<cluster::Settings>,
+    limits: &Limits,
+) -> Result<Option<Cluster>, StartError> {
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    let cluster = Cluster::connect(settings).await?;
+    cluster::streams::prepare(&cluster, limits).await?;
+    Ok(Some(cluster))
 }
 
 fn front(settings: HttpSettings, message_bytes: usize, admin: &Arc<OnceLock<Door>>) -> Arc<Front> {

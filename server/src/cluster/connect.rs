@@ -16,7 +16,7 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 /// Longest pause between two attempts.
 const RETRY_MOST: Duration = Duration::from_secs(1);
 /// How long NATS may take to be there when the node starts: all may have been started at once.
-const START_TIME: Duration = Duration::from_secs(60);
+pub(super) const START_TIME: Duration = Duration::from_secs(60);
 /// How often it is said that it is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// Acknowledgements that may be awaited at once. What waits is bounded by who asks: shards and backends.

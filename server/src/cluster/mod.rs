@@ -12,9 +12,14 @@ use async_nats::jetstream;
 use tokio::sync::watch;
 
 mod connect;
+#[expect(dead_code, reason = "requests to the log come next")]
+mod message;
 mod names;
 #[cfg(test)]
 mod nats_server;
+#[expect(dead_code, reason = "requests to the log come next")]
+mod read;
+pub mod streams;
 #[cfg(test)]
 mod tests;
 

@@ -80,6 +80,12 @@ impl Names {
         self.subject(&format!("{}-epoch", kind.token()))
     }
 
+    /// A subject of a stream on which it is tried whether it takes messages.
+    #[must_use]
+    pub fn probe(&self, kind: StreamKind) -> String {
+        self.subject(&format!("{}-probe", kind.token()))
+    }
+
     /// A channel in a stream of channels.
     #[must_use]
     pub fn channel(&self, kind: StreamKind, tenant: TenantId, channel: &ChannelName) -> String {
