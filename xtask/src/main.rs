@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod browser;
 mod ci;
 mod clients;
+mod cluster;
 mod crash;
 mod demo;
 mod fuzz;
@@ -35,6 +36,8 @@ struct Arguments {
 enum Command {
     /// Builds the server and runs its demo: prints a page's URL and a SQL line.
     Demo(demo::Options),
+    /// Runs a cluster on this machine: three nodes, three NATS servers and HAProxy.
+    Cluster(cluster::Options),
     /// Runs every check and every test.
     Ci(ci::Options),
     /// Checks the rules of house-style.md that no compiler knows.
@@ -67,6 +70,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Cluster(options) => cluster::run(&options),
         Command::Ci(options) => ci::run(&options),
         Command::Tidy => tidy::run(),
         Command::Clients(options) => clients::run(&options),

@@ -17,6 +17,11 @@ struct Position {
 pub(crate) struct Positions(BTreeMap<String, Position>);
 
 impl Positions {
+    /// Nothing is subscribed to yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What a `subscribe` request says: with the position, if there is one.
     pub(crate) fn request(&self, channel: &str) -> Value {
         match self.0.get(channel) {

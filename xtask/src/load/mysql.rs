@@ -84,6 +84,29 @@ pub(crate) fn take_answers(held: &mut Vec<u8>) -> anyhow::Result<usize> {
     Ok(answers)
 }
 
+/// Sends one statement and returns the number of warnings with which it was answered OK.
+pub(crate) fn send_one(stream: &mut TcpStream, statement: &str) -> anyhow::Result<u16> {
+    stream.write_all(&query(statement))?;
+    let (_, reply) = read_packet(stream)?;
+    check_ok(&reply)?;
+    warnings(&reply).context("an OK packet without a number of warnings")
+}
+
+/// What an OK packet says: behind two numbers and the status.
+pub(crate) fn warnings(ok: &[u8]) -> Option<u16> {
+    let mut at = 1;
+    for _ in 0..2 {
+        at += match ok.get(at)? {
+            0xfc => 3,
+            0xfd => 4,
+            0xfe => 9,
+            _ => 1,
+        };
+    }
+    let count = ok.get(at + 2..at + 4)?;
+    Some(u16::from_le_bytes([count[0], count[1]]))
+}
+
 /// Sends `statements` so that at most `ahead` are unanswered.
 pub(crate) fn insert_all(
     stream: &mut TcpStream,
@@ -162,6 +185,14 @@ mod tests {
                 .to_string()
                 .contains("no")
         );
+    }
+
+    #[test]
+    fn warnings_are_behind_the_numbers() {
+        assert_eq!(warnings(&[0, 0, 0, 2, 0, 3, 1]), Some(259));
+        let long = [0, 0xfc, 1, 2, 0xfe, 1, 2, 3, 4, 5, 6, 7, 8, 2, 0, 1, 0];
+        assert_eq!(warnings(&long), Some(1));
+        assert_eq!(warnings(&[0, 0, 0]), None);
     }
 
     #[test]
