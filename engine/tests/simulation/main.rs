@@ -13,6 +13,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
+use cometql_engine::Limits;
+
 mod browser;
 mod disk;
 mod ending;
@@ -38,14 +40,14 @@ type Outcome = Result<u64, (String, Vec<String>)>;
 
 /// Runs a seed.
 fn attempt(plan: Plan) -> Outcome {
-    try_out(plan, |world| run(plan, world))
+    try_out(plan, limits(), |world| run(plan, world))
 }
 
 /// Lets something happen in a new world.
-fn try_out(plan: Plan, happens: impl FnOnce(&mut World) -> u64) -> Outcome {
+fn try_out(plan: Plan, limits: Limits, happens: impl FnOnce(&mut World) -> u64) -> Outcome {
     // What a panic says is in the result, and told once.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut world = World::new(plan, limits(), rules(Changes::default()));
+    let mut world = World::new(plan, limits, rules(Changes::default()));
     let result = catch_unwind(AssertUnwindSafe(|| happens(&mut world)));
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -100,7 +102,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn regressions() {
     for scenario in SCENARIOS {
-        for seed in 1..=20 {
+        for seed in 1..=scenarios::SEEDS {
             if let Err((message, trace)) = scenario.play(seed) {
                 println!("{}", trace.join("\n"));
                 drop(std::panic::take_hook());

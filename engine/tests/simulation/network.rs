@@ -48,6 +48,16 @@ impl Wire {
         }
     }
 
+    /// The node has it, and its browser reads nothing for now.
+    pub(crate) fn stalls(&self, now: u64) -> bool {
+        self.stalled_until > now && self.connection.is_some()
+    }
+
+    /// Bytes that wait for the browser.
+    pub(crate) fn waiting(&self) -> usize {
+        self.down.waiting() + self.held.bytes()
+    }
+
     /// Both sides know each other, and nothing is on its way.
     pub(crate) fn is_quiet(&self, now: u64) -> bool {
         let open = self.heard && !self.dead && self.connection.is_some();

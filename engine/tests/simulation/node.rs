@@ -81,6 +81,25 @@ impl Node {
             kind: "websocket",
             legacy: false,
         };
+        self.open_as(now, shard, settings)
+    }
+
+    /// A connection of the original's protocol.
+    pub(crate) fn open_original(
+        &mut self,
+        now: u64,
+        shard: usize,
+        tenant: TenantId,
+    ) -> ConnectionId {
+        let settings = SessionSettings {
+            tenant,
+            kind: "legacy",
+            legacy: true,
+        };
+        self.open_as(now, shard, settings)
+    }
+
+    fn open_as(&mut self, now: u64, shard: usize, settings: SessionSettings) -> ConnectionId {
         let info = ClientInfo {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             agent: "".into(),

@@ -15,7 +15,7 @@ mod rates;
 
 pub(crate) use messages::Messages;
 pub(crate) use presence::{Member, Presence};
-pub(crate) use rates::{Publishes, Rates};
+pub(crate) use rates::{Asks, Publishes, Rates};
 
 /// Channels whose history is on disk, unlimited, and which nobody clears: nothing of them is ever lost.
 pub(crate) const KEPT: &str = "log_a";

@@ -1,18 +1,26 @@
-//! What once broke a promise, step by step: however the operations of seeds change, these stay what they are.
+//! What once broke a promise, and what runs of seeds don't reach, step by step: however the operations of seeds change,
+//! these stay what they are.
 
-use cometql_engine::Command;
+use cometql_engine::{Command, Limits};
 use cometql_protocol::client::{self, TabId};
 use cometql_protocol::{ChannelName, TenantId};
 
 use super::{OPERATIONS, Outcome, Plan, try_out};
 use crate::disk::Health;
-use crate::operations::Changes;
+use crate::operations::{Changes, limits};
 use crate::promises::{CHANGING, KEPT};
 use crate::world::{Sent, World};
 
+mod limited;
+mod original;
+mod presence;
+
 const TENANT: TenantId = TenantId(1);
 
-/// A regression.
+/// Seeds with which each is played: only delays depend on them.
+pub(crate) const SEEDS: u64 = 8;
+
+/// What has to go well, step by step.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// The bug, as it can be planted again (`protocol/src/planted.rs`).
@@ -21,6 +29,7 @@ pub(crate) struct Scenario {
         expect(dead_code, reason = "planted in another build")
     )]
     pub(crate) bug: &'static str,
+    limits: fn() -> Limits,
     script: fn(&mut World),
 }
 
@@ -28,17 +37,74 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a channel that was durable for a while gave out the same offsets twice in an epoch",
         bug: "engine-keeps-the-epoch",
+        limits,
         script: durable_for_a_while,
     },
     Scenario {
         name: "and so did one that became durable while it was in use",
         bug: "engine-opens-at-the-beginning",
+        limits,
         script: durable_while_in_use,
     },
     Scenario {
         name: "a disk that failed to read made a durable history look lost",
         bug: "engine-takes-a-failing-disk-for-a-loss",
+        limits,
         script: disk_fails_to_read,
+    },
+    Scenario {
+        name: "who could not go on from its position was still taken for present",
+        bug: "engine-forgets-who-was-refused",
+        limits,
+        script: presence::refused_while_it_went_on,
+    },
+    Scenario {
+        name: "requests have limits, and only who goes too fast is refused",
+        bug: "engine-forgets-request-limits",
+        limits: limited::slowly,
+        script: limited::asks_too_much,
+    },
+    Scenario {
+        name: "and each user has a limit of its own",
+        bug: "engine-shares-rate-limits",
+        limits: limited::slowly,
+        script: limited::asks_too_much,
+    },
+    Scenario {
+        name: "a session has so many subscriptions and no more",
+        bug: "engine-forgets-the-subscription-limit",
+        limits: limited::few_subscriptions,
+        script: limited::subscribes_to_all,
+    },
+    Scenario {
+        name: "ids that senders chose take so much memory and no more, and the store knows them all the same",
+        bug: "engine-keeps-every-id",
+        limits: limited::few_ids,
+        script: limited::many_ids,
+    },
+    Scenario {
+        name: "the newest of these ids are known",
+        bug: "engine-forgets-retries",
+        limits: limited::few_ids,
+        script: limited::many_ids,
+    },
+    Scenario {
+        name: "what waits on a node is bounded, and who is closed for it goes on or is told of a gap",
+        bug: "client-hides-gaps",
+        limits: limited::small_backlog,
+        script: limited::nobody_reads,
+    },
+    Scenario {
+        name: "a write to the original's page acknowledges, but not while one of ours is open",
+        bug: "engine-takes-writes-for-acknowledgements",
+        limits,
+        script: original::is_written,
+    },
+    Scenario {
+        name: "a page of the original that vanishes is not awaited",
+        bug: "engine-awaits-the-original",
+        limits,
+        script: original::vanishes,
     },
 ];
 
@@ -46,7 +112,7 @@ impl Scenario {
     /// Only delays depend on the seed.
     pub(crate) fn play(&self, seed: u64) -> Outcome {
         let operations = OPERATIONS;
-        try_out(Plan { seed, operations }, |world| {
+        try_out(Plan { seed, operations }, (self.limits)(), |world| {
             world.healed = true;
             (self.script)(world);
             world.end();

@@ -16,9 +16,12 @@ use crate::promises::{Member, Promises};
 use crate::rng::Rng;
 
 mod effects;
+mod originals;
 mod pages;
 mod rest;
 mod sockets;
+
+use originals::Original;
 
 /// How many operations and what else a run is.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +87,10 @@ pub(crate) struct World {
     pub(crate) changes: Changes,
     /// Credentials that are being checked.
     checks: usize,
+    /// Connections that were closed because too much waited on the node.
+    pub(crate) relieved: usize,
+    /// Pages of the original's clients.
+    originals: Vec<Original>,
     /// Nothing goes wrong by chance any more.
     pub(crate) healed: bool,
     trace: Vec<String>,
@@ -141,6 +148,8 @@ impl World {
             deletable: Vec::new(),
             changes: Changes::default(),
             checks: 0,
+            relieved: 0,
+            originals: Vec::new(),
             healed: false,
             trace: Vec::new(),
         };
@@ -266,6 +275,7 @@ impl World {
         self.promises.rates.forget();
         self.checks = 0;
         self.owners.clear();
+        self.originals.clear();
         self.connections.clear();
         self.commands.clear();
         for wire in 0..self.wires.len() {

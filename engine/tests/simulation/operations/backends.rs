@@ -39,6 +39,41 @@ impl World {
         payload
     }
 
+    /// Publishes under an id that may be sent again.
+    pub(crate) fn publish_once(&mut self, tenant: TenantId, channel: &'static str) -> Chosen {
+        let payload = self.payload(tenant, channel, 0);
+        let draft = Draft {
+            once: true,
+            event: EventName::default(),
+            ..self.draft(&payload)
+        };
+        let (id, sent) = (draft.id, Sent::Publication(tenant, channel, payload));
+        self.hand_in(draft, sent.clone());
+        Chosen { id, sent }
+    }
+
+    /// The same once more.
+    pub(crate) fn publish_again(&mut self, chosen: &Chosen) {
+        let Sent::Publication(_, _, payload) = &chosen.sent else {
+            unreachable!("it was a publication")
+        };
+        let draft = Draft {
+            id: chosen.id,
+            once: true,
+            event: EventName::default(),
+            ..self.draft(payload)
+        };
+        self.hand_in(draft, chosen.sent.clone());
+    }
+
+    /// A backend sends a private message.
+    pub(crate) fn send(&mut self, tenant: TenantId, user: u64) {
+        let payload = self.private_payload(tenant, user);
+        let draft = self.draft(&payload);
+        self.note(format!("send {payload}"));
+        self.hand_in(draft, Sent::Private(tenant, user, payload));
+    }
+
     /// Asks the node, if there is one, to publish or send.
     fn hand_in(&mut self, draft: Draft, sent: Sent) {
         if self.node.is_none() {
@@ -141,10 +176,7 @@ impl World {
         // Now and then more than an inbox takes.
         let times = if self.rng.once_in(10) { 12 } else { 1 };
         for _ in 0..times {
-            let payload = self.private_payload(tenant, user);
-            let draft = self.draft(&payload);
-            self.note(format!("send {payload}"));
-            self.hand_in(draft, Sent::Private(tenant, user, payload));
+            self.send(tenant, user);
         }
     }
 

@@ -24,7 +24,19 @@ impl World {
         } else {
             format!("b{at}")
         };
-        let browser = Browser::new(tenant, user, &name, self.now, random);
+        self.add_browser_called(tenant, user, &name, random)
+    }
+
+    /// As `add_browser_of`, under a name.
+    pub(crate) fn add_browser_called(
+        &mut self,
+        tenant: TenantId,
+        user: u64,
+        name: &str,
+        random: u64,
+    ) -> (usize, TabId) {
+        let at = self.browsers.len();
+        let browser = Browser::new(tenant, user, name, self.now, random);
         self.browsers.push(browser);
         self.session(at, client::Input::Open);
         let tab = self.join(at).expect("it has none yet");
@@ -200,7 +212,6 @@ impl World {
         let Some((browser, tab)) = self.any_tab() else {
             return;
         };
-        let call = self.call(browser, tab);
         let channel = CHANNELS[self.rng.index(CHANNELS.len())].to_owned();
         let question = match self.rng.below(4) {
             0 => Question::Presence(channel),
@@ -212,6 +223,12 @@ impl World {
                 limit: Some(3),
             },
         };
+        self.ask(browser, tab, question);
+    }
+
+    /// A tab asks something.
+    pub(crate) fn ask(&mut self, browser: usize, tab: TabId, question: Question) {
+        let call = self.call(browser, tab);
         self.note(format!(
             "browser {browser} tab {}: {question:?}, call {call}",
             tab.0
@@ -220,10 +237,14 @@ impl World {
     }
 
     pub(super) fn change_inbox(&mut self) {
-        let Some((browser, tab)) = self.any_tab() else {
-            return;
-        };
-        let on = !self.rng.once_in(3);
+        if let Some((browser, tab)) = self.any_tab() {
+            let on = !self.rng.once_in(3);
+            self.handles(browser, tab, on);
+        }
+    }
+
+    /// A tab has a handler for private messages, or none any more.
+    pub(crate) fn handles(&mut self, browser: usize, tab: TabId, on: bool) {
         let page = self.browsers[browser]
             .tabs
             .get_mut(&tab)

@@ -98,6 +98,19 @@ impl Messages {
         }
     }
 
+    /// There is no memory for the id of a publication any more: it may be published again, and nobody may follow its channel.
+    pub(crate) fn forgets(&mut self, payload: &str) {
+        self.published.remove(payload);
+        for known in self.by_id.values_mut() {
+            known.retain(|(_, other)| other != payload);
+        }
+    }
+
+    /// Whether it is published, as far as is known here.
+    pub(crate) fn is_published(&self, payload: &str) -> bool {
+        self.published.contains_key(payload)
+    }
+
     /// The node is killed, and its windows with it.
     pub(crate) fn forget(&mut self) {
         self.epochs.clear();

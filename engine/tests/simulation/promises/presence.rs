@@ -75,6 +75,11 @@ impl Presence {
         self.logged_in.entry(connection).or_insert(now);
     }
 
+    /// Whether it has.
+    pub(crate) fn is_logged_in(&self, connection: ConnectionId) -> bool {
+        self.logged_in.contains_key(&connection)
+    }
+
     /// A session sees these others, and is told of changes from now on.
     pub(crate) fn sees(&mut self, now: u64, connection: ConnectionId, others: Vec<String>) {
         let mut members = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cometql_engine::{ConnectionId, Limits};
 use cometql_protocol::TenantId;
+use cometql_protocol::wire::RequestBody;
 
 /// How exactly a model in floating point agrees with one in whole milliseconds.
 const SLACK: f64 = 0.02;
@@ -15,6 +16,9 @@ enum Limited {
     User(u32, u64),
     Channel(u32, String),
     Tenant(u32),
+    ConnectionAsks(ConnectionId),
+    UserAsks(u32, u64),
+    TenantAsks(u32),
 }
 
 /// Buckets as they must be.
@@ -23,6 +27,8 @@ pub(crate) struct Rates {
     buckets: BTreeMap<Limited, Bucket>,
     /// When backends asked for publications and private messages, by tenant and channel.
     backends: Vec<(u64, u32, Option<String>)>,
+    /// By which limit the request in hand was refused that is no publication.
+    refused_by: Option<usize>,
 }
 
 struct Bucket {
@@ -40,11 +46,50 @@ pub(crate) struct Publishes<'a> {
     pub(crate) channel: &'a str,
 }
 
+/// Who asks for something else.
+#[derive(Debug)]
+pub(crate) struct Asks<'a> {
+    pub(crate) connection: ConnectionId,
+    pub(crate) tenant: TenantId,
+    /// 0 = not logged in.
+    pub(crate) user: u64,
+    pub(crate) body: &'a RequestBody,
+}
+
 impl Rates {
+    /// A request was let through or, as was told before, refused.
+    pub(crate) fn asked(&mut self, now: u64, limits: &Limits, who: &Asks<'_>) {
+        let (refused_by, cost) = (self.refused_by.take(), cost(who.body));
+        if cost == 0 {
+            assert_eq!(refused_by, None, "{who:?} costs nothing");
+            return;
+        }
+        for (at, limited, (rate, burst)) in asks(limits, who) {
+            if rate == 0 {
+                continue;
+            }
+            let tokens = f64::from(cost.min(burst));
+            let left = self.take(now, limited.clone(), (rate, burst), tokens);
+            if refused_by == Some(at) {
+                let had = left + tokens;
+                assert!(
+                    left < SLACK,
+                    "{limited:?} is refused what costs {cost}, but has {had} left"
+                );
+                return self.give_back(&limited, tokens);
+            }
+            assert!(
+                left > -SLACK,
+                "{limited:?} goes too fast and is not refused"
+            );
+        }
+        assert_eq!(refused_by, None, "{who:?} is refused without a limit");
+    }
+
     /// A publication of a browser was let through: every limit allows it.
     pub(crate) fn granted(&mut self, now: u64, limits: &Limits, who: &Publishes<'_>) {
         for (limited, rate) in chain(limits, who) {
-            let left = self.take(now, limited.clone(), rate);
+            let left = self.take(now, limited.clone(), rate, 1.0);
             assert!(
                 left > -SLACK,
                 "{limited:?} goes too fast and is not refused"
@@ -54,25 +99,26 @@ impl Rates {
 
     /// One was refused. What it had passed until then stays taken.
     pub(crate) fn refused(&mut self, now: u64, limits: &Limits, who: &Publishes<'_>, why: &str) {
-        let Some(at) = by(why) else {
+        let Some(at) = by(&PUBLISHES, why) else {
+            self.refused_by = by(&ASKS, why);
             return;
         };
         for (limited, rate) in chain(limits, who) {
-            let refuses = at == order(&limited);
-            let left = self.take(now, limited.clone(), rate);
+            let refuses = Some(at) == order(&limited);
+            let left = self.take(now, limited.clone(), rate, 1.0);
             if refuses {
                 assert!(
                     left < SLACK,
                     "{limited:?} is refused, but has {} left: {why}",
                     left + 1.0
                 );
-                self.give_back(&limited);
+                self.give_back(&limited, 1.0);
                 return;
             }
         }
     }
 
-    fn take(&mut self, now: u64, limited: Limited, (rate, burst): (u32, u32)) -> f64 {
+    fn take(&mut self, now: u64, limited: Limited, (rate, burst): (u32, u32), tokens: f64) -> f64 {
         let burst = f64::from(burst);
         let bucket = self.buckets.entry(limited).or_insert(Bucket {
             left: burst,
@@ -80,14 +126,14 @@ impl Rates {
         });
         let passed = u32::try_from(now - bucket.at).unwrap_or(u32::MAX);
         let gained = f64::from(passed) / 1000.0 * f64::from(rate);
-        bucket.left = (bucket.left + gained).min(burst) - 1.0;
+        bucket.left = (bucket.left + gained).min(burst) - tokens;
         bucket.at = now;
         bucket.left
     }
 
-    fn give_back(&mut self, limited: &Limited) {
+    fn give_back(&mut self, limited: &Limited, tokens: f64) {
         if let Some(bucket) = self.buckets.get_mut(limited) {
-            bucket.left += 1.0;
+            bucket.left += tokens;
         }
     }
 
@@ -144,22 +190,60 @@ fn chain(limits: &Limits, who: &Publishes<'_>) -> Vec<(Limited, (u32, u32))> {
     all
 }
 
-fn order(limited: &Limited) -> usize {
-    match limited {
-        Limited::Connection(_) => 0,
-        Limited::User(..) => 1,
-        Limited::Channel(..) => 2,
-        Limited::Tenant(_) => 3,
+/// And before another request.
+fn asks(limits: &Limits, who: &Asks<'_>) -> Vec<(usize, Limited, (u32, u32))> {
+    let tenant = who.tenant.0;
+    let tenfold = |rate: u32| (rate, 10 * rate);
+    let own = (limits.request_rate, limits.request_burst);
+    let mut all = vec![(0, Limited::ConnectionAsks(who.connection), own)];
+    if who.user > 0 {
+        let user = Limited::UserAsks(tenant, who.user);
+        all.push((1, user, tenfold(limits.user_request_rate)));
+    }
+    let rate = tenfold(limits.tenant_request_rate);
+    all.push((2, Limited::TenantAsks(tenant), rate));
+    all
+}
+
+/// What a request takes of these, as the docs have it.
+fn cost(body: &RequestBody) -> u32 {
+    match body {
+        RequestBody::Publish(_) | RequestBody::Ping => 0,
+        RequestBody::Subscribe(_)
+        | RequestBody::Unsubscribe { .. }
+        | RequestBody::PresenceCount { .. }
+        | RequestBody::Ack { .. }
+        | RequestBody::UserData { .. }
+        | RequestBody::UserStatus { .. } => 1,
+        RequestBody::Connect(_) | RequestBody::Refresh { .. } | RequestBody::History(_) => 5,
+        RequestBody::Presence { .. } => 10,
     }
 }
 
-/// Which limit refused; `None` = none of those for publications.
-fn by(why: &str) -> Option<usize> {
-    let starts = [
-        "this session may publish",
-        "this user may publish",
-        "all browsers together may publish in this channel",
-        "all browsers together may publish",
-    ];
+/// How refusals begin.
+const PUBLISHES: [&str; 4] = [
+    "this session may publish",
+    "this user may publish",
+    "all browsers together may publish in this channel",
+    "all browsers together may publish",
+];
+const ASKS: [&str; 3] = [
+    "this session may ask",
+    "this user may ask",
+    "all browsers together may ask",
+];
+
+fn order(limited: &Limited) -> Option<usize> {
+    match limited {
+        Limited::Connection(_) => Some(0),
+        Limited::User(..) => Some(1),
+        Limited::Channel(..) => Some(2),
+        Limited::Tenant(_) => Some(3),
+        Limited::ConnectionAsks(_) | Limited::UserAsks(..) | Limited::TenantAsks(_) => None,
+    }
+}
+
+/// Which limit refused; `None` = none of these.
+fn by(starts: &[&str], why: &str) -> Option<usize> {
     starts.iter().position(|start| why.starts_with(start))
 }

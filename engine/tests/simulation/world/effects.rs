@@ -6,6 +6,7 @@ use cometql_engine::{
 };
 use cometql_protocol::{ErrorCode, UserId};
 
+use super::originals::NAME;
 use super::{Event, Sent, World};
 use crate::disk::Health;
 use crate::node::{Node, Out};
@@ -60,6 +61,7 @@ impl World {
                 self.send_publication(connection, &publication, own, replays);
             }
             Out::Text(connection, frame) => {
+                self.original_hears(connection, &frame.text);
                 if frame.settles {
                     self.settle(connection);
                 }
@@ -105,6 +107,10 @@ impl World {
 
     /// From now on a session is told who joins and leaves.
     fn sees(&mut self, connection: ConnectionId) {
+        if let Some(tenant) = self.original_of(connection).map(|original| original.tenant) {
+            // It does not say what it knows.
+            return self.promises.presence.changes(self.now, tenant, NAME);
+        }
         let browser = &self.browsers[self.owners[&connection]];
         let (tenant, name) = (browser.tenant, browser.name.clone());
         let rows = self.shown(tenant);

@@ -5,6 +5,7 @@ use cometql_protocol::client::{self, SocketId, TabId, TabInput};
 use super::{Event, World};
 use crate::browser::{Act, Told, token};
 use crate::network::Wire;
+use crate::operations::CHANNELS;
 use crate::promises::Who;
 
 impl World {
@@ -96,10 +97,10 @@ impl World {
                 assert!(page.open_calls.remove(call), "{who}: {call} answered twice");
             }
             Told::Unsubscribed(channel, code) => {
-                assert!(
-                    matches!(&**code, "permission_denied" | "login_required"),
-                    "{who} {channel}: {code}"
-                );
+                let denied = matches!(&**code, "permission_denied" | "login_required");
+                let few = self.limits.subscriptions < CHANNELS.len();
+                let too_many = few && code == "too_many_subscriptions";
+                assert!(denied || too_many, "{who} {channel}: {code}");
                 page.follows.remove(&**channel);
             }
             Told::Message(offset, payload) => self.message(who, tab, *offset, payload),

@@ -73,6 +73,7 @@ impl World {
                 may_be.insert(self.browsers[*browser].user);
             }
         }
+        may_be.extend(self.originals.iter().map(|original| original.user));
         may_be.extend(presence.awaited_users(self.now, self.limits.grace_ms));
         for user in online {
             assert!(

@@ -8,6 +8,8 @@ use cometql_protocol::wire::{self, RequestBody, decode_incoming, decode_requests
 use cometql_protocol::{CloseCode, client};
 
 use super::{Event, World};
+use crate::network::Wire;
+use crate::promises::Asks;
 
 impl World {
     pub(super) fn arrives(&mut self, wire: usize) {
@@ -87,6 +89,7 @@ impl World {
         }
         let delay = of.stalled_until - self.now;
         self.at(delay, Event::Down(wire));
+        self.relieve();
     }
 
     /// What waits beside a stream goes into it.
@@ -131,6 +134,29 @@ impl World {
         flow.send(text);
         let delay = self.rng.below(20);
         self.at(delay, Event::Down(wire));
+        if self.wires[wire].stalls(self.now) {
+            self.relieve();
+        }
+    }
+
+    /// What waits for all who read nothing.
+    pub(crate) fn backlog(&self) -> usize {
+        let stalled = self.wires.iter().filter(|wire| wire.stalls(self.now));
+        stalled.map(Wire::waiting).sum()
+    }
+
+    /// When too much waits on the node, the fullest are closed, as the edge does it.
+    fn relieve(&mut self) {
+        while self.backlog() > self.limits.outbox_bytes_per_node {
+            let stalled = self.wires.iter().filter(|wire| wire.stalls(self.now));
+            let fullest = stalled.max_by_key(|wire| wire.waiting());
+            let Some(connection) = fullest.and_then(|wire| wire.connection) else {
+                return;
+            };
+            self.note(format!("no room for what waits for {connection}"));
+            self.relieved += 1;
+            self.close(connection, CloseCode::SlowConsumer);
+        }
     }
 
     /// The server closes a connection.
@@ -180,7 +206,12 @@ impl World {
                     presence.leaves(connection, channel);
                     presence.changes(self.now, browser.tenant, &browser.name);
                 }
+                let body = request.body.clone();
+                let is_open = self.connections.contains_key(&connection);
                 self.input(shard, Input::Request(connection, request));
+                if is_open {
+                    self.asked(wire, connection, &body);
+                }
             }
         }
         if waits {
@@ -197,6 +228,20 @@ impl World {
             };
             self.at(0, Event::Gone(self.life, connection, ending));
         }
+    }
+
+    /// The node has looked at a request.
+    fn asked(&mut self, wire: usize, connection: ConnectionId, body: &RequestBody) {
+        let browser = &self.browsers[self.wires[wire].browser];
+        let logged_in = self.promises.presence.is_logged_in(connection);
+        let asks = Asks {
+            connection,
+            tenant: browser.tenant,
+            user: if logged_in { browser.user } else { 0 },
+            body,
+        };
+        let (now, limits) = (self.now, &self.limits);
+        self.promises.rates.asked(now, limits, &asks);
     }
 
     pub(super) fn down(&mut self, wire: usize) {
