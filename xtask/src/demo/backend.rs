@@ -23,7 +23,7 @@ pub(super) fn find() -> anyhow::Result<Option<String>> {
 /// The one in Python.
 pub(crate) fn python(interpreter: &Path) -> String {
     let script = root().join("demo/backend/backend.py");
-    format!("exec {} {}", quote(interpreter), quote(&script))
+    format!("exec {} -B {}", quote(interpreter), quote(&script))
 }
 
 /// The one in PHP, in PHP's own web server.

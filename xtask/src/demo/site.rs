@@ -8,6 +8,8 @@ use crate::process::{copy_files, root, target_dir};
 /// Sources that pages link to. The name says that they are to be shown, not run.
 const SHOWN: &[(&str, &str)] = &[
     ("demo/cometql.toml", "cometql.toml.txt"),
+    ("demo/backend/comments.py", "comments.py.txt"),
+    ("demo/backend/comments.php", "comments.php.txt"),
     ("demo/backend/backend.py", "backend.py.txt"),
     ("demo/backend/backend.php", "backend.php.txt"),
 ];
