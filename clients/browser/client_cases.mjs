@@ -277,8 +277,8 @@ export const cases = [
     name: 'a token is renewed before it ends, and a revoked one ends the session until the page connects again',
     async run(world) {
       const { node, site } = world;
-      site.token = () => token(7, 6);
-      const [tab] = await world.openAll(1, { tokens: true, channels: ['web_a'], timing: { refreshMs: 4000 } });
+      site.token = () => token(7, 16);
+      const [tab] = await world.openAll(1, { tokens: true, channels: ['web_a'], timing: { refreshMs: 14_000 } });
       await until(() => site.given.length >= 3);
       await until(async () => await node.happened('authenticated') >= 3);
       assert.equal(await node.happened('connected'), 1, 'the session goes on');
@@ -295,7 +295,8 @@ export const cases = [
   {
     name: 'a token that nobody renews ends the session',
     async run(world) {
-      const [tab] = await world.openAll(1, { token: token(7, 3), channels: ['web_a'] });
+      world.site.token = () => token(7, 15);
+      const [tab] = await world.openAll(1, { tokens: 'once', channels: ['web_a'] });
       await tab.stops('token_expired');
     },
   },
@@ -336,6 +337,50 @@ export const cases = [
       await world.all(tabs, 'web_a', ['1', '2', '3']);
       for (const tab of tabs) await tab.is({ mode: 'leader', tabs: 2, status: 'online' });
       assert.equal((await world.node.connections()).length, 1, 'connections');
+    },
+  },
+  {
+    name: 'the policy of the documentation is enough',
+    async run(world) {
+      const { address } = world.node;
+      // The test's page has its script within.
+      const scripts = "script-src 'self' 'wasm-unsafe-eval' 'unsafe-inline'";
+      const policy = `default-src 'none'; ${scripts}; worker-src 'self'; connect-src 'self' http://${address} ws://${address}`;
+      const site = await world.addSite({ 'Content-Security-Policy': policy });
+      for (const mode of ['worker', 'leader', 'page']) {
+        const [tab] = await world.openAll(1, { site, mode, channels: ['web_a'] });
+        await tab.is({ mode });
+        await tab.close();
+      }
+    },
+  },
+  {
+    name: 'a policy forbids WebAssembly: that is told',
+    async run(world) {
+      const site = await world.addSite({ 'Content-Security-Policy': "script-src 'self' 'unsafe-inline'" });
+      const tab = await world.open({ site });
+      await tab.stops('start_failed', 'ConnectionError');
+    },
+  },
+  {
+    name: 'a plain script: callbacks, loops, signals that abort, errors with classes and codes',
+    async run(world) {
+      const tab = await world.openAt(`${world.site.url}/plain?${encodeURIComponent(`http://${world.node.address}`)}`);
+      await world.node.subscribers('web_a', 1);
+      await tab.evaluate(() => subscription.ready);
+      await world.publish('web_a', '1', '2');
+      const got = (name, wanted) => until(
+        async () => (await tab.evaluate((name) => page[name]?.join(), name)) === wanted,
+        async () => `${name}: ${JSON.stringify(await tab.evaluate(() => page))}`,
+      );
+      for (const name of ['called', 'looped']) await got(name, '1,2');
+      await tab.evaluate(() => stop.abort());
+      await world.publish('web_a', '3');
+      await got('called', '1,2,3');
+      await got('looped', '1,2');
+      await got('aborted', 'AbortError,AbortError');
+      await got('refused', 'true,bad_name,no');
+      assert.equal(await tab.evaluate(() => client.state.mode), 'worker');
     },
   },
   {

@@ -12,7 +12,7 @@ import { Node, until } from './server.mjs';
 const { COMETQL_BROWSER, COMETQL_PACKAGE } = process.env;
 const isFirefox = COMETQL_BROWSER === 'firefox';
 const SECRET = 'the browser tests sign tokens with this';
-const HTML = readFileSync('client_page.html');
+const PAGES = { '/': readFileSync('client_page.html'), '/plain': readFileSync('client_plain.html') };
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm', map: 'application/json' };
 
 /** `durable:` channels are on disk; all others keep a window in memory. */
@@ -68,7 +68,7 @@ function isRunning(id) {
   }
 }
 
-/** An origin of its own: the page at `/`, the package, and tokens. */
+/** An origin of its own: the page at `/`, one of plain scripts at `/plain`, the package, and tokens. */
 class Site {
   #server = createServer((request, response) => this.#answer(request, response));
   /** Makes tokens; `given` are those that were asked for. */
@@ -97,7 +97,7 @@ class Site {
     }
     const [, file] = /^\/package\/([\w.]+)$/.exec(pathname) ?? [];
     response.setHeader('Content-Type', file ? TYPES[file.split('.').at(-1)] : 'text/html; charset=utf-8');
-    response.end(file ? readFileSync(join(COMETQL_PACKAGE, file)) : pathname === '/' ? HTML : '<!doctype html><title>another page</title>');
+    response.end(file ? readFileSync(join(COMETQL_PACKAGE, file)) : PAGES[pathname] ?? '<!doctype html><title>another page</title>');
   }
 
   stop() {
@@ -130,9 +130,9 @@ class Tab {
   }
 
   /** Waits until there is no connection any more, and the page is told why, by a class and a code. */
-  async stops(code) {
+  async stops(code, type = 'RefusedError') {
     await this.is({ status: 'stopped', error: code });
-    assert.ok(await this.evaluate(() => page.client.state.error instanceof page.cometql.RefusedError), 'the class of the error');
+    assert.ok(await this.evaluate((type) => page.client.state.error instanceof page.cometql[type], type), 'the class of the error');
   }
 
   /** Waits for so many messages and compares them. */
@@ -285,15 +285,19 @@ export class World {
   }
 
   /** Opens a tab with the page. What it is to do is said there. */
-  async open({ site = this.site, ...options } = {}) {
+  open({ site = this.site, ...options } = {}) {
+    const wanted = JSON.stringify({ url: `http://${this.node.address}`, ...options });
+    return this.openAt(`${site.url}/?${encodeURIComponent(wanted)}`);
+  }
+
+  async openAt(address) {
     const tab = new Tab(await this.context.newPage());
     tab.page.on('pageerror', (error) => {
       // Firefox takes what a policy forbids for an error of the page, which lives with it.
       if (!error.message.startsWith('Content-Security-Policy')) this.errors.push(error);
     });
-    const wanted = encodeURIComponent(JSON.stringify({ url: `http://${this.node.address}`, ...options }));
     // Tabs are told apart by their numbers.
-    await tab.page.goto(`${site.url}/?${wanted}#${++this.#opened}`);
+    await tab.page.goto(`${address}#${++this.#opened}`);
     return tab;
   }
 

@@ -1,28 +1,25 @@
-// How long a tab takes from connect() to being online: the first one, which starts the worker, and later ones. Not a test:
-// run it where `cargo xtask clients` has installed the packages, with the variables that it sets.
+// How long a tab takes until it is online: the first one, which starts the worker, and so many later ones. Not a test:
+// `cargo xtask load --measure tab-start` runs it and reads what it prints.
 import { launch, World } from './client_fixture.mjs';
 
-const TABS = 20;
-
-const name = process.env.COMETQL_BROWSER;
+const later = Number(process.argv[2]);
 const browser = await launch();
 const world = new World(browser);
 try {
   await world.start();
-  const times = [];
-  const loads = [];
-  for (let at = 0; at <= TABS; at++) {
+  const [connected, loaded] = [[], []];
+  for (let at = 0; at <= later; at++) {
     const [tab] = await world.openAll(1, { channels: ['web_a'] });
-    times.push(await tab.evaluate(() => page.online));
-    loads.push(await tab.evaluate(() => page.began + page.online));
+    const { online, began } = await tab.evaluate(() => ({ online: page.online, began: page.began }));
+    connected.push(online);
+    loaded.push(began + online);
   }
-  const say = (what, [first, ...later]) => {
+  const figures = (since, [first, ...later]) => {
     const sorted = later.toSorted((one, other) => one - other);
     const [median, ninth] = [0.5, 0.9].map((part) => sorted[Math.floor(part * (sorted.length - 1))]);
-    console.log(`${name}, ${what}: first tab ${first.toFixed(0)} ms; ${later.length} later ones: median ${median.toFixed(0)}, 90 % within ${ninth.toFixed(0)} ms`);
+    return [[`first tab, ${since}`, first], [`later tabs, ${since}, median`, median], [`later tabs, ${since}, 90 % within`, ninth]];
   };
-  say('from connect() to online', times);
-  say('from the start of the navigation to online', loads);
+  console.log(JSON.stringify([...figures('from connect()', connected), ...figures('from the navigation', loaded)]));
 } finally {
   await world.end();
   await browser.close();
