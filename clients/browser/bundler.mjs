@@ -19,8 +19,8 @@ function run(command, ...given) {
   return execFileSync(command, given, { cwd: app, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
-/** Packs and installs the package, then builds the app. */
-export function build() {
+/** Packs and installs the package, then builds the app, with these flags. */
+export function build(...flags) {
   const folder = mkdtempSync(join(tmpdir(), 'cometql-pack-'));
   try {
     const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', folder], {
@@ -31,7 +31,7 @@ export function build() {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  run(process.execPath, 'build.mjs');
+  run(process.execPath, 'build.mjs', ...flags);
 }
 
 /** Serves a folder of the app as it is, under a strict policy. */

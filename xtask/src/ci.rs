@@ -15,7 +15,8 @@ pub(crate) struct Options {
     /// Runs only these steps, for example `--only fmt,tidy`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// A step that is skipped because something is missing counts as failed. `COMETQL_CI_REQUIRE=all` does the same.
+    /// A step that is skipped because something is missing counts as failed. `COMETQL_CI_REQUIRE=all` does the same, also
+    /// for parts of a step.
     #[arg(long)]
     require_all: bool,
 }
@@ -82,6 +83,11 @@ impl std::fmt::Display for Tally {
     }
 }
 
+/// Whether what is missing here is a failure.
+pub(crate) fn nothing_may_be_skipped() -> bool {
+    std::env::var("COMETQL_CI_REQUIRE").is_ok_and(|value| value == "all")
+}
+
 struct Finished {
     name: &'static str,
     ending: Ending,
@@ -90,8 +96,7 @@ struct Finished {
 
 /// Runs the steps one after the other, all of them even when one fails, and fails if any did.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let strict = options.require_all
-        || std::env::var("COMETQL_CI_REQUIRE").is_ok_and(|value| value == "all");
+    let strict = options.require_all || nothing_may_be_skipped();
     let chosen = choose(&options.only)?;
     let mut tests = Tally::default();
     let finished: Vec<Finished> = chosen

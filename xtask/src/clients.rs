@@ -16,15 +16,15 @@ mod install;
 mod server;
 mod watch;
 
-use crate::ci::{Ending, Tally};
+use crate::ci::{Ending, Tally, nothing_may_be_skipped};
 use crate::process::{cargo, install_packages, root, run as run_command};
 use crate::{demo, package};
 use catalog::{CLIENTS, CONNECTOR_J, Client, Runtime};
 use server::{KEY, Server};
 use watch::Watch;
 
-/// A client that takes longer hangs. Browsers need a quarter of it on a machine that has nothing else to do.
-const MOST_TIME: Duration = Duration::from_secs(180);
+/// A client that takes longer hangs. Browsers need an eighth of it on a machine that has nothing else to do.
+const MOST_TIME: Duration = Duration::from_secs(360);
 
 /// Which clients.
 #[derive(clap::Args)]
@@ -132,6 +132,7 @@ fn run_example(example: &examples::Example, server: &Server) -> Ending {
 fn run_client(client: &Client, server: &Server, cases: &cases::Files, channel: &str) -> Ending {
     match install::why_not(client) {
         Ok(None) => {}
+        Ok(Some(why)) if nothing_may_be_skipped() => return Ending::Failed(why),
         Ok(Some(why)) => return Ending::Skipped(why),
         Err(error) => return Ending::Failed(format!("{error:#}")),
     }

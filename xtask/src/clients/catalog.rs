@@ -325,7 +325,7 @@ pub(super) const CLIENTS: &[Client] = &[
         CHROMIUM,
     )
     .app("next")
-    .costs("340 MB and about a minute"),
+    .costs("340 MB and about two minutes"),
     client(
         "original-3.25",
         Runtime::Browser,

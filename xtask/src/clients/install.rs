@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::catalog::Client;
-use crate::process::{cache_dir, copy_files, find_program, root, run};
+use super::catalog::{Client, Runtime};
+use crate::process::{cache_dir, copy_files, find_program, output, root, run};
 
 /// The Debian packages that bring what is missing, none if nothing is.
 pub(super) fn missing_packages<'a>(
@@ -19,11 +19,23 @@ pub(super) fn missing_packages<'a>(
     packages
 }
 
+/// Errors of npm that no other network mends: a lock file that does not fit, and a package that is not the pinned one.
+const OUR_MISTAKES: &[&str] = &["EUSAGE", "EINTEGRITY"];
+
 /// Why a client can't run here.
 pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
     let packages = missing_packages(client.needs.iter());
     if !packages.is_empty() {
         return Ok(Some(format!("sudo apt-get install {}", packages.join(" "))));
+    }
+    if let Err(error) = download(client) {
+        let why = format!("{error:#}");
+        // What npm says of a lock file that does not fit is no trouble with the network.
+        if OUR_MISTAKES.iter().any(|code| why.contains(code)) {
+            return Err(error);
+        }
+        let first = why.lines().next().unwrap_or_default();
+        return Ok(Some(format!("its packages can't be downloaded: {first}")));
     }
     if client.demos {
         return crate::demo::build_site();
@@ -43,6 +55,16 @@ pub(super) fn why_not(client: &Client) -> anyhow::Result<Option<String>> {
             file.display()
         )
     }))
+}
+
+/// Installs what registries have of what a client needs.
+fn download(client: &Client) -> anyhow::Result<()> {
+    match client.runtime {
+        Runtime::Python => python().map(drop),
+        Runtime::Node | Runtime::Browser => node().map(drop),
+        Runtime::Php | Runtime::Java => Ok(()),
+    }?;
+    client.app.map_or(Ok(()), |name| app(name).map(drop))
 }
 
 /// Where the original's JavaScript client lies. Its licence is the AGPL: it is neither kept here nor fetched.
@@ -83,7 +105,7 @@ pub(super) fn node() -> anyhow::Result<PathBuf> {
     for from in [source, root().join("clients/browser")] {
         copy_files(&from, &folder)?;
     }
-    install_pins(&folder, &pins)?;
+    install_pins(&folder, &pins, &["ci"])?;
     Ok(folder)
 }
 
@@ -92,7 +114,7 @@ pub(super) fn app(name: &str) -> anyhow::Result<PathBuf> {
     let folder = cache_dir()?.join(format!("clients-bundler-{name}"));
     let apps = root().join("clients/bundlers");
     let source = apps.join(name);
-    let pins = source.join("package.json");
+    let pins = source.join("package-lock.json");
     copy_files(&source, &folder)?;
     let own = source.join("app");
     if own.is_dir() {
@@ -100,29 +122,21 @@ pub(super) fn app(name: &str) -> anyhow::Result<PathBuf> {
     } else {
         copy_files(&apps.join("page"), &folder)?;
     }
-    if !is_fresh(&folder, &pins)? {
-        // A lock file without hosts of registries loses the packages of other platforms.
-        run(Command::new("npm")
-            .args([
-                "install",
-                "--silent",
-                "--no-package-lock",
-                "--no-audit",
-                "--no-fund",
-            ])
-            .current_dir(&folder))?;
-        mark_fresh(&folder, &pins)?;
-    }
+    // Not `npm ci`, which refuses a lock file without the packages of other platforms: not every registry has them.
+    install_pins(&folder, &pins, &["install", "--no-save"])?;
     Ok(folder)
 }
 
-fn install_pins(folder: &Path, pins: &Path) -> anyhow::Result<()> {
+fn install_pins(folder: &Path, pins: &Path, how: &[&str]) -> anyhow::Result<()> {
     if is_fresh(folder, pins)? {
         return Ok(());
     }
-    run(Command::new("npm")
-        .args(["ci", "--silent", "--no-audit", "--no-fund"])
-        .current_dir(folder))?;
+    output(
+        Command::new("npm")
+            .args(how)
+            .args(["--loglevel=error", "--no-audit", "--no-fund"])
+            .current_dir(folder),
+    )?;
     mark_fresh(folder, pins)
 }
 
