@@ -48,6 +48,11 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     run_chosen(&[], tally)
 }
 
+/// A folder with the scripts for browsers, beside the packages that they need.
+pub(crate) fn browser_scripts() -> anyhow::Result<PathBuf> {
+    install::node()
+}
+
 fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
     let chosen: Vec<&Client> = CLIENTS
         .iter()

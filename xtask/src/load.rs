@@ -23,6 +23,7 @@ pub(crate) mod mysql;
 mod publisher;
 mod report;
 mod subjects;
+mod tabs;
 
 use measures::Measure;
 use report::Report;

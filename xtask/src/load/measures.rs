@@ -7,7 +7,7 @@ use super::generator::{Generator, Pace};
 use super::publisher::insert;
 use super::report::Report;
 use super::subjects::{KEY, Kind, Target};
-use super::{durable, frames, mysql};
+use super::{durable, frames, mysql, tabs};
 
 /// Bytes of a publication's payload.
 pub(super) const PAYLOAD: usize = 128;
@@ -27,6 +27,8 @@ pub(super) enum Measure {
     DurableInserts,
     /// 10,000 clients that come back after the server was killed.
     Recover,
+    /// How soon a page is connected, in the browsers that are there.
+    TabStart,
 }
 
 impl Measure {
@@ -36,7 +38,11 @@ impl Measure {
             Self::Thousand => thousand(kind, quick, report),
             Self::TenThousand => ten_thousand(kind, quick, report),
             // The others have no such thing.
-            Self::Inserts | Self::Durable | Self::DurableInserts | Self::Recover
+            Self::Inserts
+            | Self::Durable
+            | Self::DurableInserts
+            | Self::Recover
+            | Self::TabStart
                 if kind != Kind::Cometql =>
             {
                 Ok(())
@@ -45,6 +51,7 @@ impl Measure {
             Self::Durable => durable::delivered(kind, quick, report),
             Self::DurableInserts => durable::inserts(kind, quick, report),
             Self::Recover => durable::recover(kind, quick, report),
+            Self::TabStart => tabs::start(quick, report),
         }
     }
 }

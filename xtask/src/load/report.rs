@@ -11,7 +11,7 @@ pub(super) struct Report {
 
 struct Row {
     server: Kind,
-    measure: &'static str,
+    measure: String,
     shown: String,
     unit: &'static str,
     value: Value,
@@ -22,11 +22,12 @@ impl Report {
     pub(super) fn add(
         &mut self,
         server: Kind,
-        measure: &'static str,
+        measure: impl Into<String>,
         shown: String,
         unit: &'static str,
         value: Value,
     ) {
+        let measure = measure.into();
         println!("  {measure:48} {shown:>10} {unit}");
         self.rows.push(Row {
             server,
@@ -41,7 +42,7 @@ impl Report {
     pub(super) fn number(
         &mut self,
         server: Kind,
-        measure: &'static str,
+        measure: impl Into<String>,
         number: f64,
         unit: &'static str,
     ) {
