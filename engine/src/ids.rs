@@ -49,7 +49,8 @@ fn pick(hash: u64, shards: usize) -> ShardId {
 /// A live browser connection of this node: `sequence (21 bits) | slot (24 bits) | shard (8 bits)`, below 2^53.
 ///
 /// The slot indexes the shard's slabs; the sequence tells a connection from an earlier one in the same slot. Always
-/// above 2^32, so that it is never taken for the id of a MySQL connection.
+/// above 2^32, so that it is never taken for the id of a MySQL connection. In a cluster the upper 7 bits of the sequence
+/// are the number of the member where the connection is, from 1: so an id names one connection of the whole cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(NonZeroU64);
 
@@ -69,6 +70,19 @@ impl ConnectionId {
         Self(NonZeroU64::new(number).expect("no sequence is 0"))
     }
 
+    /// Composes an id on a member of a cluster; 0 = the node is on its own. `sequence` wraps within the 14 bits that the
+    /// member's number leaves.
+    #[must_use]
+    pub fn of_member(member: u8, shard: ShardId, slot: usize, sequence: u32) -> Self {
+        assert!(member < 1 << 7, "a cluster has at most 127 members");
+        if member == 0 {
+            return Self::new(shard, slot, sequence);
+        }
+        let sequence = (u32::from(member) << 14) | (sequence % ((1 << 14) - 1));
+        // `new` adds 1.
+        Self::new(shard, slot, sequence - 1)
+    }
+
     /// The id that `SHOW CONNECTIONS` printed, if it can be one.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
@@ -80,6 +94,12 @@ impl ConnectionId {
     #[must_use]
     pub fn number(self) -> u64 {
         self.0.get()
+    }
+
+    /// In a cluster: the number of the member where the connection is.
+    #[must_use]
+    pub fn member(self) -> u8 {
+        u8::try_from(self.number() >> 46).expect("7 bits are left of 53")
     }
 
     /// Where the connection lives.
@@ -155,5 +175,21 @@ mod tests {
         assert_eq!(ConnectionId::from_number(12), None);
         assert_ne!(id, ConnectionId::new(ShardId(3), 70_000, 6));
         assert!(ConnectionId::new(ShardId(255), (1 << 24) - 1, u32::MAX).number() < 1 << 53);
+    }
+
+    #[test]
+    fn connection_ids_tell_the_member() {
+        for member in [1, 2, 64, 127] {
+            for sequence in [0, 1, 16_382, 16_383, u32::MAX] {
+                let id = ConnectionId::of_member(member, ShardId(255), 9, sequence);
+                let parts = (id.member(), id.shard(), id.slot());
+                assert_eq!(parts, (member, ShardId(255), 9), "{sequence}");
+                assert_eq!(ConnectionId::from_number(id.number()), Some(id));
+            }
+        }
+        let one = |sequence| ConnectionId::of_member(3, ShardId(0), 9, sequence);
+        assert_ne!(one(5), one(6));
+        let alone = ConnectionId::of_member(0, ShardId(0), 9, 5);
+        assert_eq!(alone, ConnectionId::new(ShardId(0), 9, 5));
     }
 }

@@ -160,6 +160,11 @@ impl<T> Shard<T> {
         self.cluster = Some(Cluster::new(settings));
     }
 
+    /// Gives the ids of connections the number of this node in its cluster, before the first of them.
+    pub fn number_connections(&mut self, member: u8) {
+        self.connections.member = member;
+    }
+
     /// Tells a row of `pipes_settings`, before the first input. Rows of other shards' channels are ignored.
     pub fn restore_setting(&mut self, tenant: TenantId, channel: ChannelName, length: u64) {
         if self.sequencer_of(tenant, &channel) == self.id {

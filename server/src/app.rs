@@ -23,11 +23,13 @@ use crate::shard::{Backlog, Shards, Shared};
 use crate::storage::Store;
 
 mod backends;
+mod membership;
 #[cfg(test)]
 mod tests;
 
 pub use backends::BackendSettings;
 use backends::{Backends, Sockets};
+use membership::Membership;
 
 /// Bytes of a message from a browser beside its payload: names, keys, escapes.
 const MESSAGE_OVERHEAD: usize = 16 << 10;
@@ -102,6 +104,9 @@ pub enum StartError {
     /// The cluster's streams can't be had.
     #[error("{0}")]
     Streams(#[from] cluster::streams::StreamError),
+    /// The node can't hear the other members.
+    #[error("{0}")]
+    Members(#[from] cluster::members::JoinError),
     /// The system gave no threads.
     #[error("can't start the shards: {0}")]
     Shards(io::Error),
@@ -120,6 +125,7 @@ pub struct App {
     tasks: Vec<JoinHandle<()>>,
     backends: Backends,
     cluster: Option<Cluster>,
+    membership: Option<Membership>,
     restart_spread: Duration,
 }
 
@@ -141,17 +147,16 @@ impl App {
         } = settings;
         let sockets = Sockets::bind(&backends).await?;
         let admin_on_http = Arc::default();
-        let listen = |source| StartError::Listen {
-            address: http.address,
-            source,
-        };
         let count = shards.unwrap_or_else(cores).clamp(1, MAX_SHARDS);
-        let port = Port::bind(http.address, count).map_err(listen)?;
+        let port = bind(http.address, count)?;
         let http_address = port.address;
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
         let cluster = join(cluster, &limits).await?;
+        let joined =
+            membership::join(cluster.as_ref(), http_address, sockets.mysql_address()).await?;
+        let members = joined.as_ref().map(|(members, _)| members.clone());
         let metrics = Arc::new(Metrics::of_node(count));
         let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
         let shared = Shared {
@@ -165,13 +170,12 @@ impl App {
             close_wait: http.close_wait,
             front: front(http, message_bytes, &admin_on_http),
             rates: Arc::default(),
+            members: members.clone(),
         };
         let shards = Shards::start(count, &shared, &rules).map_err(StartError::Shards)?;
-        let hub = Hub::new(shards.mailboxes().to_vec(), rules);
+        let hub = Hub::new(shards.mailboxes().to_vec(), rules, members);
         let tasks = upkeep(&store, inbox_ms, &metrics);
-        let (open, watched) = watch::channel(());
-        port.open(capacity, &shards.doors(), &watched);
-        tracing::info!(address = %http_address, capacity, shards = count, "browser port open");
+        let open = open(port, capacity, &shards);
         let backends = Backends::start(
             backends,
             sockets,
@@ -183,6 +187,7 @@ impl App {
             },
             &admin_on_http,
         );
+        let membership = Membership::start(joined, &hub, backends.processes()).await?;
         Ok(Self {
             hub,
             store,
@@ -194,6 +199,7 @@ impl App {
             tasks,
             backends,
             cluster,
+            membership,
             restart_spread,
         })
     }
@@ -264,9 +270,13 @@ impl App {
             open,
             tasks,
             backends,
+            membership,
             restart_spread,
             ..
         } = self;
+        if let Some(membership) = &membership {
+            membership.drain().await;
+        }
         // Clients that come now are refused at once.
         drop(open);
         for task in tasks {
@@ -277,6 +287,9 @@ impl App {
         let stopped = tokio::task::spawn_blocking(move || shards.stop(restart_spread));
         if stopped.await.is_err() {
             tracing::error!("the shards did not stop cleanly");
+        }
+        if let Some(membership) = membership {
+            membership.leave().await;
         }
         // Who is not back after the restart left now. A store that fails said so in the log.
         _ = store.runs(now_ms()).await;
@@ -295,6 +308,20 @@ async fn join(
     let cluster = Cluster::connect(settings).await?;
     cluster::streams::prepare(&cluster, limits).await?;
     Ok(Some(cluster))
+}
+
+fn bind(address: SocketAddr, shards: usize) -> Result<Port, StartError> {
+    let listen = |source| StartError::Listen { address, source };
+    Port::bind(address, shards).map_err(listen)
+}
+
+/// Takes connections of browsers, until what is returned is dropped.
+fn open(port: Port, capacity: usize, shards: &Shards) -> watch::Sender<()> {
+    let (open, watched) = watch::channel(());
+    let (address, doors) = (port.address, shards.doors());
+    port.open(capacity, &doors, &watched);
+    tracing::info!(%address, capacity, shards = doors.len(), "browser port open");
+    open
 }
 
 fn front(settings: HttpSettings, message_bytes: usize, admin: &Arc<OnceLock<Door>>) -> Arc<Front> {

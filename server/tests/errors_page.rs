@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cometql_protocol::{Advice, CloseCode, ErrorCode};
+use cometql_server::cometql::errors::WARNINGS;
 use cometql_server::storage::OpenError;
 use hyper::StatusCode;
 
@@ -50,6 +51,12 @@ fn source(folder: &str) -> String {
             .join("src")
             .join(folder),
     )
+}
+
+#[test]
+fn warnings_of_statements() {
+    let known = WARNINGS.iter().map(|code| vec![code.number.to_string()]);
+    assert_eq!(listed("Warnings", 1), known.collect());
 }
 
 #[test]

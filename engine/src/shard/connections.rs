@@ -15,6 +15,8 @@ use crate::{ClientInfo, ConnectionId, Identity, Limits, Now, SessionSettings, Sh
 pub(super) struct Connections {
     slots: Slab<Session>,
     opened: u32,
+    /// The number of this node in its cluster; 0 = it is on its own.
+    pub(super) member: u8,
     /// When sessions end, unix seconds, soonest first.
     pub(super) expiries: BTreeSet<(u64, ConnectionId)>,
 }
@@ -120,7 +122,7 @@ impl Connections {
     ) -> ConnectionId {
         self.opened = self.opened.wrapping_add(1);
         let entry = self.slots.vacant_entry();
-        let id = ConnectionId::new(shard, entry.key(), self.opened);
+        let id = ConnectionId::of_member(self.member, shard, entry.key(), self.opened);
         entry.insert(Session {
             id,
             settings,

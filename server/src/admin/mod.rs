@@ -247,6 +247,7 @@ async fn metrics(shared: &Shared) -> Reply {
         statement_bytes: context.memory.taken(),
         store: context.store.stats(),
         store_waits: shards.map(|shard| context.store.waited(shard)).collect(),
+        members: context.hub.members(),
     });
     reply(
         StatusCode::OK,

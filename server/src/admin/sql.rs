@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::{Reply, Shared, guard, refusal, statement};
 use crate::auth::Login;
 use crate::cometql::{
-    DATABASE, Idle, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, execute, parse,
+    DATABASE, Idle, LogInKey, Outcome, RowSet, SqlError, SqlSession, Value, Warning, execute, parse,
 };
 use crate::metrics::StatementKind;
 
@@ -75,7 +75,7 @@ fn refused(error: &SqlError) -> Reply {
     reply
 }
 
-fn outcome_json(outcome: Outcome, warnings: &[String]) -> Json {
+fn outcome_json(outcome: Outcome, warnings: &[Warning]) -> Json {
     let mut answer = match outcome {
         Outcome::Done(done) => json!({
             "affected_rows": done.affected_rows,
@@ -91,7 +91,8 @@ fn outcome_json(outcome: Outcome, warnings: &[String]) -> Json {
         }
     };
     if !warnings.is_empty() {
-        answer["warnings"] = json!(warnings);
+        let messages: Vec<_> = warnings.iter().map(|warning| &warning.message).collect();
+        answer["warnings"] = json!(messages);
     }
     answer
 }

@@ -71,6 +71,11 @@ impl Sockets {
             admin: bind(settings.admin.address).await?,
         })
     }
+
+    /// Where the MySQL port listens.
+    pub(super) fn mysql_address(&self) -> Option<SocketAddr> {
+        address(self.mysql.as_ref())
+    }
 }
 
 impl Backends {
@@ -100,17 +105,13 @@ impl Backends {
             settings: Arc::new(ArcSwap::from_pointee(language)),
             keyring: Arc::new(keyring),
             tokens: Arc::new(tokens.clone()),
-            processes: Arc::new(Processes::default()),
+            processes: Arc::new(Processes::of_member(hub.number())),
             metrics: Arc::clone(metrics),
         };
         let throttle = Throttle::default();
         let (stop, stopping) = watch::channel(false);
-        let address = |socket: &Option<TcpListener>| {
-            let address = socket.as_ref().map(TcpListener::local_addr);
-            address.and_then(Result::ok)
-        };
-        let mysql_address = address(&sockets.mysql);
-        let admin_address = address(&sockets.admin);
+        let mysql_address = sockets.mysql_address();
+        let admin_address = address(sockets.admin.as_ref());
         let mut tasks = vec![tokio::spawn(fresh_keys(tokens.clone(), stopping.clone()))];
         if let (Some(settings), Some(socket)) = (mysql, sockets.mysql) {
             let (context, throttle) = (context.clone(), throttle.clone());
@@ -136,6 +137,11 @@ impl Backends {
             stop,
             tasks,
         }
+    }
+
+    /// The open MySQL connections.
+    pub(super) fn processes(&self) -> &Arc<Processes> {
+        &self.context.processes
     }
 
     /// Puts other keys in force, and ends the sessions whose key is none any more.
@@ -169,6 +175,10 @@ impl Backends {
             }
         }
     }
+}
+
+fn address(socket: Option<&TcpListener>) -> Option<SocketAddr> {
+    socket.and_then(|socket| socket.local_addr().ok())
 }
 
 async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {

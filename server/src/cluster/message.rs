@@ -323,7 +323,7 @@ mod tests {
         let id = |subject: &str| {
             let mut headers = HeaderMap::new();
             put_id(&mut headers, subject, content().id);
-            super::text(&headers, NATS_MESSAGE_ID.as_ref())
+            text(&headers, NATS_MESSAGE_ID.as_ref())
                 .unwrap()
                 .to_owned()
         };

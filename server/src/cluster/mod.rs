@@ -12,6 +12,8 @@ use async_nats::jetstream;
 use tokio::sync::watch;
 
 mod connect;
+pub(crate) mod gather;
+pub mod members;
 #[expect(dead_code, reason = "requests to the log come next")]
 mod message;
 mod names;

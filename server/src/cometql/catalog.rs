@@ -193,9 +193,27 @@ pub static TABLES: &[Table] = &[
             text("event", "varchar(64)"),
             exact("channel", "varchar(64)", Key::No),
             text("detail", "varchar(250)"),
+            exact("node", "varchar(64)", Key::No),
         ],
         access: Access::ReadOnly,
         comment: "What happened to sessions of browsers lately, in unix milliseconds",
+    },
+    Table {
+        name: "cluster_members",
+        columns: &[
+            exact("node", "varchar(64)", Key::Multiple),
+            exact("id", "varchar(80)", Key::No),
+            whole("number", Key::No),
+            exact("version", "varchar(32)", Key::No),
+            exact("http", "varchar(64)", Key::No),
+            exact("mysql", "varchar(64)", Key::No),
+            whole("started", Key::No),
+            whole("draining", Key::No),
+            whole("silent_ms", Key::No),
+            whole("own", Key::No),
+        ],
+        access: Access::ReadOnly,
+        comment: "The nodes of the cluster, for log-ins that may see all tenants",
     },
 ];
 

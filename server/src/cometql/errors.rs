@@ -4,7 +4,8 @@
 use cometql_engine::{Reject, StoreFailure};
 use cometql_protocol::ErrorCode;
 
-use super::SqlError;
+use super::{SqlError, Warning};
+use crate::hub::Hub;
 use crate::quota::Spent;
 
 /// A code of the documentation's table.
@@ -47,6 +48,31 @@ pub static CODES: &[Code] = &[
     code(1193, "unknown system variable"),
     code(3024, "stopped: it took too long"),
 ];
+
+/// The codes of `SHOW WARNINGS`.
+pub static WARNINGS: &[Code] = &[
+    code(
+        206,
+        "a member of the cluster did not answer: what it would have told is missing",
+    ),
+    code(1105, "another value is in force than was asked for"),
+];
+
+/// Another value is in force than a statement asked for: MySQL's `ER_UNKNOWN_ERROR`.
+pub(crate) fn other_value(message: String) -> Warning {
+    Warning {
+        code: 1105,
+        message,
+    }
+}
+
+/// One warning for each member that did not answer what was asked of this hub.
+pub(crate) fn unheard(hub: &Hub) -> impl Iterator<Item = Warning> {
+    hub.unheard().into_iter().map(|silent| Warning {
+        code: 206,
+        message: silent.to_string(),
+    })
+}
 
 const fn code(number: u16, meaning: &'static str) -> Code {
     Code {

@@ -1,6 +1,7 @@
 //! Carries out parsed statements: hands them to the tables, the look-ups, the SELECT engine and SHOW.
 
 use cometql_engine::{ConnectionId, Disconnect};
+use cometql_protocol::TenantId;
 
 use super::parse::{Constant, Operand, Parsed, Plan};
 use super::tables::fields;
@@ -26,7 +27,7 @@ pub(super) async fn execute(
                 session.idle.reset();
             } else {
                 let warning = session.idle.set(limit.bind(values))?;
-                session.warnings.extend(warning);
+                session.warnings.extend(warning.map(errors::other_value));
             }
             Ok(Outcome::Done(Done::default()))
         }
@@ -116,12 +117,20 @@ async fn kill(
             .await
             > 0
     } else {
-        u32::try_from(number).is_ok_and(|id| context.processes.kill(id, tenant))
+        kill_process(context, number, tenant).await
     };
     if found {
         Ok(Outcome::Done(Done::default()))
     } else {
         Err(SqlError::new(1094, format!("Unknown thread id: {number}")))
+    }
+}
+
+async fn kill_process(context: &Context, number: u64, tenant: Option<TenantId>) -> bool {
+    match u32::try_from(number) {
+        Ok(id) if context.processes.kill(id, tenant) => true,
+        Ok(id) => context.hub.kill_elsewhere(id, tenant).await,
+        Err(_) => false,
     }
 }
 

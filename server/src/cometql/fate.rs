@@ -26,6 +26,7 @@ pub(super) fn columns() -> Vec<Column> {
         ("connection", ColumnKind::Integer),
         ("event", ColumnKind::Text),
         ("detail", ColumnKind::Text),
+        ("node", ColumnKind::Text),
     ];
     columns.into_iter().map(column).collect()
 }
@@ -51,7 +52,9 @@ pub(super) async fn explain(
         steps.push(Step::unknown());
     }
     let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let nodes = context.hub.nodes();
     let row = |step: Step| {
+        let node = step.connection.and_then(|id| nodes.get(&id.member()));
         let time = Some(step.time_ms).filter(|time| *time > 0);
         vec![
             time.map_or(Value::Null, number),
@@ -59,6 +62,7 @@ pub(super) async fn explain(
                 .map_or(Value::Null, |id| number(id.number())),
             Value::Text(step.what.to_owned()),
             Value::Text(step.detail),
+            node.map_or(Value::Null, |name| Value::Text(name.clone())),
         ]
     };
     Ok(Outcome::Rows(RowSet {
@@ -76,10 +80,12 @@ async fn private(
 ) -> Result<Vec<Step>, SqlError> {
     let tenant = session.tenant;
     let events = context.hub.trace(tenant, Some(vec![user])).await;
-    let stored = events.iter().find_map(|event| match event.happened {
-        Happened::Stored { id: of, offset } if of == id => Some((offset, event.time_ms)),
-        _ => None,
-    });
+    let stored = events
+        .iter()
+        .find_map(|traced| match traced.event.happened {
+            Happened::Stored { id: of, offset } if of == id => Some((offset, traced.event.time_ms)),
+            _ => None,
+        });
     let waits = context.store.find_message(tenant, user, id).await?;
     let Some((offset, time_ms)) = waits.or(stored) else {
         return Ok(Vec::new());
@@ -104,15 +110,13 @@ async fn places(
     let tenant = session.tenant;
     let mut places = Vec::new();
     for kept in context.hub.find_publications(tenant, id).await {
-        if let Some(place) = kept.place {
-            places.push(Place {
-                channel: kept.channel.clone(),
-                offset: place.offset,
-                epoch: Some(place.epoch),
-                time_ms: kept.time_ms,
-                kept: "in memory",
-            });
-        }
+        places.push(Place {
+            channel: kept.channel,
+            offset: kept.offset,
+            epoch: Some(kept.epoch),
+            time_ms: kept.time_ms,
+            kept: "in memory",
+        });
     }
     for (channel, offset, time_ms) in context.store.find_publications(tenant, id).await? {
         let is_it = |place: &Place| (&place.channel, place.offset) == (&channel, offset);
@@ -158,6 +162,7 @@ async fn know(context: &Context, sought: &Sought) -> Known {
     let outlooks = context.hub.outlook(sought).await;
     let forgotten_ms = context.hub.outboxes_forgotten(tenant).await;
     let events = context.hub.trace(tenant, Some(vec![sought.user])).await;
+    let events = events.into_iter().map(|traced| traced.event).collect();
     let rules = context.hub.rules();
     let conflates = |channel: &str| rules.behaviour(tenant, channel).conflate.is_some();
     let channel = sought.channel.as_ref();

@@ -34,7 +34,7 @@ pub(crate) mod variables;
 
 pub use database::{DATABASE, LogInKey, choose_database};
 pub use idle::Idle;
-pub use outcome::{Column, ColumnKind, Done, Outcome, RowSet, SqlError, Value};
+pub use outcome::{Column, ColumnKind, Done, Outcome, RowSet, SqlError, Value, Warning};
 pub use processes::{End, ProcessGuard, ProcessRow, Processes};
 pub use turns::{Place, Turns};
 
@@ -59,6 +59,21 @@ pub struct Context {
     pub memory: Arc<Quota>,
     /// Who waits for whom, from [`Settings::turns`].
     pub turns: Arc<Turns>,
+}
+
+impl Context {
+    /// In a cluster: the same, with a hub that notes which members did not answer what a statement asks of all.
+    fn noting(&self, parsed: &parse::Parsed) -> Option<Self> {
+        // Publications have no time for this, and ask nobody.
+        if matches!(parsed, parse::Parsed::Insert(_)) {
+            return None;
+        }
+        let hub = self.hub.noting()?;
+        Some(Self {
+            hub,
+            ..self.clone()
+        })
+    }
 }
 
 /// Limits and modes of the language, with their defaults.
@@ -191,7 +206,7 @@ pub struct SqlSession {
     /// How long its connection may be idle.
     pub idle: Idle,
     /// What `SHOW WARNINGS` tells of the last statement.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A parsed statement. Placeholders (`?`) are still open.
@@ -248,7 +263,10 @@ pub async fn execute(
             ),
         ));
     }
-    let outcome = execute::execute(context, session, &statement.parsed, values).await;
+    let noting = context.noting(&statement.parsed);
+    let asked = noting.as_ref().unwrap_or(context);
+    let outcome = execute::execute(asked, session, &statement.parsed, values).await;
+    session.warnings.extend(errors::unheard(&asked.hub));
     let kind = statement.parsed.kind();
     context.metrics.statement(kind, outcome.is_ok());
     outcome

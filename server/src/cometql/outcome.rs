@@ -80,6 +80,15 @@ pub struct SqlError {
     pub retry_ms: Option<u64>,
 }
 
+/// What a statement did other than asked, or could not tell: the code is the contract, the message may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// One of [`super::errors::WARNINGS`].
+    pub code: u16,
+    /// What it is.
+    pub message: String,
+}
+
 impl SqlError {
     /// An error with the original's SQLSTATE, `HY000`.
     pub fn new(code: u16, message: impl Into<String>) -> Self {

@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 
 use super::LogInKey;
 
+/// The lower bits of an id in a cluster: the upper 7 are the member's number, so that an id names one connection of all.
+const MEMBER_BITS: u32 = 25;
+
 /// Most bytes of a statement that the list shows, as in MySQL's own list.
 const INFO_BYTES: usize = 100;
 
@@ -24,6 +27,8 @@ pub struct Processes {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// The upper bits of every id: the number of this node in its cluster.
+    member: u32,
     last: u32,
     open: BTreeMap<u32, Arc<Process>>,
 }
@@ -76,6 +81,18 @@ struct State {
 }
 
 impl Processes {
+    /// None yet, on the member of a cluster with this number.
+    #[must_use]
+    pub fn of_member(member: u8) -> Self {
+        let table = Table {
+            member: u32::from(member) << MEMBER_BITS,
+            ..Table::default()
+        };
+        Self {
+            table: Mutex::new(table),
+        }
+    }
+
     /// Adds a connection that has not logged in yet. It is listed until the guard is dropped.
     pub fn register(self: &Arc<Self>, host: SocketAddr) -> ProcessGuard {
         let process = Arc::new(Process {
@@ -148,8 +165,12 @@ impl Table {
     fn free_id(&mut self) -> u32 {
         loop {
             self.last = self.last.wrapping_add(1);
-            if self.last != 0 && !self.open.contains_key(&self.last) {
-                return self.last;
+            if self.member != 0 {
+                self.last %= 1 << MEMBER_BITS;
+            }
+            let id = self.member | self.last;
+            if self.last != 0 && !self.open.contains_key(&id) {
+                return id;
             }
         }
     }
@@ -274,6 +295,17 @@ mod tests {
         });
         assert_eq!(ended, 1);
         assert_eq!(two.killed().await, End::KeyRemoved);
+    }
+
+    #[test]
+    fn ids_tell_the_member() {
+        let processes = Arc::new(Processes::of_member(3));
+        let (one, two) = (processes.register(host()), processes.register(host()));
+        assert_eq!((one.id() >> 25, two.id() >> 25), (3, 3));
+        assert_ne!(one.id(), two.id());
+        lock(&processes.table).last = u32::MAX >> 7;
+        let wrapped = processes.register(host());
+        assert_eq!(wrapped.id(), 3 << 25 | 3, "0 and those in use are left out");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cometql_engine::shard::inspect::Totals;
 
-use crate::hub::Waiting;
+use crate::hub::{MemberRow, Waiting};
 use crate::storage::{BOUNDS_US, Latencies, StoreStats};
 
 /// The state of a node.
@@ -23,6 +23,8 @@ pub struct Now {
     pub store: StoreStats,
     /// How long operations of the store took for each shard.
     pub store_waits: Vec<Latencies>,
+    /// The nodes of the cluster, this one included; none without one.
+    pub members: Vec<MemberRow>,
 }
 
 const GAUGE: &str = "gauge";
@@ -83,7 +85,31 @@ impl Now {
             );
         }
         self.latencies(&mut text);
+        self.cluster(&mut text);
         text
+    }
+
+    /// Only of a member of a cluster.
+    fn cluster(&self, text: &mut String) {
+        if self.members.is_empty() {
+            return;
+        }
+        _ = writeln!(
+            text,
+            "# HELP cometql_cluster_members Nodes of the cluster that this one hears, itself included.\n\
+             # TYPE cometql_cluster_members gauge\ncometql_cluster_members {}\n\
+             # HELP cometql_cluster_beat_age_seconds How long ago another node was heard.\n\
+             # TYPE cometql_cluster_beat_age_seconds gauge",
+            self.members.len()
+        );
+        for member in self.members.iter().filter(|member| !member.own) {
+            let (name, age) = (&member.name, member.silent.as_secs_f64());
+            let name = name.replace(['"', '\\', '\n'], "_");
+            _ = writeln!(
+                text,
+                "cometql_cluster_beat_age_seconds{{node=\"{name}\"}} {age}"
+            );
+        }
     }
 
     fn latencies(&self, text: &mut String) {

@@ -1,6 +1,7 @@
 use super::labels::{EVENTS, LIMITED};
 use super::*;
-use crate::hub::Waiting;
+use crate::cluster::NodeId;
+use crate::hub::{MemberRow, Waiting};
 use crate::storage::{Latencies, Store};
 use cometql_engine::shard::inspect::Totals;
 
@@ -18,7 +19,32 @@ fn text(metrics: &Metrics) -> String {
         statement_bytes: 9,
         store: Store::in_memory().stats(),
         store_waits: vec![Latencies::default()],
+        members: vec![member("n1", true), member("n\"2", false)],
     })
+}
+
+fn member(name: &str, own: bool) -> MemberRow {
+    MemberRow {
+        node: NodeId::told(name),
+        name: name.to_owned(),
+        number: 1,
+        version: String::new(),
+        http: String::new(),
+        mysql: String::new(),
+        started_ms: 0,
+        draining: false,
+        silent: Duration::from_millis(500),
+        own,
+    }
+}
+
+#[test]
+fn members_of_a_cluster() {
+    let text = text(&Metrics::default());
+    assert!(text.contains("cometql_cluster_members 2\n"), "{text}");
+    let other = "cometql_cluster_beat_age_seconds{node=\"n_2\"} 0.5\n";
+    assert!(text.contains(other), "{text}");
+    assert!(!text.contains("node=\"n1\""), "{text}");
 }
 
 #[test]

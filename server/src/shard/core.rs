@@ -22,6 +22,7 @@ use super::taps::Tap;
 use super::unwritten::{Outlook, Sought};
 use super::{Mail, Shared, Token};
 use crate::auth::Browser;
+use crate::cluster::members::Members;
 use crate::hub::Waiting;
 use crate::legacy::{self, Adapter};
 use crate::metrics::{Door, Full, Metrics};
@@ -41,6 +42,7 @@ struct Inner {
     browser: Browser,
     store: Store,
     metrics: Arc<Metrics>,
+    members: Option<Members>,
 }
 
 struct State {
@@ -75,6 +77,9 @@ impl Core {
         let limits: &Arc<Limits> = &shared.limits;
         let mut shard = Shard::new(id, shards.len(), Arc::clone(limits), rules);
         shard.share_rates(Arc::clone(&shared.rates));
+        if let Some(members) = &shared.members {
+            shard.number_connections(members.number());
+        }
         for (tenant, channel, length) in shared.histories.iter().cloned() {
             shard.restore_setting(tenant, channel, length);
         }
@@ -94,6 +99,7 @@ impl Core {
             browser: shared.browser.clone(),
             store: shared.store.of_shard(id),
             metrics: Arc::clone(&shared.metrics),
+            members: shared.members.clone(),
         }))
     }
 
@@ -402,7 +408,7 @@ impl Core {
         }
     }
 
-    /// Hands requests to the shard that has the connection; resolves to whether it has.
+    /// Hands requests to the shard that has the connection, in a cluster on whatever node; resolves to whether it has.
     pub(crate) fn forward(
         &self,
         connection: ConnectionId,
@@ -410,6 +416,16 @@ impl Core {
         text: String,
     ) -> oneshot::Receiver<bool> {
         let (known, answer) = oneshot::channel();
+        if let Some(members) = &self.0.members
+            && members.number() != connection.member()
+        {
+            let members = members.clone();
+            tokio::task::spawn_local(async move {
+                // Who asked may have gone.
+                _ = known.send(members.post(connection, secret, text).await);
+            });
+            return answer;
+        }
         let state = self.0.state.borrow();
         if let Some(mailbox) = state.out.shards.get(usize::from(connection.shard().0)) {
             // A shard that has stopped drops the mail, and the receiver learns that.

@@ -15,6 +15,7 @@ use cometql_protocol::{ChannelName, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::Browser;
+use crate::cluster::members::Members;
 use crate::http::{Arrival, Front, Listener};
 use crate::hub::Waiting;
 use crate::metrics::Metrics;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) backlog: Arc<Backlog>,
     /// How fast users, channels and tenants went.
     pub(crate) rates: Arc<Rates>,
+    /// The other nodes of the cluster.
+    pub(crate) members: Option<Members>,
 }
 
 /// Looks at a shard, on its thread.

@@ -132,8 +132,8 @@ fn lookup(select: &ast::Select, limit: Limit) -> Option<Lookup> {
     };
     let table = change::table(name).ok()?;
     let (key, values) = change::listed(select.selection.as_ref()?)?;
-    // Only the SELECT engine reads the list of members and the trace.
-    let by_key = !["pipes_members", "trace"].contains(&table.name);
+    // Only the SELECT engine reads the lists of members and the trace.
+    let by_key = !["pipes_members", "trace", "cluster_members"].contains(&table.name);
     if !joins.is_empty() || key != table.key().name || !by_key {
         return None;
     }

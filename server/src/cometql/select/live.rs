@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use cometql_engine::ConnectionId;
 use cometql_engine::shard::inspect::{ChannelRow, Channels, SubscriberRow};
-use cometql_engine::shard::trace::Event;
-use cometql_protocol::{ChannelName, TenantId, UserId};
+use cometql_protocol::{ChannelName, UserId};
 
 use super::durable::{ASKED, ONLINE};
 use super::translate::{Parameter, Pins, Translation};
 use super::vtab::{Cell, Shape, Snapshot, Snapshots};
 use super::{information_schema, number_of};
-use crate::cometql::{Context, SqlError, Value, errors};
+use crate::cometql::show::sees_node;
+use crate::cometql::{Context, SqlError, SqlSession, Value, errors};
+use crate::hub::{MemberRow, Traced};
 
 const NAME: Shape = column("name", "TEXT", true);
 
@@ -27,10 +28,11 @@ const fn column(name: &'static str, declared: &'static str, indexed: bool) -> Sh
 /// The snapshots of all live tables that a query reads.
 pub(super) async fn snapshots(
     context: &Context,
-    tenant: TenantId,
+    session: &SqlSession,
     translation: &Translation,
     values: &[Value],
 ) -> Result<Snapshots, SqlError> {
+    let tenant = session.tenant;
     let mut found = HashMap::new();
     for (table, used) in &translation.tables {
         let keys = keys(used.pins.as_ref(), values);
@@ -52,6 +54,9 @@ pub(super) async fn snapshots(
             "trace" => {
                 let events = context.hub.trace(tenant, keys.map(users)).await;
                 found.insert(table.clone(), trace(&events));
+            }
+            "cluster_members" => {
+                found.insert(table.clone(), members(&seen(context, session)?));
             }
             name => {
                 let name = name.strip_prefix("information_schema.");
@@ -157,7 +162,7 @@ pub(super) fn users_in_pipes(rows: &[SubscriberRow]) -> Snapshot {
 }
 
 /// `trace`, oldest first.
-pub(super) fn trace(events: &[Event]) -> Snapshot {
+pub(super) fn trace(events: &[Traced]) -> Snapshot {
     let shape = vec![
         column("user_id", "INTEGER", true),
         column("time", "INTEGER", false),
@@ -165,8 +170,9 @@ pub(super) fn trace(events: &[Event]) -> Snapshot {
         column("event", "TEXT COLLATE NOCASE", false),
         column("channel", "TEXT", false),
         column("detail", "TEXT COLLATE NOCASE", false),
+        column("node", "TEXT", false),
     ];
-    let row = |event: &Event| -> Box<[Cell]> {
+    let row = |Traced { node, event }: &Traced| -> Box<[Cell]> {
         let connection = event.connection.map(ConnectionId::number);
         let channel = event.channel.as_ref().map(ChannelName::as_str);
         Box::new([
@@ -176,9 +182,50 @@ pub(super) fn trace(events: &[Event]) -> Snapshot {
             Cell::text(event.happened.word()),
             channel.map_or(Cell::Null, Cell::text),
             Cell::text(&event.happened.detail()),
+            node.as_deref().map_or(Cell::Null, Cell::text),
         ])
     };
     Snapshot::new(shape, events.iter().map(row).collect())
+}
+
+/// The nodes are nobody's business but of who may see all tenants.
+fn seen(context: &Context, session: &SqlSession) -> Result<Vec<MemberRow>, SqlError> {
+    if !sees_node(context, session) {
+        return Err(errors::access_denied());
+    }
+    Ok(context.hub.members())
+}
+
+/// `cluster_members`, by name.
+pub(super) fn members(rows: &[MemberRow]) -> Snapshot {
+    let shape = vec![
+        column("node", "TEXT", true),
+        column("id", "TEXT", false),
+        column("number", "INTEGER", false),
+        column("version", "TEXT", false),
+        column("http", "TEXT", false),
+        column("mysql", "TEXT", false),
+        column("started", "INTEGER", false),
+        column("draining", "INTEGER", false),
+        column("silent_ms", "INTEGER", false),
+        column("own", "INTEGER", false),
+    ];
+    let row = |row: &MemberRow| -> Box<[Cell]> {
+        let silent_ms = u64::try_from(row.silent.as_millis()).unwrap_or(u64::MAX);
+        Box::new([
+            Cell::text(&row.name),
+            Cell::text(row.node.as_str()),
+            Cell::number(row.number.into()),
+            Cell::text(&row.version),
+            Cell::text(&row.http),
+            Cell::text(&row.mysql),
+            Cell::number(row.started_ms / 1000),
+            Cell::number(row.draining.into()),
+            Cell::number(silent_ms),
+            Cell::number(row.own.into()),
+        ])
+    };
+    Snapshot::new(shape, rows.iter().map(row).collect())
 }
 
 /// A list of users: those online, or those asked for.

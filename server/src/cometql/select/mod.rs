@@ -90,7 +90,7 @@ async fn job(
     translation: Translation,
     values: &[Value],
 ) -> Result<Job, SqlError> {
-    let snapshots = live::snapshots(context, session.tenant, &translation, values).await?;
+    let snapshots = live::snapshots(context, session, &translation, values).await?;
     let bound = translation.parameters.iter();
     let bound = bound.map(|parameter| bound_value(context, session, parameter, values));
     Ok(Job {

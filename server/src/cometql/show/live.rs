@@ -3,10 +3,12 @@
 use super::{Row, number, text};
 use crate::cometql::{Context, SqlSession, Value};
 
-/// `SHOW PROCESSLIST`: the tenant's MySQL connections; all for the admin.
-pub(super) fn processes(context: &Context, session: &SqlSession) -> Vec<Row> {
+/// `SHOW PROCESSLIST`: the tenant's MySQL connections; all for the admin. In a cluster those of all members.
+pub(super) async fn processes(context: &Context, session: &SqlSession) -> Vec<Row> {
     let tenant = (!session.admin).then_some(session.tenant);
-    let rows = context.processes.list(tenant).into_iter();
+    let mut rows = context.processes.list(tenant);
+    rows.extend(context.hub.processes_elsewhere(tenant).await);
+    let rows = rows.into_iter();
     rows.map(|row| {
         vec![
             Value::Integer(i64::from(row.id)),
@@ -22,14 +24,16 @@ pub(super) fn processes(context: &Context, session: &SqlSession) -> Vec<Row> {
     .collect()
 }
 
-/// `SHOW CONNECTIONS`: the tenant's browser sessions; all for the admin.
+/// `SHOW CONNECTIONS`: the tenant's browser sessions; all for the admin. In a cluster those of all members.
 pub(super) async fn connections(context: &Context, session: &SqlSession) -> Vec<Row> {
     let tenant = (!session.admin).then_some(session.tenant);
     let now_ms = std::time::UNIX_EPOCH
         .elapsed()
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
     let rows = context.hub.connections(tenant).await.into_iter();
+    let nodes = context.hub.nodes();
     rows.map(|row| {
+        let node = nodes.get(&row.connection.member());
         vec![
             number(row.connection.number()),
             Value::Integer(i64::from(row.tenant.0)),
@@ -40,6 +44,7 @@ pub(super) async fn connections(context: &Context, session: &SqlSession) -> Vec<
             number(now_ms.saturating_sub(row.opened_ms) / 1000),
             Value::Text(row.agent.into()),
             Value::Text(row.origin.into()),
+            node.map_or(Value::Null, |name| text(name)),
         ]
     })
     .collect()

@@ -10,6 +10,8 @@ mod live;
 mod schema;
 mod status;
 
+pub(super) use status::sees_node;
+
 /// A row.
 type Row = Vec<Value>;
 
@@ -67,6 +69,7 @@ fn names(what: &ShowWhat) -> &[&'static str] {
             "Seconds",
             "User_agent",
             "Origin",
+            "Node",
         ],
         ShowWhat::Warnings => &["Level", "Code", "Message"],
         ShowWhat::WarningCount => &["@@session.warning_count"],
@@ -151,12 +154,18 @@ async fn all_rows(
             all.map(|(name, value)| vec![text(name), as_text(value)])
                 .collect()
         }
-        ShowWhat::Processlist => live::processes(context, session),
+        ShowWhat::Processlist => live::processes(context, session).await,
         ShowWhat::Connections => live::connections(context, session).await,
         ShowWhat::Warnings => {
             let warnings = session.warnings.iter();
             warnings
-                .map(|w| vec![text("Warning"), Value::Integer(1105), text(w)])
+                .map(|w| {
+                    vec![
+                        text("Warning"),
+                        Value::Integer(w.code.into()),
+                        text(&w.message),
+                    ]
+                })
                 .collect()
         }
         ShowWhat::WarningCount => vec![vec![number(session.warnings.len() as u64)]],

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cometql_engine::effects::Counted;
+use cometql_protocol::TenantId;
 
 use crate::cometql::{Context, SqlSession};
 use crate::metrics::Door;
@@ -14,7 +15,7 @@ type Pairs = Vec<(String, String)>;
 pub(super) async fn session(context: &Context, session: &SqlSession) -> Pairs {
     let own = context.hub.totals(Some(session.tenant)).await;
     let online = context.hub.users_online(session.tenant, None).await.len();
-    let backends = context.processes.list(Some(session.tenant)).len();
+    let backends = backends(context, Some(session.tenant)).await;
     let mut rows = pairs([
         ("flag", "session".to_owned()),
         ("id", session.tenant.to_string()),
@@ -37,7 +38,7 @@ pub(super) async fn session(context: &Context, session: &SqlSession) -> Pairs {
 pub(super) async fn global(context: &Context, session: &SqlSession) -> Pairs {
     let tenant = (!session.admin).then_some(session.tenant);
     let totals = context.hub.totals(tenant).await;
-    let backends = context.processes.list(tenant).len();
+    let backends = backends(context, tenant).await;
     let uptime = since_start();
     let mut rows = pairs([
         ("flag", "global".to_owned()),
@@ -63,8 +64,14 @@ pub(super) async fn global(context: &Context, session: &SqlSession) -> Pairs {
     rows
 }
 
+/// How many MySQL connections are open, on all members.
+async fn backends(context: &Context, tenant: Option<TenantId>) -> usize {
+    let elsewhere = context.hub.processes_elsewhere(tenant).await;
+    context.processes.list(tenant).len() + elsewhere.len()
+}
+
 /// Whether this log-in may know what all tenants together do.
-fn sees_node(context: &Context, session: &SqlSession) -> bool {
+pub(in crate::cometql) fn sees_node(context: &Context, session: &SqlSession) -> bool {
     session.admin || context.keyring.opens_all(&session.key.0)
 }
 

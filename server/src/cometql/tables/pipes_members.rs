@@ -62,7 +62,10 @@ pub(super) async fn delete(
             .store
             .remove_members(session.tenant, channel.clone(), users.clone())
             .await?;
-        context.hub.members_removed(session.tenant, &channel, users);
+        context
+            .hub
+            .members_removed(session.tenant, &channel, users)
+            .await;
     }
     Ok(removed)
 }

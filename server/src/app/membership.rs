@@ -1,0 +1,76 @@
+//! A node's place among the members of its cluster: what runs for it from the start to the goodbye.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::cluster::Cluster;
+use crate::cluster::gather::Answering;
+use crate::cluster::members::{About, JoinError, Joined, Members};
+use crate::cometql::Processes;
+use crate::hub::Hub;
+
+/// A member, and the tasks that make it one.
+pub(super) struct Membership {
+    members: Members,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Finds the other members, where there is a cluster.
+pub(super) async fn join(
+    cluster: Option<&Cluster>,
+    http: SocketAddr,
+    mysql: Option<SocketAddr>,
+) -> Result<Option<(Members, Joined)>, JoinError> {
+    Ok(match cluster {
+        Some(cluster) => {
+            let about = About {
+                http: http.to_string(),
+                mysql: mysql.map_or_else(String::new, |address| address.to_string()),
+            };
+            Some(Members::join(cluster, about).await?)
+        }
+        None => None,
+    })
+}
+
+impl Membership {
+    /// Answers the other members, and tells them that this one is there.
+    pub(super) async fn start(
+        joined: Option<(Members, Joined)>,
+        hub: &Hub,
+        processes: &Arc<Processes>,
+    ) -> Result<Option<Self>, JoinError> {
+        let Some((members, joined)) = joined else {
+            return Ok(None);
+        };
+        let answering = Answering {
+            members: members.clone(),
+            hub: hub.clone(),
+            processes: Arc::clone(processes),
+        };
+        let questions = answering.subscribe().await?;
+        members.ready().await;
+        let tasks = vec![
+            tokio::spawn(members.clone().run(joined.beats)),
+            tokio::spawn(answering.run(questions)),
+        ];
+        Ok(Some(Self { members, tasks }))
+    }
+
+    /// Tells the others that this node is being stopped.
+    pub(super) async fn drain(&self) {
+        self.members.drain().await;
+    }
+
+    /// Says goodbye.
+    pub(super) async fn leave(self) {
+        for task in self.tasks {
+            task.abort();
+            // It was told to end.
+            _ = task.await;
+        }
+        self.members.leave().await;
+    }
+}
