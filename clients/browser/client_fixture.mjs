@@ -106,6 +106,15 @@ class Site {
   }
 }
 
+let turn = Promise.resolve();
+
+/** Opens or closes something of the browser: Firefox loses a tab that it opens while it does so with another one. */
+function inTurn(run) {
+  const done = turn.then(run);
+  turn = done.catch(() => {});
+  return done;
+}
+
 /** A tab with the page. */
 class Tab {
   constructor(page) {
@@ -204,7 +213,7 @@ class Tab {
   }
 
   close() {
-    return this.page.close();
+    return inTurn(() => this.page.close());
   }
 }
 
@@ -219,8 +228,8 @@ export class World {
   }
 
   async start() {
-    this.context = await this.browser.createBrowserContext();
-    this.#ends.push(() => this.context.close());
+    this.context = await inTurn(() => this.browser.createBrowserContext());
+    this.#ends.push(() => inTurn(() => this.context.close()));
     this.site = await this.addSite();
     this.node = await this.addNode();
   }
@@ -291,7 +300,7 @@ export class World {
   }
 
   async openAt(address) {
-    const tab = new Tab(await this.context.newPage());
+    const tab = new Tab(await inTurn(() => this.context.newPage()));
     tab.page.on('pageerror', (error) => {
       // Firefox takes what a policy forbids for an error of the page, which lives with it.
       if (!error.message.startsWith('Content-Security-Policy')) this.errors.push(error);
