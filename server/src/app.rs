@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Door;
 use crate::auth::{Browser, Keys, Tokens};
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Readiness};
 use crate::cometql;
 use crate::http::{Front, HttpSettings, Port};
 use crate::hub::Hub;
@@ -142,7 +142,7 @@ impl App {
             rules,
             tokens,
             http,
-            backends,
+            mut backends,
             cluster,
         } = settings;
         let sockets = Sockets::bind(&backends).await?;
@@ -154,6 +154,7 @@ impl App {
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
         let cluster = join(cluster, &limits).await?;
+        let readiness = readiness(cluster.as_ref(), &mut backends);
         let joined =
             membership::join(cluster.as_ref(), http_address, sockets.mysql_address()).await?;
         let members = joined.as_ref().map(|(members, _)| members.clone());
@@ -168,7 +169,7 @@ impl App {
             browser: Browser::new(tokens.clone(), store.clone()),
             ping_every: http.ping_every,
             close_wait: http.close_wait,
-            front: front(http, message_bytes, &admin_on_http),
+            front: front(http, message_bytes, &admin_on_http, readiness),
             rates: Arc::default(),
             members: members.clone(),
         };
@@ -310,6 +311,15 @@ async fn join(
     Ok(Some(cluster))
 }
 
+/// What both ports tell balancers.
+fn readiness(cluster: Option<&Cluster>, backends: &mut BackendSettings) -> Readiness {
+    let readiness = Readiness::of(cluster);
+    if let Some(mysql) = &mut backends.mysql {
+        mysql.readiness = readiness.clone();
+    }
+    readiness
+}
+
 fn bind(address: SocketAddr, shards: usize) -> Result<Port, StartError> {
     let listen = |source| StartError::Listen { address, source };
     Port::bind(address, shards).map_err(listen)
@@ -324,12 +334,18 @@ fn open(port: Port, capacity: usize, shards: &Shards) -> watch::Sender<()> {
     open
 }
 
-fn front(settings: HttpSettings, message_bytes: usize, admin: &Arc<OnceLock<Door>>) -> Arc<Front> {
+fn front(
+    settings: HttpSettings,
+    message_bytes: usize,
+    admin: &Arc<OnceLock<Door>>,
+    readiness: Readiness,
+) -> Arc<Front> {
     let most = settings.tenant_capacity;
     Arc::new(Front {
         places: most.map(|most| Quota::new(usize::MAX, most)),
         settings,
         message_bytes,
+        readiness,
         admin: Arc::clone(admin),
     })
 }

@@ -21,12 +21,14 @@ mod names;
 mod nats_server;
 #[expect(dead_code, reason = "requests to the log come next")]
 mod read;
+mod ready;
 pub mod streams;
 #[cfg(test)]
 mod tests;
 
 pub use connect::ConnectError;
 pub use names::Names;
+pub use ready::Readiness;
 
 /// How a node is a member.
 #[derive(Clone, PartialEq, Eq)]

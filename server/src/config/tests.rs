@@ -76,6 +76,24 @@ fn the_documentation_names_every_key() {
 }
 
 #[test]
+fn the_examples_of_the_clusters_page_are_right() {
+    let page = include_str!("../../../docs-site/operating/cluster.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(blocks.len(), 2);
+    for text in blocks {
+        // A file that is only where the node is.
+        let text = &text.replace("key_file = \"/etc", "key = \"/etc");
+        let config = parse("cluster.md", text).unwrap();
+        assert_eq!(config.check(), [] as [String; 0], "{text}");
+        assert!(config.cluster_settings().is_some(), "{text}");
+        assert_eq!(config.cluster.warnings(), None, "{text}");
+    }
+}
+
+#[test]
 fn unknown_keys_and_values_are_refused_with_a_suggestion() {
     check_error(
         "[http]\nlisen = \"\"",

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::admin;
+use crate::cluster::Readiness;
 use crate::net::{Patient, Rewound, Stream, proxy};
 use crate::quota::Quota;
 use crate::shard::{Core, Loaded};
@@ -59,6 +60,8 @@ pub(crate) struct Front {
     pub(crate) message_bytes: usize,
     /// The paths of administrators, where the configuration puts them on this port too. Set once all ports run.
     pub(crate) admin: Arc<OnceLock<admin::Door>>,
+    /// Whether new sessions are better made elsewhere.
+    pub(crate) readiness: Readiness,
     /// Places of sessions, where each tenant has only so many.
     pub(crate) places: Option<Arc<Quota>>,
 }

@@ -139,10 +139,10 @@ fn preflight() -> Answer {
     answer
 }
 
-/// `GET /health`: whoever can read this is served by a live node; `?ready` makes the status say whether it takes new
-/// sessions.
+/// `GET /health`: whoever can read this is served by a live node; `?ready` makes the status say whether a
+/// balancer should send it new sessions.
 fn health(visit: &Visit, query: Option<&str>) -> Answer {
-    let ready = !visit.full;
+    let ready = !visit.full && visit.front.readiness.has_log();
     let status = if !ready && query == Some("ready") {
         StatusCode::SERVICE_UNAVAILABLE
     } else {

@@ -18,6 +18,8 @@ use crate::net::{Stream, proxy};
 
 /// HAProxy's `option mysql-check` logs in with such a user and no password.
 const HEALTH_CHECK_USER: &str = "haproxy_check";
+/// One that asks only whether the node lives.
+const LIVE_CHECK_USER: &str = "haproxy_check_live";
 /// What tells the client that its proof sufficed (`fast_auth_success`).
 const FAST_AUTH_SUCCESS: &[u8] = &[3];
 
@@ -102,7 +104,11 @@ pub(super) async fn authenticate(
 ) -> Result<Verdict, GateError> {
     let empty = is_empty(&log_in.proof);
     if is_check(log_in) {
-        return Ok(Verdict::HealthCheck);
+        let well = shared.settings.readiness.has_log() || log_in.user.starts_with(LIVE_CHECK_USER);
+        return Ok(match well {
+            true => Verdict::HealthCheck,
+            false => Verdict::Refused(no_log()),
+        });
     }
     if !log_in
         .capabilities
@@ -159,6 +165,11 @@ fn judge(
 /// A health check proves nothing, so it needs no TLS either: HAProxy's has none.
 fn is_check(log_in: &LogIn) -> bool {
     is_empty(&log_in.proof) && log_in.user.starts_with(HEALTH_CHECK_USER)
+}
+
+/// What takes the node out of a balancer.
+fn no_log() -> SqlError {
+    SqlError::new(503, "The log of the cluster is out of reach of this node")
 }
 
 /// Told before the proof is looked at, so that nobody can try keys without TLS.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::Readiness;
 use crate::net::{Network, Tls};
 
 /// Settings of the MySQL port.
@@ -17,6 +18,8 @@ pub struct Settings {
     pub proxies: Vec<Network>,
     /// Whether who does not use TLS is refused, health checks excepted.
     pub require_tls: bool,
+    /// What health checks are told.
+    pub readiness: Readiness,
     /// Most logged-in connections at once.
     pub max_connections: usize,
     /// Most logged-in connections of one tenant.
@@ -50,6 +53,7 @@ impl Default for Settings {
             tls: None,
             proxies: Vec::new(),
             require_tls: false,
+            readiness: Readiness::default(),
             max_connections: 1_000,
             tenant_connections: usize::MAX,
             strangers: 100,

@@ -115,3 +115,41 @@ fn configuration(name: &str, place: &Place<'_>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::{output, root};
+
+    #[test]
+    fn nats_takes_the_examples_of_the_documentation() {
+        let Ok(nats) = nats_server() else {
+            eprintln!("skipped: no nats-server");
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let files = Certificates::make(folder.path()).unwrap();
+        let page = std::fs::read_to_string(root().join("docs-site/operating/cluster.md")).unwrap();
+        let blocks: Vec<_> = page.split("```nats\n").skip(1).collect();
+        assert_eq!(blocks.len(), 2);
+        let mut texts: Vec<String> = Vec::new();
+        for block in blocks {
+            let text = block.split("```").next().unwrap();
+            let text = text.replace("/etc/nats/cert.pem", &files.leaf.display().to_string());
+            let text = text.replace("/etc/nats/key.pem", &files.key.display().to_string());
+            let text = text.replace("/etc/nats/ca.pem", &files.ca.display().to_string());
+            texts.push(text.replace("/var/lib/nats", &folder.path().display().to_string()));
+        }
+        let file = folder.path().join("nats.conf");
+        let test = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            output(Command::new(&nats).arg("-t").arg("-c").arg(&file))
+        };
+        for text in &texts {
+            test(text).unwrap();
+        }
+        assert!(test("listen: \"0.0.0.0:4222\"\nnonsense: 1\n").is_err());
+    }
+}

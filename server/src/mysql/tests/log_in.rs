@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::client::{Client, OK, ROOT, Who, error_code, framed, port, proof, response};
+use crate::cluster::Readiness;
 use crate::mysql::SERVER_VERSION;
 use crate::net::Tls;
 
@@ -208,6 +209,21 @@ async fn health_checks_may_ping_and_nothing_else() {
     assert_eq!(error_code(&client.ask(b"\x02CometQL_v1").await), 403);
     client.command(b"\x01").await;
     client.ended().await;
+}
+
+#[tokio::test]
+async fn health_checks_are_told_that_the_log_is_out_of_reach() {
+    let port = port(|settings| settings.readiness = Readiness::lost()).await;
+    let check = async |user, expected: Option<u16>| {
+        let key = if user == "root" { ROOT.key } else { "" };
+        let who = Who { user, key, ..ROOT };
+        let (_client, answer) = Client::log_in(&port, &who).await;
+        let code = (answer != OK).then(|| error_code(&answer));
+        assert_eq!(code, expected, "{user}");
+    };
+    check("haproxy_check", Some(503)).await;
+    check("haproxy_check_live", None).await;
+    check("root", None).await;
 }
 
 #[tokio::test]
