@@ -19,10 +19,19 @@ pub(crate) struct Browser {
 impl Browser {
     /// Connects. A read returns after `tick` at the latest.
     pub(crate) fn open(server: SocketAddr, tick: Duration) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(server)?;
+        Self::open_within(server, tick, HANDSHAKE)
+    }
+
+    /// The same with a patience of one's own.
+    pub(crate) fn open_within(
+        server: SocketAddr,
+        tick: Duration,
+        handshake: Duration,
+    ) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, handshake)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(HANDSHAKE))?;
-        stream.set_write_timeout(Some(HANDSHAKE))?;
+        stream.set_read_timeout(Some(handshake))?;
+        stream.set_write_timeout(Some(handshake))?;
         let (socket, _) = tungstenite::client(format!("ws://{server}/connect?v=1"), stream)
             .ok()
             .context("the handshake failed")?;

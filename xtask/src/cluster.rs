@@ -11,14 +11,10 @@ use anyhow::{Context as _, bail, ensure};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-mod balancer;
+pub(crate) mod balancer;
 mod certificates;
 pub(crate) mod child;
 mod follower;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for tests that cut connections")
-)]
 pub(crate) mod links;
 pub(crate) mod nats;
 pub(crate) mod node;

@@ -10,6 +10,7 @@ mod clients;
 mod cluster;
 mod crash;
 mod demo;
+mod faults;
 mod fuzz;
 mod load;
 mod package;
@@ -21,6 +22,7 @@ mod simulate;
 mod soak;
 mod tidy;
 mod wasm;
+mod witness;
 
 #[derive(Parser)]
 #[command(
@@ -48,6 +50,8 @@ enum Command {
     Npm(package::Options),
     /// Kills the server again and again under load, and checks that nothing is lost or doubled.
     Crash(crash::Options),
+    /// Breaks a cluster in every way under load, and checks that nothing is lost or doubled.
+    Faults(faults::Options),
     /// Measures what the server costs per connection, delivery and INSERT.
     Load(load::Options),
     /// Feeds changed input to everything that reads foreign bytes.
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Clients(options) => clients::run(&options),
         Command::Npm(options) => package::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Simulate(options) => simulate::run_seeds(&options),

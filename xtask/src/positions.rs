@@ -48,6 +48,15 @@ impl Positions {
         Ok(false)
     }
 
+    /// Whether something is missing before this publication, so that one has to ask again. What was seen already is an error.
+    pub(crate) fn is_gap(&self, push: &Value) -> anyhow::Result<bool> {
+        let channel = push["channel"].as_str().context("a channel")?;
+        let position = self.0.get(channel).context("not subscribed")?;
+        let offset = push["offset"].as_u64().context("an offset")?;
+        ensure!(offset > position.offset, "{push} came at {position:?}");
+        Ok(push["previous"] != position.offset)
+    }
+
     /// Takes a publication; returns its channel and offset. One that does not follow the last one is an error.
     pub(crate) fn publication<'a>(&mut self, push: &'a Value) -> anyhow::Result<(&'a str, u64)> {
         let channel = push["channel"].as_str().context("a channel")?;

@@ -60,25 +60,51 @@ impl World {
     /// Starts everything and waits until it is well.
     pub(crate) fn start(plan: &Plan<'_>) -> anyhow::Result<Self> {
         let mut world = Self::new(plan)?;
-        for server in &mut world.nats {
-            server.spawn()?;
-        }
-        for server in &mut world.nats {
-            server.wait()?;
-        }
-        for node in &mut world.nodes {
-            node.spawn()?;
-        }
-        for node in &mut world.nodes {
-            node.wait().with_context(|| node.name.clone())?;
-        }
-        if let Some(balancer) = &mut world.balancer {
-            balancer.start()?;
-        }
+        world.run()?;
         Ok(world)
     }
 
-    fn new(plan: &Plan<'_>) -> anyhow::Result<Self> {
+    /// Starts what was only prepared.
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+        for server in &mut self.nats {
+            server.spawn()?;
+        }
+        for server in &mut self.nats {
+            server.wait()?;
+        }
+        for node in &mut self.nodes {
+            node.spawn()?;
+        }
+        self.wait()?;
+        match &mut self.balancer {
+            Some(balancer) => balancer.start(),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until NATS servers and nodes are well.
+    pub(crate) fn wait(&mut self) -> anyhow::Result<()> {
+        for (at, server) in self.nats.iter_mut().enumerate() {
+            let wait = server.wait();
+            wait.with_context(|| format!("NATS server {}", at + 1))?;
+        }
+        for node in &mut self.nodes {
+            node.wait().with_context(|| node.name.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The links between a NATS server and the others, in both directions.
+    pub(crate) fn links_of(&self, server: usize) -> impl Iterator<Item = &Link> {
+        let own = self.between[server].iter();
+        let others = (0..self.nats.len()).filter(move |other| *other != server);
+        // A server's list leaves itself out.
+        let at = move |other: usize| if server < other { server } else { server - 1 };
+        own.chain(others.map(move |other| &self.between[other][at(other)]))
+    }
+
+    /// Prepares everything and starts nothing.
+    pub(crate) fn new(plan: &Plan<'_>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(plan.folder)?;
         let certificates = match plan.tls {
             true => Some(Certificates::make(plan.folder)?),

@@ -1,15 +1,14 @@
 //! The server that is killed: the real binary, always on the same ports and data directory.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use crate::cluster::ports::quiet_ports;
 use crate::load::wait_for;
-use crate::random::Random;
 
 /// The key of its tenant 0: it lives as long as the test and listens on loopback only.
 pub(super) const KEY: &str = "crash-test-only";
@@ -20,7 +19,7 @@ const CONFIGURATION: &str = r#"
 history_page = 1000000
 inbox_messages = 1000000
 [[channels]]
-prefix = "web_crash"
+prefix = "web_witness"
 subscribe = "anyone"
 presence = "anyone"
 history = "durable"
@@ -43,12 +42,13 @@ impl Drop for Node {
 }
 
 impl Node {
-    pub(super) fn new(binary: PathBuf, random: &mut Random) -> anyhow::Result<Self> {
+    pub(super) fn new(binary: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let ports = quiet_ports(2)?;
         std::fs::write(folder.path().join("cometql.toml"), CONFIGURATION)?;
         Ok(Self {
-            http: quiet_port(random)?,
-            mysql: quiet_port(random)?,
+            http: ports[0],
+            mysql: ports[1],
             binary,
             folder,
             child: None,
@@ -103,18 +103,4 @@ fn said(folder: &Path) -> String {
     let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(10)..].join("\n")
-}
-
-/// A free port that no client gets: while the server is dead, a client that tries to connect to a port of the system's own
-/// range may be given this very port, and is then connected to itself.
-fn quiet_port(random: &mut Random) -> anyhow::Result<SocketAddr> {
-    for _ in 0..1000 {
-        let port = 20_000 + u16::try_from(random.below(10_000))?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    anyhow::bail!("no port from 20000 to 29999 is free")
 }

@@ -17,9 +17,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Logs in as `root` with `mysql_native_password`.
 pub(crate) fn log_in(server: SocketAddr, key: &str) -> anyhow::Result<TcpStream> {
-    let mut stream = TcpStream::connect(server)?;
+    log_in_within(server, key, PATIENCE)
+}
+
+/// The same with a patience of one's own, for the log-in and what comes after it.
+pub(crate) fn log_in_within(
+    server: SocketAddr,
+    key: &str,
+    patience: Duration,
+) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&server, patience)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     let (number, greeting) = read_packet(&mut stream)?;
     let scramble = greeting_scramble(&greeting).context("the greeting is no MySQL greeting")?;
     let mut answer = Vec::new();
@@ -55,7 +64,7 @@ pub(crate) fn query(sql: &str) -> Vec<u8> {
 }
 
 /// An error packet becomes an error.
-pub(super) fn check_ok(payload: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn check_ok(payload: &[u8]) -> anyhow::Result<()> {
     match payload.first() {
         Some(0) => Ok(()),
         Some(0xff) => bail!(
@@ -69,6 +78,16 @@ pub(super) fn check_ok(payload: &[u8]) -> anyhow::Result<()> {
 /// Takes whole packets off the front and checks that each is OK; returns how many.
 pub(crate) fn take_answers(held: &mut Vec<u8>) -> anyhow::Result<usize> {
     let mut answers = 0;
+    for answer in packets(held) {
+        check_ok(&answer)?;
+        answers += 1;
+    }
+    Ok(answers)
+}
+
+/// Takes whole packets off the front.
+pub(crate) fn packets(held: &mut Vec<u8>) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
     let mut at = 0;
     while let Some(header) = held.get(at..at + 4) {
         let length =
@@ -76,12 +95,11 @@ pub(crate) fn take_answers(held: &mut Vec<u8>) -> anyhow::Result<usize> {
         let Some(payload) = held.get(at + 4..at + 4 + length) else {
             break;
         };
-        check_ok(payload)?;
-        answers += 1;
+        packets.push(payload.to_vec());
         at += 4 + length;
     }
     held.drain(..at);
-    Ok(answers)
+    packets
 }
 
 /// Sends one statement and returns the number of warnings with which it was answered OK.

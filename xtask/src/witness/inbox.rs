@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -12,6 +12,8 @@ use crate::browser::Browser;
 use crate::random::Random;
 
 const TICK: Duration = Duration::from_millis(20);
+/// One of several nodes that is silent for so long is left.
+const SILENCE: Duration = Duration::from_secs(4);
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -32,7 +34,9 @@ pub(super) fn run(user: u64, shared: &Shared, mut random: Random) -> anyhow::Res
     while !seen.is_complete() {
         let count = seen.messages.len();
         ensure!(!shared.is_over(), "the end did not come after {count}");
-        let Ok(mut browser) = Browser::open(shared.http, TICK) else {
+        let Ok(mut browser) =
+            Browser::open_within(shared.server(&mut random).http, TICK, shared.handshake())
+        else {
             std::thread::sleep(AGAIN);
             continue;
         };
@@ -61,6 +65,7 @@ impl Seen {
             return Ok(());
         }
         let mut asked = None;
+        let mut heard = Instant::now();
         let leave_at = Instant::now() + random.millis(200, 3000);
         while !self.is_complete() && !shared.is_over() {
             if Instant::now() > leave_at && !shared.is_quiet() {
@@ -69,12 +74,20 @@ impl Seen {
             let Ok(message) = browser.read() else {
                 return Ok(());
             };
+            if message.is_some() {
+                heard = Instant::now();
+            } else if shared.is_cluster() && heard.elapsed() > SILENCE {
+                return Ok(());
+            }
             match message {
                 Some(message) if message["push"] == "message" => self.message(&message)?,
                 Some(message) if message["acknowledged"].is_object() => {
                     self.acknowledged = asked.take().context("an answer to nothing")?;
                 }
-                Some(message) if message["error"].is_object() => bail!("refused: {message}"),
+                Some(message) if message["error"].is_object() => {
+                    ensure!(shared.is_cluster(), "refused: {message}");
+                    return Ok(());
+                }
                 _ => {}
             }
             let last = self.messages.last().map_or(0, |(offset, _)| *offset);

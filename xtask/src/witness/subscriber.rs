@@ -1,9 +1,9 @@
 //! A browser that is subscribed to all channels, keeps its positions, and comes back with them whenever its connection ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -13,6 +13,8 @@ use crate::positions::Positions;
 use crate::random::Random;
 
 const TICK: Duration = Duration::from_millis(20);
+/// One of several nodes that is silent for so long is left.
+const SILENCE: Duration = Duration::from_secs(4);
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -23,6 +25,10 @@ pub(super) struct Seen {
     pub(super) channels: BTreeMap<String, Vec<(u64, String)>>,
     /// How often it came back and recovered, over all channels.
     pub(super) recovered: usize,
+    /// How often a node of a cluster said, or showed, that something is missing, and was asked for it.
+    pub(super) gaps: usize,
+    /// Channels of which such an answer is awaited.
+    asked: BTreeSet<String>,
     positions: Positions,
 }
 
@@ -31,7 +37,9 @@ pub(super) fn run(number: usize, shared: &Shared, mut random: Random) -> anyhow:
     let mut seen = Seen::default();
     while !seen.is_complete(shared) {
         ensure!(!shared.is_over(), "{}", seen.missing(shared));
-        let Ok(mut browser) = Browser::open(shared.http, TICK) else {
+        let Ok(mut browser) =
+            Browser::open_within(shared.server(&mut random).http, TICK, shared.handshake())
+        else {
             std::thread::sleep(AGAIN);
             continue;
         };
@@ -68,7 +76,8 @@ impl Seen {
         if self.greet(number, browser, shared).is_err() {
             return Ok(());
         }
-        let mut subscribed = 0;
+        self.asked = shared.channels.iter().cloned().collect();
+        let mut heard = Instant::now();
         let leave_at = Instant::now() + random.millis(200, 3000);
         while !self.is_complete(shared) && !shared.is_over() {
             if Instant::now() > leave_at && !shared.is_quiet() {
@@ -77,20 +86,42 @@ impl Seen {
             let Ok(message) = browser.read() else {
                 return Ok(());
             };
+            if message.is_none() && shared.is_cluster() && heard.elapsed() > SILENCE {
+                return Ok(());
+            }
             let Some(message) = message else { continue };
-            if message["push"] == "publication" {
-                self.publication(&message)?;
-            } else if message["subscribed"].is_object() {
-                self.subscribed(&message["subscribed"])?;
-                subscribed += 1;
-                if subscribed == shared.channels.len() {
-                    shared.enter(number);
-                }
-            } else if message["error"].is_object() {
-                bail!("refused: {message}");
+            heard = Instant::now();
+            if !self.take(&message, browser, shared)? {
+                return Ok(());
+            }
+            if self.asked.is_empty() {
+                shared.enter(number);
             }
         }
         Ok(())
+    }
+
+    /// False = this node is of no use for now.
+    fn take(
+        &mut self,
+        message: &Value,
+        browser: &mut Browser,
+        shared: &Shared,
+    ) -> anyhow::Result<bool> {
+        if message["push"] == "publication" {
+            self.publication(message, browser, shared)
+        } else if message["push"] == "gap" {
+            ensure!(shared.is_cluster(), "{message}");
+            let channel = message["channel"].as_str().context("a channel")?;
+            Ok(self.ask_again(channel, browser))
+        } else if message["subscribed"].is_object() {
+            self.subscribed(&message["subscribed"], shared)
+        } else if message["error"].is_object() {
+            ensure!(shared.is_cluster(), "refused: {message}");
+            Ok(false)
+        } else {
+            Ok(true)
+        }
     }
 
     fn greet(&self, number: usize, browser: &mut Browser, shared: &Shared) -> anyhow::Result<()> {
@@ -102,20 +133,57 @@ impl Seen {
         Ok(())
     }
 
-    fn subscribed(&mut self, reply: &Value) -> anyhow::Result<()> {
+    fn subscribed(&mut self, reply: &Value, shared: &Shared) -> anyhow::Result<bool> {
+        let channel = reply["channel"].as_str().context("a channel")?;
+        let known = self.channels.contains_key(channel);
+        if shared.is_cluster() && known && reply["recovered"] != true {
+            // A node without its log. The position is still good where there is one.
+            return Ok(false);
+        }
+        if shared.is_cluster() && reply["epoch"].is_null() {
+            return Ok(false);
+        }
+        self.asked.remove(channel);
         if self.positions.subscribed(reply)? {
             self.recovered += 1;
         } else {
-            ensure!(reply["offset"] == 0, "the first subscription is the first");
+            let first = shared.is_cluster() || reply["offset"] == 0;
+            ensure!(first, "the first subscription is the first");
+            self.channels.insert(channel.to_owned(), Vec::new());
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn publication(&mut self, push: &Value) -> anyhow::Result<()> {
+    fn publication(
+        &mut self,
+        push: &Value,
+        browser: &mut Browser,
+        shared: &Shared,
+    ) -> anyhow::Result<bool> {
+        let channel = push["channel"].as_str().context("a channel")?;
+        if shared.is_cluster() {
+            if self.asked.contains(channel) || push["offset"].is_null() {
+                // It comes again, or was delivered without the log.
+                return Ok(true);
+            }
+            if self.positions.is_gap(push)? {
+                return Ok(self.ask_again(channel, browser));
+            }
+        }
         let (channel, offset) = self.positions.publication(push)?;
         let text = push["data"].as_str().context("a text")?.to_owned();
         let channel = self.channels.entry(channel.to_owned()).or_default();
         channel.push((offset, text));
-        Ok(())
+        Ok(true)
+    }
+
+    /// Subscribes again from where it stands.
+    fn ask_again(&mut self, channel: &str, browser: &mut Browser) -> bool {
+        self.gaps += 1;
+        self.asked.insert(channel.to_owned());
+        let subscribe = self.positions.request(channel);
+        browser
+            .send(&json!({"id": 2, "subscribe": subscribe}))
+            .is_ok()
     }
 }

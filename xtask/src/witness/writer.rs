@@ -8,7 +8,6 @@ use anyhow::{bail, ensure};
 
 use super::Shared;
 use super::ledger::{Fate, Written, text};
-use super::node::KEY;
 use crate::load::mysql;
 use crate::random::Random;
 
@@ -16,6 +15,8 @@ use crate::random::Random;
 const AGAIN: Duration = Duration::from_millis(10);
 /// Between two batches: the load is steady, not all that the machine has.
 const PACE: Duration = Duration::from_millis(4);
+/// All of a cluster runs on the machine that tests it.
+const PACE_OF_A_CLUSTER: Duration = Duration::from_millis(25);
 
 /// Where rows go.
 #[derive(Debug, Clone)]
@@ -50,8 +51,8 @@ impl Target {
 }
 
 /// Carries out statements on a connection of their own, and waits for the answers.
-pub(super) fn execute(server: SocketAddr, statements: &[String]) -> anyhow::Result<()> {
-    let mut stream = mysql::log_in(server, KEY)?;
+pub(super) fn execute(server: SocketAddr, key: &str, statements: &[String]) -> anyhow::Result<()> {
+    let mut stream = mysql::log_in(server, key)?;
     mysql::insert_all(&mut stream, statements, 1)
 }
 
@@ -68,16 +69,22 @@ pub(super) fn run(
         rows: Vec::new(),
     };
     while !shared.writers_stop() {
-        let Ok(mut stream) = mysql::log_in(shared.mysql, KEY) else {
+        let server = shared.server(&mut random).mysql;
+        let Ok(mut stream) = mysql::log_in_within(server, shared.key, shared.handshake()) else {
             std::thread::sleep(AGAIN);
             continue;
         };
+        stream.set_read_timeout(Some(mysql::PATIENCE))?;
         while !shared.writers_stop() {
             let batch = batch(target, writer, written.rows.len(), &mut random);
-            if !send(&mut stream, &batch, &mut written.rows)? {
+            if !send(&mut stream, &batch, &mut written.rows, shared.is_cluster())? {
                 break;
             }
-            std::thread::sleep(PACE);
+            std::thread::sleep(if shared.is_cluster() {
+                PACE_OF_A_CLUSTER
+            } else {
+                PACE
+            });
         }
     }
     Ok(written)
@@ -100,8 +107,14 @@ fn batch(target: &Target, writer: usize, first: usize, random: &mut Random) -> B
     }
 }
 
-/// Sends a batch and notes each row's fate. False = the connection broke.
-fn send(stream: &mut TcpStream, batch: &Batch, fates: &mut Vec<Fate>) -> anyhow::Result<bool> {
+/// Sends a batch and notes each row's fate. False = the connection is of no more use. In a cluster a statement may be refused, or
+/// be answered with the warning that its row is not stored: nothing is promised of these.
+fn send(
+    stream: &mut TcpStream,
+    batch: &Batch,
+    fates: &mut Vec<Fate>,
+    cluster: bool,
+) -> anyhow::Result<bool> {
     let packets: Vec<u8> = batch
         .iter()
         .flat_map(|(sql, _)| mysql::query(sql))
@@ -109,27 +122,35 @@ fn send(stream: &mut TcpStream, batch: &Batch, fates: &mut Vec<Fate>) -> anyhow:
     let sent = stream.write_all(&packets).is_ok();
     let mut held = Vec::new();
     let mut scratch = [0; 4096];
-    let mut answered = 0;
-    while sent && answered < batch.len() {
+    let mut answers = Vec::new();
+    while sent && answers.len() < batch.len() {
         let count = match stream.read(&mut scratch) {
             Ok(count @ 1..) => count,
-            Ok(_) => break,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && !cluster => {
                 bail!("a statement was not answered within {:?}", mysql::PATIENCE)
             }
-            Err(_) => break,
+            Ok(_) | Err(_) => break,
         };
         held.extend(&scratch[..count]);
-        answered += mysql::take_answers(&mut held)?;
+        answers.extend(mysql::packets(&mut held));
     }
-    ensure!(answered <= batch.len(), "more answers than statements");
+    ensure!(answers.len() <= batch.len(), "more answers than statements");
     for (at, (_, rows)) in batch.iter().enumerate() {
-        let fate = if at < answered {
-            Fate::Answered
-        } else {
-            Fate::Unknown
+        let fate = match answers.get(at) {
+            Some(answer) => fate(answer, cluster)?,
+            None => Fate::Unknown,
         };
         fates.extend(std::iter::repeat_n(fate, *rows));
     }
-    Ok(answered == batch.len())
+    Ok(answers.len() == batch.len())
+}
+
+fn fate(answer: &[u8], cluster: bool) -> anyhow::Result<Fate> {
+    match mysql::check_ok(answer) {
+        Ok(()) if mysql::warnings(answer) == Some(0) => Ok(Fate::Answered),
+        Ok(()) if cluster => Ok(Fate::Unknown),
+        Ok(()) => bail!("there was a warning"),
+        Err(_) if cluster => Ok(Fate::Unknown),
+        Err(error) => Err(error),
+    }
 }
