@@ -149,6 +149,62 @@ async fn browsers_by_user_channel_and_tenant() {
     world.stop().await;
 }
 
+/// Asks for something that is no publication until that is too much; the message says by whom.
+async fn until_too_much(client: &mut Client) -> String {
+    for _ in 0..10_000 {
+        let ask = r#"{"id":6,"presence_count":{"channel":"web_a"}}"#;
+        let answer = client.ask(ask).await;
+        if answer["presence_count"].is_object() {
+            continue;
+        }
+        assert_eq!(answer["error"]["code"], "rate_limited", "{answer}");
+        let wait = answer["error"]["retry_after_ms"].as_u64();
+        assert!(wait.unwrap() > 0, "{answer}");
+        return answer["error"]["message"].as_str().unwrap().to_owned();
+    }
+    panic!("nothing limits what it asks");
+}
+
+#[tokio::test]
+async fn requests_by_connection_user_and_tenant() {
+    // How a request is limited, by whom it is told, and who is let through all the same.
+    type Change = fn(&mut cometql_engine::Limits);
+    let cases: [(Change, &str, &str); 3] = [
+        (
+            |limits| (limits.request_rate, limits.request_burst) = (1, 9),
+            "connection",
+            "this session may ask 1 times a second, 9 at once",
+        ),
+        (
+            |limits| limits.user_request_rate = 1,
+            "user",
+            "this user may ask 1 times a second, 10 at once",
+        ),
+        (
+            |limits| limits.tenant_request_rate = 2,
+            "tenant",
+            "all browsers together may ask 2 times a second, 20 at once",
+        ),
+    ];
+    for (change, by, says) in cases {
+        let mut world = start(change).await;
+        let mut client = world.browser(5, &[]).await;
+        let message = until_too_much(&mut client).await;
+        assert!(message.starts_with(says), "{message}");
+        for other in ["connection", "user", "tenant"] {
+            assert_eq!(told(&world, other).await > 0, other == by, "{other}");
+        }
+        // A publication has limits of its own, and another tenant too.
+        assert_eq!(publish(&mut client, "web_a").await, "published");
+        let path = "/connect?v=1&tenant=7";
+        let mut elsewhere = Client::at(world.app.http_address(), path).await;
+        let count = elsewhere.ask(r#"{"id":6,"presence_count":{"channel":"web_a"}}"#);
+        assert_eq!(count.await["presence_count"]["count"], 0);
+        drop((client, elsewhere));
+        world.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn backends_by_channel() {
     let mut world = start(|limits| limits.backend_channel_rate = 1).await;
