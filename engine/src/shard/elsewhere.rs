@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use cometql_protocol::planted::planted;
 use cometql_protocol::{TenantId, UserId};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::homes::Home;
 use super::{Shard, UserKey};
 use crate::{Announce, ClusterSettings, Effects, NodeId, Now, UserThere};
 
@@ -20,8 +22,14 @@ pub(super) struct Cluster {
     arrived: HashMap<UserKey, u64, FixedState>,
 }
 
-/// On which nodes a user is, and whether one of its connections there reads private messages.
-type Places = SmallVec<[(NodeId, bool); 1]>;
+/// Where else a user is.
+#[derive(Default)]
+struct Places {
+    /// On which nodes, and whether one of its connections there reads private messages.
+    nodes: SmallVec<[(NodeId, bool); 1]>,
+    /// It was told that the user is offline, by a node that did not know of these: they may be dead.
+    doubted: bool,
+}
 
 impl Cluster {
     pub(super) fn new(settings: ClusterSettings) -> Self {
@@ -48,14 +56,23 @@ impl Cluster {
     }
 
     fn is_there(&self, key: UserKey) -> bool {
-        self.users.contains_key(&key)
+        let places = self.users.get(&key);
+        places.is_some_and(|places| !places.doubted)
     }
 
     fn put(&mut self, key: UserKey, node: NodeId, reads: bool) {
         let places = self.users.entry(key).or_default();
+        places.doubted = false;
+        let places = &mut places.nodes;
         match places.iter_mut().find(|(of, _)| *of == node) {
             Some(place) => place.1 = reads,
             None => places.push((node, reads)),
+        }
+    }
+
+    fn doubt(&mut self, key: UserKey) {
+        if let Some(places) = self.users.get_mut(&key) {
+            places.doubted = true;
         }
     }
 
@@ -64,8 +81,8 @@ impl Cluster {
         let Some(places) = self.users.get_mut(&key) else {
             return false;
         };
-        places.retain(|(of, _)| *of != node);
-        let last = places.is_empty();
+        places.nodes.retain(|(of, _)| *of != node);
+        let last = places.nodes.is_empty();
         if last {
             self.users.remove(&key);
         }
@@ -73,7 +90,7 @@ impl Cluster {
     }
 
     fn users_of(&self, node: NodeId) -> Vec<UserKey> {
-        let has = |places: &Places| places.iter().any(|(of, _)| *of == node);
+        let has = |places: &Places| places.nodes.iter().any(|(of, _)| *of == node);
         let users = self.users.iter().filter(|(_, places)| has(places));
         users.map(|(key, _)| *key).collect()
     }
@@ -122,7 +139,7 @@ impl<T> Shard<T> {
             .cluster
             .as_ref()
             .and_then(|cluster| cluster.users.get(&key));
-        places.is_some_and(|places| places.iter().any(|(_, reads)| *reads))
+        places.is_some_and(|places| places.nodes.iter().any(|(_, reads)| *reads))
     }
 
     pub(super) fn announce_user(
@@ -155,8 +172,12 @@ impl<T> Shard<T> {
             UserThere::Online { reads } => cluster.put(key, node, reads),
             UserThere::Offline { told } => {
                 let last = cluster.remove(key, node);
-                if told && self.homes.get(key).is_some() {
+                if told {
+                    cluster.doubt(key);
+                }
+                if let Some(reads) = self.homes.get(key).map(Home::reads).filter(|_| told) {
                     // It has come here while it went there.
+                    self.announce_user(key, UserThere::Online { reads }, effects);
                     self.tell_online(now, key, effects);
                 } else if last && !told {
                     self.went_elsewhere(now, key, effects);
@@ -203,6 +224,9 @@ impl<T> Shard<T> {
             return;
         };
         cluster.nodes.remove(&node);
+        if planted("engine-keeps-users-of-dead-nodes") {
+            return;
+        }
         let users = cluster.users_of(node);
         self.users_gone(now, node, users, effects);
     }
@@ -230,6 +254,8 @@ impl<T> Shard<T> {
             .is_some_and(|cluster| cluster.is_picked(key));
         if picked && self.homes.get(key).is_none() {
             self.tell_offline(now, key, now, effects);
+            // Whoever still believes it to be on a node that is dead learns that it was told.
+            self.announce_user(key, UserThere::Offline { told: true }, effects);
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Followed {
     pub(super) barrier: u64,
     /// It could not be opened: what other nodes tell is delivered, but nobody has a position.
     pub(super) adrift: bool,
+    /// The answer that is awaited is of a life of the log that is over.
+    outdated: bool,
     /// When the log is to be told that it lacks something, unix milliseconds.
     mark_ms: Option<u64>,
     /// The log was asked to note that.
@@ -83,8 +85,8 @@ impl Mend {
     }
 
     fn due(&mut self, now: Now) -> Option<ChannelKey> {
-        let is_due = self.0.first().is_some_and(|(at, _)| *at <= now.0);
-        self.0.pop_first().filter(|_| is_due).map(|(_, key)| key)
+        self.0.first().filter(|(at, _)| *at <= now.0)?;
+        self.0.pop_first().map(|(_, key)| key)
     }
 }
 
@@ -119,7 +121,9 @@ impl<T> Shard<T> {
             sequence.state = State::Opening(Vec::new());
         }
         let kind = LogKind::of(sequence.retention);
-        sequence.log_mut().kind = Some(kind);
+        let log = sequence.log_mut();
+        log.kind = Some(kind);
+        log.outdated = false;
         let start = Position {
             epoch: sequence.epoch,
             offset: 0,
@@ -151,10 +155,11 @@ impl<T> Shard<T> {
             return;
         };
         let kind = LogKind::of(sequence.retention);
-        let before = sequence.log_mut().kind.replace(kind);
-        if before != Some(kind) {
+        let log = sequence.log_mut();
+        let before = log.kind.replace(kind);
+        if before != Some(kind) || log.outdated {
             // It changed meanwhile, and what waits goes on waiting.
-            self.unfollow(key, before, effects);
+            self.unfollow(key, before.filter(|before| *before != kind), effects);
             return self.follow(key, effects);
         }
         let State::Opening(waiting) = std::mem::replace(&mut sequence.state, State::Ready) else {
@@ -217,6 +222,7 @@ impl<T> Shard<T> {
             return;
         };
         if !matches!(sequence.state, State::Ready) {
+            sequence.log_mut().outdated = true;
             return;
         }
         let kind = LogKind::of(sequence.retention);

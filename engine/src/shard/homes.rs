@@ -80,7 +80,7 @@ impl Homes {
 }
 
 impl Home {
-    fn reads(&self) -> bool {
+    pub(super) fn reads(&self) -> bool {
         self.devices
             .iter()
             .any(|device| !device.acknowledges_by_write)

@@ -51,6 +51,9 @@ impl<T> Shard<T> {
             return Missed::Known(Some(Vec::new()));
         }
         let window = self.sequencer.windows.after(key, since.offset);
+        if planted("engine-trusts-every-position") {
+            return Missed::Known(Some(window));
+        }
         if since.offset >= floor && is_whole(since.offset, links(&window), sequence.delivered) {
             return Missed::Known(bounded(window, self.limits.outbox_bytes));
         }
@@ -176,10 +179,10 @@ impl<T> Shard<T> {
             }
             Err(failure) => return self.refuse_newcomer(newcomer, key, &failure, effects),
         };
-        let mut complete = whole;
-        for row in rows {
-            self.on_published(&key, row.offset, complete, row.content, effects);
-            complete = true;
+        if whole {
+            for row in rows {
+                self.on_published(&key, row.offset, true, row.content, effects);
+            }
         }
         let log = self.sequencer.ready(&key).log_mut();
         if whole {

@@ -87,8 +87,10 @@ impl<T> Shard<T> {
             count_recovery(recovered, effects);
         }
         let mut position = self.sequencer.get(key).and_then(Sequence::position);
-        if let (Some(position), Some(since), true) = (&mut position, since, recovered) {
-            // It may come from a node that heard more of the log.
+        if let (Some(position), Some(since), Some(_)) = (&mut position, since, &self.cluster)
+            && position.epoch == since.epoch
+        {
+            // It may come from a node that heard more of the log: what it had is not told again.
             position.offset = position.offset.max(since.offset);
         }
         let connection = newcomer.connection;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cometql_engine::Limits;
 
 mod browser;
+mod cluster;
 mod disk;
 mod ending;
 mod network;

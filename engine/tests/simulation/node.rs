@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use cometql_engine::effects::Counted;
+use cometql_engine::effects::{Counted, PresenceAsk};
 use cometql_engine::{
-    Answer, ClientInfo, ConnectionId, Credentials, Effects, Input, Limits, Message, Now,
-    Publication, Push, Rates, Reject, Rules, SessionSettings, Shard, ShardId, StoreAnswer,
-    StoreFailure, StoreRequest,
+    Announce, Answer, ClientInfo, ConnectionId, Credentials, Effects, Input, Limits, LogKind,
+    Message, Now, Publication, Push, Rates, Reject, Rules, SessionSettings, Shard, ShardId,
+    StoreAnswer, StoreFailure, StoreRequest,
 };
 use cometql_protocol::wire::{self, Reply};
-use cometql_protocol::{CloseCode, TenantId};
+use cometql_protocol::{ChannelName, CloseCode, TenantId, UserId};
 
 use crate::disk::Disk;
 use crate::rng::Rng;
@@ -43,6 +43,18 @@ pub(crate) enum Out {
     Store(u64, StoreRequest),
     Answer(u64, Answer),
     Published(Arc<Publication>),
+    /// To the rest of a cluster.
+    Cluster(ToCluster),
+}
+
+/// What a shard wants of the cluster's edge, or of other nodes.
+#[derive(Debug)]
+pub(crate) enum ToCluster {
+    Unfollow(TenantId, ChannelName, LogKind),
+    FollowUser(TenantId, UserId, bool),
+    Broadcast(Arc<Publication>, bool),
+    Announce(Announce),
+    AskPresence(PresenceAsk),
 }
 
 /// A frame that is no publication.
@@ -138,6 +150,10 @@ struct Collected<'a> {
 }
 
 impl Collected<'_> {
+    fn cluster(&mut self, what: ToCluster) {
+        self.out.push(Out::Cluster(what));
+    }
+
     fn text(&mut self, to: ConnectionId, text: String, settles: bool) {
         let replays = self.replays;
         let frame = Frame {
@@ -236,6 +252,26 @@ impl Effects for Collected<'_> {
 
     fn published(&mut self, publication: &Arc<Publication>) {
         self.out.push(Out::Published(Arc::clone(publication)));
+    }
+
+    fn unfollow(&mut self, tenant: TenantId, channel: &ChannelName, log: LogKind) {
+        self.cluster(ToCluster::Unfollow(tenant, channel.clone(), log));
+    }
+
+    fn follow_user(&mut self, tenant: TenantId, user: UserId, wanted: bool) {
+        self.cluster(ToCluster::FollowUser(tenant, user, wanted));
+    }
+
+    fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
+        self.cluster(ToCluster::Broadcast(Arc::clone(publication), lossy));
+    }
+
+    fn announce(&mut self, announce: Announce) {
+        self.cluster(ToCluster::Announce(announce));
+    }
+
+    fn ask_presence(&mut self, ask: PresenceAsk) {
+        self.cluster(ToCluster::AskPresence(ask));
     }
 
     fn count(&mut self, _event: Counted, _times: u64) {}

@@ -323,9 +323,7 @@ mod tests {
         let id = |subject: &str| {
             let mut headers = HeaderMap::new();
             put_id(&mut headers, subject, content().id);
-            text(&headers, NATS_MESSAGE_ID.as_ref())
-                .unwrap()
-                .to_owned()
+            text(&headers, NATS_MESSAGE_ID.as_ref()).unwrap().to_owned()
         };
         assert_ne!(id("a"), id("b"));
         assert_eq!(fnv(""), 0xcbf2_9ce4_8422_2325);

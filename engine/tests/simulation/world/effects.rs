@@ -93,6 +93,7 @@ impl World {
                     self.at(delay, Event::Disk(self.life));
                 }
             }
+            Out::Cluster(what) => panic!("a node of its own wants {what:?}"),
             Out::Answer(token, answer) => self.answer(token, &answer),
             Out::Published(publication) => {
                 if publication.channel.as_str().starts_with("user_status_") {

@@ -1,0 +1,59 @@
+//! Every guard of the cluster's path is broken once on purpose; the simulator must notice, and say what is wrong.
+
+use cometql_protocol::planted::plant;
+
+use super::{OPERATIONS, attempt, scenarios::SCENARIOS};
+
+/// Seeds within which each bug must be found.
+const WITHIN: u64 = 200;
+
+/// A bug, and parts of what the simulator may say about it.
+const BUGS: &[(&str, &[&str])] = &[
+    ("engine-takes-repeats", &["is told again"]),
+    ("engine-trusts-the-edge", &["nobody said so"]),
+    ("engine-marks-no-gap", &["nobody said so"]),
+    (
+        "engine-forgets-arrivals",
+        &["nobody has handled it", "nobody got it"],
+    ),
+    ("engine-trusts-every-position", &["nobody said so"]),
+    (
+        "engine-mixes-lives",
+        &["another life", "nobody said so", "deaf"],
+    ),
+];
+
+#[test]
+fn every_planted_bug_is_found() {
+    let mut missed = Vec::new();
+    for (bug, says) in BUGS {
+        plant(bug);
+        let found = (1..=WITHIN).find_map(|seed| {
+            let (message, _) = attempt(seed, OPERATIONS).err()?;
+            Some((seed, message))
+        });
+        plant("");
+        match found {
+            Some((seed, message)) if says.iter().any(|part| message.contains(part)) => {
+                println!("{bug}: seed {seed}: {message}");
+            }
+            Some((seed, message)) => missed.push(format!("{bug}: seed {seed} says {message}")),
+            None => missed.push(format!("{bug}: not found within {WITHIN} seeds")),
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// Scenarios find their bug, where delays let it show.
+#[test]
+fn scenarios_find_their_bugs() {
+    for scenario in SCENARIOS {
+        plant(scenario.bug);
+        let found = (1..=20).filter(|seed| scenario.play(*seed).is_err());
+        let found = found.count();
+        plant("");
+        drop(std::panic::take_hook());
+        assert!(found >= 15, "{}: {found} of 20", scenario.name);
+    }
+}
