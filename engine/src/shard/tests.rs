@@ -1,6 +1,7 @@
 //! Scenarios over a few shards with invented mailboxes and an invented store.
 
 mod channels;
+mod cluster;
 mod crossings;
 mod durable;
 mod harness;
