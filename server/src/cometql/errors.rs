@@ -1,7 +1,7 @@
 //! Every code that a statement can be refused with, and the sentences of the common ones. The codes are the contract
 //! (CometQL compatibility, "Error codes"); `docs-site/reference/errors.md` must list exactly these.
 
-use cometql_engine::{Reject, StoreFailure};
+use cometql_engine::{MessageId, Reject, StoreFailure};
 use cometql_protocol::ErrorCode;
 
 use super::{SqlError, Warning};
@@ -55,6 +55,10 @@ pub static WARNINGS: &[Code] = &[
         206,
         "a member of the cluster did not answer: what it would have told is missing",
     ),
+    code(
+        207,
+        "the cluster's log was out of reach: the message was delivered, but not stored",
+    ),
     code(1105, "another value is in force than was asked for"),
 ];
 
@@ -63,6 +67,14 @@ pub(crate) fn other_value(message: String) -> Warning {
     Warning {
         code: 1105,
         message,
+    }
+}
+
+/// A publication is in no history, though its channel has one.
+pub(crate) fn not_stored(id: MessageId) -> Warning {
+    Warning {
+        code: 207,
+        message: format!("{id} was delivered, but not stored: the cluster's log is out of reach"),
     }
 }
 

@@ -42,7 +42,10 @@ impl Started {
     /// Waits for the answer.
     pub(crate) async fn finish(self, session: &mut SqlSession) -> Result<Done, SqlError> {
         match self.pending.answer().await {
-            Answer::Published { reached, .. } => {
+            Answer::Published { reached, lossy, .. } => {
+                if lossy {
+                    session.warnings.push(errors::not_stored(self.id));
+                }
                 session.last_message_id = Some(self.id);
                 Ok(told(reached))
             }
@@ -99,6 +102,9 @@ pub(super) async fn submit(
     for (id, answer) in ids.into_iter().zip(answers) {
         match answer {
             Answer::Published { reached, .. } | Answer::Sent { reached, .. } => {
+                if matches!(answer, Answer::Published { lossy: true, .. }) {
+                    session.warnings.push(errors::not_stored(id));
+                }
                 sum += reached;
                 sent += 1;
                 session.last_message_id = Some(id);
