@@ -34,6 +34,8 @@ pub struct Publication {
     pub user: Option<UserId>,
     /// True when a browser sent it, anonymous and hidden senders included; false once it was read from a store.
     pub from_browser: bool,
+    /// True when the sender chose the id: nodes that hear of the publication know a second one by it.
+    pub once: bool,
     /// Its place in the channel's history; `None` on channels without history.
     pub place: Option<Place>,
     /// Whether only the newest waits for a slow consumer.
@@ -90,7 +92,7 @@ impl Publication {
             time_ms,
             user,
             from_browser,
-            once: _,
+            once,
         } = content;
         let frames = Default::default();
         Self {
@@ -103,6 +105,7 @@ impl Publication {
             time_ms,
             user,
             from_browser,
+            once,
             place,
             conflate: None,
             frames,

@@ -23,12 +23,14 @@ use crate::shard::{Backlog, Shards, Shared};
 use crate::storage::Store;
 
 mod backends;
+mod member;
 mod membership;
 #[cfg(test)]
 mod tests;
 
 pub use backends::BackendSettings;
 use backends::{Backends, Sockets};
+use member::Way;
 use membership::Membership;
 
 /// Bytes of a message from a browser beside its payload: names, keys, escapes.
@@ -126,6 +128,8 @@ pub struct App {
     backends: Backends,
     cluster: Option<Cluster>,
     membership: Option<Membership>,
+    /// What serves a member's shards.
+    way: Vec<JoinHandle<()>>,
     restart_spread: Duration,
 }
 
@@ -153,30 +157,29 @@ impl App {
         let capacity = capacity(http.capacity, &backends);
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
-        let cluster = join(cluster, &limits).await?;
+        let cluster = member::join(cluster, &limits).await?;
         let readiness = readiness(cluster.as_ref(), &mut backends);
-        let joined =
-            membership::join(cluster.as_ref(), http_address, sockets.mysql_address()).await?;
+        let joined = membership::join(cluster.as_ref(), http_address, &sockets).await?;
         let members = joined.as_ref().map(|(members, _)| members.clone());
-        let metrics = Arc::new(Metrics::of_node(count));
-        let message_bytes = limits.browser_publication_bytes + MESSAGE_OVERHEAD;
+        let (metrics, limits) = (Arc::new(Metrics::of_node(count)), Arc::new(limits));
+        let way = Way::new(cluster.as_ref(), &limits, &metrics);
         let shared = Shared {
             backlog: Backlog::new(limits.outbox_bytes_per_node),
-            limits: Arc::new(limits),
             store: store.clone(),
             histories: store.settings()?.into(),
             metrics: Arc::clone(&metrics),
             browser: Browser::new(tokens.clone(), store.clone()),
             ping_every: http.ping_every,
             close_wait: http.close_wait,
-            front: front(http, message_bytes, &admin_on_http, readiness),
+            front: front(http, &limits, &admin_on_http, readiness),
+            limits,
             rates: Arc::default(),
             members: members.clone(),
+            way: way.as_ref().map(Way::of_shards),
         };
-        let shards = Shards::start(count, &shared, &rules).map_err(StartError::Shards)?;
+        let (shards, way) = member::start(count, &shared, &rules, way)?;
         let hub = Hub::new(shards.mailboxes().to_vec(), rules, members);
         let tasks = upkeep(&store, inbox_ms, &metrics);
-        let open = open(port, capacity, &shards);
         let backends = Backends::start(
             backends,
             sockets,
@@ -193,14 +196,15 @@ impl App {
             hub,
             store,
             metrics,
+            open: open(port, capacity, &shards),
             shards,
             http_address,
             capacity,
-            open,
             tasks,
             backends,
             cluster,
             membership,
+            way,
             restart_spread,
         })
     }
@@ -272,6 +276,7 @@ impl App {
             tasks,
             backends,
             membership,
+            way,
             restart_spread,
             ..
         } = self;
@@ -280,15 +285,13 @@ impl App {
         }
         // Clients that come now are refused at once.
         drop(open);
-        for task in tasks {
-            task.abort();
-            _ = task.await;
-        }
+        end(tasks).await;
         backends.stop().await;
         let stopped = tokio::task::spawn_blocking(move || shards.stop(restart_spread));
         if stopped.await.is_err() {
             tracing::error!("the shards did not stop cleanly");
         }
+        end(way).await;
         if let Some(membership) = membership {
             membership.leave().await;
         }
@@ -298,17 +301,11 @@ impl App {
     }
 }
 
-/// Becomes a member, where that is asked for.
-async fn join(
-    settings: Option<cluster::Settings>,
-    limits: &Limits,
-) -> Result<Option<Cluster>, StartError> {
-    let Some(settings) = settings else {
-        return Ok(None);
-    };
-    let cluster = Cluster::connect(settings).await?;
-    cluster::streams::prepare(&cluster, limits).await?;
-    Ok(Some(cluster))
+async fn end(tasks: Vec<JoinHandle<()>>) {
+    for task in tasks {
+        task.abort();
+        _ = task.await;
+    }
 }
 
 /// What both ports tell balancers.
@@ -336,7 +333,7 @@ fn open(port: Port, capacity: usize, shards: &Shards) -> watch::Sender<()> {
 
 fn front(
     settings: HttpSettings,
-    message_bytes: usize,
+    limits: &Limits,
     admin: &Arc<OnceLock<Door>>,
     readiness: Readiness,
 ) -> Arc<Front> {
@@ -344,7 +341,7 @@ fn front(
     Arc::new(Front {
         places: most.map(|most| Quota::new(usize::MAX, most)),
         settings,
-        message_bytes,
+        message_bytes: limits.browser_publication_bytes + MESSAGE_OVERHEAD,
         readiness,
         admin: Arc::clone(admin),
     })

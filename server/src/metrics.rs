@@ -11,11 +11,13 @@ use cometql_engine::ids::MAX_SHARDS;
 use cometql_protocol::CloseCode;
 use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+mod cluster;
 mod labels;
 mod now;
 mod rates;
 mod shards;
 
+pub use cluster::OfCluster;
 pub use labels::{Carrier, Door, Dropped, Full, Refused, StatementKind};
 pub use now::Now;
 pub use rates::{Rates, SAMPLE_EVERY, Work};
@@ -142,6 +144,11 @@ impl Metrics {
             metrics.of(ShardId(shard));
         }
         metrics
+    }
+
+    /// Tells what a member of a cluster counts, too.
+    pub fn join_cluster(&self, counters: &OfCluster) {
+        counters.register(&self.registry);
     }
 
     fn of(&self, shard: ShardId) -> &OfShard {

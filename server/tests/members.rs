@@ -3,9 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "the tests' own helpers unwrap")]
 
 mod common;
-#[path = "../src/cluster/nats_server.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod nats_server;
 
 use std::time::Duration;
 
@@ -13,10 +10,10 @@ use async_nats::ConnectOptions;
 use cometql_server::app::AppSettings;
 use cometql_server::cluster::{Access, Settings};
 use common::backend::{World, connect, rows};
+use common::nats::nats_server::{NatsServers, PASSWORD, USER};
 use common::{Events, http, skipped, within};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use nats_server::{NatsServers, PASSWORD, USER};
 
 /// One NATS server, and the folder that it lives in.
 struct Nats {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use super::backends::Sockets;
 use crate::cluster::Cluster;
 use crate::cluster::gather::Answering;
 use crate::cluster::members::{About, JoinError, Joined, Members};
@@ -21,13 +22,15 @@ pub(super) struct Membership {
 pub(super) async fn join(
     cluster: Option<&Cluster>,
     http: SocketAddr,
-    mysql: Option<SocketAddr>,
+    sockets: &Sockets,
 ) -> Result<Option<(Members, Joined)>, JoinError> {
     Ok(match cluster {
         Some(cluster) => {
             let about = About {
                 http: http.to_string(),
-                mysql: mysql.map_or_else(String::new, |address| address.to_string()),
+                mysql: sockets
+                    .mysql_address()
+                    .map_or_else(String::new, |address| address.to_string()),
             };
             Some(Members::join(cluster, about).await?)
         }

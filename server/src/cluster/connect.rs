@@ -19,6 +19,10 @@ const RETRY_MOST: Duration = Duration::from_secs(1);
 pub(super) const START_TIME: Duration = Duration::from_secs(60);
 /// How often it is said that it is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+/// How long JetStream may take to answer before it is asked again: its leader may have died.
+const ANSWER_TIME: Duration = Duration::from_millis(2_500);
+/// Attempts at least, before its quorum counts as lost.
+const TRIES: u32 = 4;
 /// Acknowledgements that may be awaited at once. What waits is bounded by who asks: shards and backends.
 const MOST_ACKS: usize = 1 << 20;
 
@@ -80,7 +84,10 @@ impl Cluster {
         Ok(Self(Arc::new(Inner {
             names: Names::new(&settings.name),
             node,
-            log: jetstream(&client),
+            log: jetstream(&client, settings.quorum_timeout),
+            health: Default::default(),
+            epochs: Default::default(),
+            counters: Default::default(),
             client,
             state,
             settings,
@@ -88,9 +95,12 @@ impl Cluster {
     }
 }
 
-fn jetstream(client: &Client) -> jetstream::Context {
+fn jetstream(client: &Client, patience: Duration) -> jetstream::Context {
+    let time = (patience / TRIES).min(ANSWER_TIME);
     jetstream::ContextBuilder::new()
         .max_ack_inflight(MOST_ACKS)
+        .timeout(time)
+        .ack_timeout(time)
         .build(client.clone())
 }
 

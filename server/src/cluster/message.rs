@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
-use cometql_engine::MessageId;
 use cometql_engine::publication::{Content, InboxMessage};
 use cometql_engine::store::Once;
+use cometql_engine::{MessageId, Publication};
 use cometql_protocol::{EventName, UserId};
 
 const VERSION: &str = "Cometql-V";
@@ -78,15 +78,30 @@ fn common(node: &str) -> HeaderMap {
     headers
 }
 
+/// Headers and body of a publication that no log has; `lossy` = its log should have it.
+pub(super) fn unstored(publication: &Publication, node: &str, lossy: bool) -> (HeaderMap, Bytes) {
+    let content = Content {
+        id: publication.id,
+        event: publication.event.clone(),
+        data: Arc::clone(&publication.data),
+        data_is_json: publication.data_is_json,
+        time_ms: publication.time_ms,
+        user: publication.user,
+        from_browser: publication.from_browser,
+        once: publication.once,
+    };
+    let mut headers = headers(&content, node);
+    headers.insert(NATS_MESSAGE_ID, publication.id.to_string());
+    if lossy {
+        headers.insert(LOSSY, "1");
+    }
+    (headers, Bytes::copy_from_slice(content.data.as_bytes()))
+}
+
 /// Adds the id: what a stream knows it by, when it is sent again. Unique within the subject, so the subject's hash stands
 /// before it.
 pub(super) fn put_id(headers: &mut HeaderMap, subject: &str, id: MessageId) {
     headers.insert(NATS_MESSAGE_ID, format!("{:016x}.{id}", fnv(subject)));
-}
-
-/// The same where no stream is asked.
-pub(super) fn put_bare_id(headers: &mut HeaderMap, id: MessageId) {
-    headers.insert(NATS_MESSAGE_ID, id.to_string());
 }
 
 /// Adds what tells a message with an id that its sender chose from others with the same id.
@@ -110,12 +125,12 @@ pub(super) fn age(headers: &HeaderMap) -> u64 {
     number(headers, AGE).unwrap_or(u64::MAX)
 }
 
-/// Marks a publication that its log should have and lacks.
-pub(super) fn put_lossy(headers: &mut HeaderMap) {
-    headers.insert(LOSSY, "1");
+/// When it was published, unix milliseconds; `None` for notes.
+pub(super) fn time(headers: &HeaderMap) -> Option<u64> {
+    number(headers, TIME)
 }
 
-/// Whether it is marked so.
+/// Whether its log should have it and lacks it.
 pub(super) fn is_lossy(headers: &HeaderMap) -> bool {
     headers.get(LOSSY).is_some()
 }
@@ -195,7 +210,7 @@ fn id_of(text: &str) -> Option<MessageId> {
 }
 
 /// FNV-1a: the same on every node of every version.
-fn fnv(text: &str) -> u64 {
+pub(super) fn fnv(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }

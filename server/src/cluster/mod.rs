@@ -6,27 +6,39 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream;
 use tokio::sync::watch;
 
+use crate::metrics::OfCluster;
+use names::StreamKind;
+
+mod append;
+mod arrivals;
 mod connect;
 pub(crate) mod gather;
+mod history;
+mod inbox;
+mod lanes;
+mod log;
 pub mod members;
-#[expect(dead_code, reason = "requests to the log come next")]
 mod message;
 mod names;
 #[cfg(test)]
 mod nats_server;
-#[expect(dead_code, reason = "requests to the log come next")]
 mod read;
 mod ready;
+mod reconcile;
+mod serve;
 pub mod streams;
 #[cfg(test)]
 mod tests;
 
+use append::Health;
 pub use connect::ConnectError;
+pub(crate) use log::{Log, Unstarted};
 pub use names::Names;
 pub use ready::Readiness;
 
@@ -130,6 +142,30 @@ struct Inner {
     client: async_nats::Client,
     log: jetstream::Context,
     state: watch::Receiver<Connection>,
+    health: Health,
+    epochs: Epochs,
+    counters: OfCluster,
+}
+
+/// Which life of each stream this is, as last seen.
+#[derive(Debug, Default)]
+struct Epochs([AtomicU64; 4]);
+
+impl Epochs {
+    fn get(&self, kind: StreamKind) -> u64 {
+        self.0[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Notes it; true when it was another one before.
+    fn replace(&self, kind: StreamKind, epoch: u64) -> bool {
+        let before = self.0[kind as usize].swap(epoch, Ordering::Relaxed);
+        before != 0 && before != epoch
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One run of a node: its name and what tells this run from others, as one token of a subject.
@@ -153,6 +189,12 @@ impl NodeId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As the engine knows it, the same on every node.
+    #[must_use]
+    pub fn number(&self) -> cometql_engine::NodeId {
+        cometql_engine::NodeId(message::fnv(&self.0))
     }
 }
 
@@ -200,6 +242,20 @@ impl Cluster {
     #[must_use]
     pub fn log(&self) -> &jetstream::Context {
         &self.0.log
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counters(&self) -> &OfCluster {
+        &self.0.counters
+    }
+
+    fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    fn epochs(&self) -> &Epochs {
+        &self.0.epochs
     }
 
     /// Follows the connection; every change of `times` is a reason to look what was missed.

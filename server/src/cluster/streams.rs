@@ -72,7 +72,9 @@ pub async fn prepare(cluster: &Cluster, limits: &Limits) -> Result<(), StreamErr
     for kind in StreamKind::ALL {
         loop {
             let made = match make(cluster, limits, kind).await {
-                Ok(()) => epoch(cluster, kind).await,
+                Ok(()) => epoch(cluster, kind).await.map(|epoch| {
+                    cluster.epochs().replace(kind, epoch);
+                }),
                 Err(Refusal::Final(error)) => return Err(error),
                 Err(Refusal::Try(error)) => Err(error),
             };

@@ -121,6 +121,7 @@ fn every_event_has_its_counter() {
 fn the_documentation_names_every_metric_and_no_other() {
     let metrics = Metrics::default();
     metrics.count(ShardId(0), Counted::Deliveries, 0);
+    metrics.join_cluster(&OfCluster::default());
     let page = include_str!("../../../docs-site/operating/metrics.md");
     let text = text(&metrics);
     let names = |text: &'static str| {

@@ -83,6 +83,9 @@ impl Core {
         for (tenant, channel, length) in shared.histories.iter().cloned() {
             shard.restore_setting(tenant, channel, length);
         }
+        if let Some((_, settings)) = &shared.way {
+            shard.join_cluster(*settings);
+        }
         let out = Outbound::new(id, shared, shards);
         let ping_ticks = shared.ping_every.as_millis() / u128::from(TICK_MS);
         let state = State {

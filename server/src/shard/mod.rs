@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cometql_engine::{
-    Command, ConnectionId, Disconnect, Limits, Message, Rates, Rules, Shard, ShardId, StoreAnswer,
-    StoreFailure,
+    ClusterSettings, Command, ConnectionId, Disconnect, Limits, LogEvent, Message, Rates, Rules,
+    Shard, ShardId, StoreAnswer, StoreFailure,
 };
 use cometql_protocol::{ChannelName, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::Browser;
+use crate::cluster::Log;
 use crate::cluster::members::Members;
 use crate::http::{Arrival, Front, Listener};
 use crate::hub::Waiting;
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) rates: Arc<Rates>,
     /// The other nodes of the cluster.
     pub(crate) members: Option<Members>,
+    /// A member's way to its cluster.
+    pub(crate) way: Option<(Log, ClusterSettings)>,
 }
 
 /// Looks at a shard, on its thread.
@@ -84,6 +87,8 @@ pub(crate) enum Mail {
         ticket: u64,
         result: Result<StoreAnswer, StoreFailure>,
     },
+    /// Something happened in the cluster.
+    Log(Box<LogEvent>),
     /// New channel rules.
     Rules(Arc<Rules>),
     /// Somebody wants to look.

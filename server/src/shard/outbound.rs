@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cometql_engine::effects::Counted;
 use cometql_engine::{
-    Answer, ConnectionId, Credentials, Effects, Limits, Message, Now, Outbox, Publication, Push,
-    Reject, ShardId, StoreRequest,
+    Answer, ConnectionId, Credentials, Effects, Limits, LogKind, Message, Now, Outbox, Publication,
+    Push, Reject, ShardId, StoreRequest,
 };
-use cometql_protocol::CloseCode;
 use cometql_protocol::wire::{Reply, Request};
+use cometql_protocol::{ChannelName, CloseCode, TenantId, UserId};
 use foldhash::fast::FixedState;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use super::link::{Flushed, Link};
 use super::stalled::Stalled;
 use super::taps::Taps;
 use super::{Mail, Shared, Token};
+use crate::cluster::Log;
 use crate::hub::Waiting;
 use crate::legacy;
 use crate::metrics::{Dropped, Metrics};
@@ -48,6 +49,7 @@ pub(super) struct Outbound {
     pub(super) id: ShardId,
     pub(super) limits: Arc<Limits>,
     pub(super) store: Store,
+    log: Option<Log>,
     pub(super) metrics: Arc<Metrics>,
     /// The mailboxes of all shards of the node, in order.
     pub(super) shards: Vec<UnboundedSender<Mail>>,
@@ -93,6 +95,7 @@ impl Outbound {
             id,
             limits: Arc::clone(&shared.limits),
             store: shared.store.of_shard(id),
+            log: shared.way.as_ref().map(|(log, _)| log.clone()),
             metrics: Arc::clone(&shared.metrics),
             sent: shards.iter().map(|_| Vec::new()).collect(),
             shards,
@@ -390,10 +393,32 @@ impl Effects for Outbound {
 
     fn store(&mut self, ticket: u64, request: StoreRequest) {
         let mailbox = self.shards[usize::from(self.id.0)].clone();
-        self.store.ask(request, move |result| {
+        let reply = move |result| {
             // Only a shard that has stopped takes no mail.
             _ = mailbox.send(Mail::Stored { ticket, result });
-        });
+        };
+        match &self.log {
+            Some(log) if Log::takes(&request) => log.ask(request, Box::new(reply)),
+            Some(_) | None => self.store.ask(request, reply),
+        }
+    }
+
+    fn unfollow(&mut self, tenant: TenantId, channel: &ChannelName, log: LogKind) {
+        if let Some(way) = &self.log {
+            way.unfollow(tenant, channel.clone(), log);
+        }
+    }
+
+    fn follow_user(&mut self, tenant: TenantId, user: UserId, wanted: bool) {
+        if let Some(log) = &self.log {
+            log.follow_user(tenant, user, wanted);
+        }
+    }
+
+    fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
+        if let Some(log) = &self.log {
+            log.broadcast(publication, lossy);
+        }
     }
 
     fn answer(&mut self, token: Token, answer: Answer) {

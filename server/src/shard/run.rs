@@ -92,6 +92,7 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
             }
         }
         Mail::Stored { ticket, result } => core.input(Input::Stored { ticket, result }),
+        Mail::Log(event) => core.input(Input::Log(*event)),
         Mail::Rules(rules) => core.input(Input::Rules(rules)),
         Mail::Query(look) => core.look(look),
         Mail::Tap(tap) => core.tap(tap),

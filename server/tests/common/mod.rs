@@ -9,6 +9,7 @@
 pub(crate) mod backend;
 pub(crate) mod binary;
 pub(crate) mod certificate;
+pub(crate) mod nats;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,0 +1,71 @@
+//! Real NATS servers, and nodes that are members of a cluster on them.
+
+use std::sync::Arc;
+
+use cometql_engine::Rules;
+use cometql_engine::permission::{Pattern, Retention, Rule, UserDataRule};
+use cometql_server::cluster::{Access, Settings};
+
+use super::backend::World;
+use super::skipped;
+
+#[path = "../../src/cluster/nats_server.rs"]
+pub(crate) mod nats_server;
+use nats_server::{NatsServers, PASSWORD, USER};
+
+/// NATS, and nodes that use it.
+pub(crate) struct Cluster {
+    pub(crate) servers: NatsServers,
+    _folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// With so many NATS servers; `None` = they can't be had here, which was told.
+    pub(crate) fn start(servers: usize, what: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        match NatsServers::start(servers, folder.path()) {
+            Ok(servers) => Some(Self {
+                servers,
+                _folder: folder,
+            }),
+            Err(why) => {
+                skipped(what, &why);
+                None
+            }
+        }
+    }
+
+    /// Another node. Channels `web_now…` are ephemeral, `web_kept…` durable.
+    pub(crate) async fn node(&self, name: &str) -> World {
+        let mut servers = self.servers.urls();
+        // Each node begins with another server.
+        let first = name.bytes().map(usize::from).sum::<usize>() % servers.len();
+        servers.rotate_left(first);
+        World::start(|settings| {
+            settings.cluster = Some(Settings {
+                servers,
+                node: name.into(),
+                access: Access::Password {
+                    user: USER.into(),
+                    password: PASSWORD.into(),
+                },
+                replicas: self.servers.count(),
+                ..Settings::default()
+            });
+            let rule = |prefix: &str, retention| Rule {
+                retention: Some(retention),
+                ..Rule::new("test", Pattern::Prefix(prefix.into()))
+            };
+            let kept = Retention::Durable {
+                publications: 1_000,
+                age_ms: u64::MAX,
+            };
+            let rules = vec![
+                rule("web_now", Retention::Ephemeral),
+                rule("web_kept", kept),
+            ];
+            settings.rules = Arc::new(Rules::new(rules, UserDataRule::Anyone));
+        })
+        .await
+    }
+}
