@@ -1,7 +1,7 @@
 //! The users of this home on other nodes. One node decides that a user is offline: the last one, or one that all would
 //! pick when several saw the last others go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use cometql_protocol::planted::planted;
 use cometql_protocol::{TenantId, UserId};
@@ -12,11 +12,16 @@ use super::homes::Home;
 use super::{Shard, UserKey};
 use crate::{Announce, ClusterSettings, Effects, NodeId, Now, UserThere};
 
+/// So many nodes that went are known again when they come back.
+const GONE: usize = 64;
+
 /// The cluster as this shard knows it.
 pub(super) struct Cluster {
     pub(super) settings: ClusterSettings,
     /// The other members.
     nodes: BTreeSet<NodeId>,
+    /// Those that are none any more, the last ones: they may have been out of reach only.
+    gone: VecDeque<NodeId>,
     users: HashMap<UserKey, Places, FixedState>,
     /// The last private message that arrived for each user with devices here.
     arrived: HashMap<UserKey, u64, FixedState>,
@@ -36,6 +41,7 @@ impl Cluster {
         Self {
             settings,
             nodes: BTreeSet::new(),
+            gone: VecDeque::new(),
             users: HashMap::default(),
             arrived: HashMap::default(),
         }
@@ -198,11 +204,23 @@ impl<T> Shard<T> {
             return;
         };
         let mut gone: BTreeSet<_> = cluster.users_of(node).into_iter().collect();
+        let returned = cluster.gone.contains(&node);
+        cluster.gone.retain(|other| *other != node);
+        let mut back = Vec::new();
         for (tenant, user, reads) in users {
-            gone.remove(&(tenant, user));
-            cluster.put((tenant, user), node, reads);
+            let key = (tenant, user);
+            gone.remove(&key);
+            if returned && !cluster.is_there(key) && cluster.is_picked(key) {
+                back.push(key);
+            }
+            cluster.put(key, node, reads);
         }
         self.users_gone(now, node, gone, effects);
+        // When the node went out of reach, its users were told to be offline.
+        back.retain(|key| self.homes.get(*key).is_none());
+        for key in back {
+            self.tell_online(now, key, effects);
+        }
     }
 
     pub(super) fn on_node_up(&mut self, node: NodeId) {
@@ -224,6 +242,10 @@ impl<T> Shard<T> {
             return;
         };
         cluster.nodes.remove(&node);
+        cluster.gone.push_back(node);
+        if cluster.gone.len() > GONE {
+            cluster.gone.pop_front();
+        }
         if planted("engine-keeps-users-of-dead-nodes") {
             return;
         }

@@ -33,9 +33,13 @@ impl Members {
         &mut self.0[at]
     }
 
-    fn remove(&mut self, node: NodeId) -> Vec<Member> {
-        let at = self.0.iter().position(|there| there.node == node);
-        at.map_or_else(Vec::new, |at| self.0.swap_remove(at).members)
+    /// All members of a node are gone. If it was only out of reach, they are news when it is back.
+    fn empty(&mut self, node: NodeId) -> Vec<Member> {
+        let mut own = self.0.iter_mut().filter(|there| there.node == node);
+        own.next().map_or_else(Vec::new, |there| {
+            there.whole = true;
+            std::mem::take(&mut there.members)
+        })
     }
 }
 
@@ -181,7 +185,7 @@ impl<T> Shard<T> {
             let Some(log) = sequence.log.as_mut() else {
                 continue;
             };
-            for member in log.members.remove(node) {
+            for member in log.members.empty(node) {
                 self.leaves_elsewhere(now, &key, member, Departure::ForGood, effects);
             }
         }
