@@ -61,7 +61,12 @@ pub(crate) struct Options {
 /// Runs it until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.prove {
-        return match proof::step(&mut Tally::default())? {
+        let mut tally = Tally::default();
+        let ending = match &options.binary {
+            Some(binary) => proof::prove(binary, &mut tally)?,
+            None => proof::step(&mut tally)?,
+        };
+        return match ending {
             Ending::Passed => Ok(()),
             Ending::Failed(why) | Ending::Skipped(why) => bail!(why),
         };

@@ -3,6 +3,7 @@
 //! Each case begins where the one before ended.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -51,8 +52,13 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
         return Ok(Ending::Skipped(format!("no nats-server: {error:#}")));
     }
     run_command(&mut cargo(&["build", "--package", "cometql-server"]))?;
+    prove(&target_dir().join("debug/cometql"), tally)
+}
+
+/// The same with a program that is built already.
+pub(crate) fn prove(binary: &Path, tally: &mut Tally) -> anyhow::Result<Ending> {
     let folder = tempfile::tempdir()?;
-    let mut proof = Proof::start(folder.path())?;
+    let mut proof = Proof::start(binary, folder.path())?;
     let mut failed = Vec::new();
     for (name, case) in CASES {
         let start = Instant::now();
@@ -78,11 +84,11 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
 }
 
 impl Proof {
-    fn start(folder: &std::path::Path) -> anyhow::Result<Self> {
+    fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
         let world = World::start(&Plan {
             nodes: 3,
             nats: 3,
-            binary: &target_dir().join("debug/cometql"),
+            binary,
             folder,
             more: CHANNELS,
             files: None,

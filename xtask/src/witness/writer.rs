@@ -134,7 +134,11 @@ fn send(
         held.extend(&scratch[..count]);
         answers.extend(mysql::packets(&mut held));
     }
-    ensure!(answers.len() <= batch.len(), "more answers than statements");
+    // A node that stops says so in a packet more.
+    ensure!(
+        cluster || answers.len() <= batch.len(),
+        "more answers than statements"
+    );
     for (at, (_, rows)) in batch.iter().enumerate() {
         let fate = match answers.get(at) {
             Some(answer) => fate(answer, cluster)?,
@@ -142,7 +146,10 @@ fn send(
         };
         fates.extend(std::iter::repeat_n(fate, *rows));
     }
-    Ok(answers.len() == batch.len())
+    let failed = answers
+        .iter()
+        .any(|answer| mysql::check_ok(answer).is_err());
+    Ok(answers.len() == batch.len() && !failed)
 }
 
 fn fate(answer: &[u8], cluster: bool) -> anyhow::Result<Fate> {
