@@ -13,6 +13,8 @@ use serde_json::json;
 
 mod accounting;
 mod bare;
+mod bare_log;
+mod cluster;
 mod connection;
 mod durable;
 mod frames;

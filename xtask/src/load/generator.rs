@@ -1,5 +1,6 @@
 //! The generator: one thread, one epoll, all subscribed connections and one publisher.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -52,7 +53,7 @@ pub(super) struct Generator {
 }
 
 /// The state of a run of publications.
-struct Run {
+pub(super) struct Run {
     first: u64,
     end: u64,
     /// Deliveries of each publication.
@@ -95,11 +96,16 @@ impl Generator {
 
     /// Opens so many subscribed connections more.
     pub(super) fn subscribe(&mut self, count: usize) -> anyhow::Result<()> {
+        self.subscribe_at(self.target.subscribe, count)
+    }
+
+    /// The same, to another node of a cluster.
+    pub(super) fn subscribe_at(&mut self, server: SocketAddr, count: usize) -> anyhow::Result<()> {
         let total = self.connections.len() + count;
         let mut events = Events::with_capacity(1024);
         while self.live < total {
             while self.connections.len() < total && self.connections.len() - self.live < OPENING {
-                let mut connection = Connection::open(self.target.subscribe, self.next)?;
+                let mut connection = Connection::open(server, self.next)?;
                 let token = Token(self.connections.len());
                 let both = Interest::READABLE | Interest::WRITABLE;
                 self.poll
@@ -276,7 +282,7 @@ fn due_after(sent: u64, rate: u32) -> Duration {
 }
 
 impl Run {
-    fn new(first: u64, count: u64) -> anyhow::Result<Self> {
+    pub(super) fn new(first: u64, count: u64) -> anyhow::Result<Self> {
         Ok(Self {
             first,
             end: first + count,
@@ -286,7 +292,7 @@ impl Run {
         })
     }
 
-    fn count(&mut self, sequence: u64, latency_us: u64, subscribers: usize) {
+    pub(super) fn count(&mut self, sequence: u64, latency_us: u64, subscribers: usize) {
         let at = usize::try_from(sequence.wrapping_sub(self.first)).unwrap_or(usize::MAX);
         if let Some(count) = self.counts.get_mut(at) {
             *count += 1;
@@ -296,7 +302,7 @@ impl Run {
         self.latencies[step.min(STEPS - 1)] += 1;
     }
 
-    fn delivered(&self, seconds: f64) -> Delivered {
+    pub(super) fn delivered(&self, seconds: f64) -> Delivered {
         let deliveries = self.latencies.iter().map(|count| u64::from(*count)).sum();
         Delivered {
             deliveries,

@@ -7,7 +7,7 @@ use super::generator::{Generator, Pace};
 use super::publisher::insert;
 use super::report::Report;
 use super::subjects::{KEY, Kind, Target};
-use super::{durable, frames, mysql, tabs};
+use super::{cluster, durable, frames, mysql, tabs};
 
 /// Bytes of a publication's payload.
 pub(super) const PAYLOAD: usize = 128;
@@ -27,6 +27,8 @@ pub(super) enum Measure {
     DurableInserts,
     /// 10,000 clients that come back after the server was killed.
     Recover,
+    /// Deliveries with one, two and three nodes, and latency from one node to another.
+    Cluster,
     /// How soon a page is connected, in the browsers that are there.
     TabStart,
 }
@@ -42,6 +44,7 @@ impl Measure {
             | Self::Durable
             | Self::DurableInserts
             | Self::Recover
+            | Self::Cluster
             | Self::TabStart
                 if kind != Kind::Cometql =>
             {
@@ -51,6 +54,7 @@ impl Measure {
             Self::Durable => durable::delivered(kind, quick, report),
             Self::DurableInserts => durable::inserts(kind, quick, report),
             Self::Recover => durable::recover(kind, quick, report),
+            Self::Cluster => cluster::measure(quick, report),
             Self::TabStart => tabs::start(quick, report),
         }
     }

@@ -13,7 +13,7 @@ use crate::process::{self, find_program};
 /// The channel of all measurements.
 pub(super) const CHANNEL: &str = "web_load";
 /// The key of the measured server's tenant 0; it lives as long as the measurement and listens on loopback only.
-pub(super) const KEY: &str = "load-generator-only";
+pub(super) const KEY: &str = crate::cluster::node::KEY;
 
 /// A kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
