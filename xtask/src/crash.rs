@@ -11,7 +11,6 @@ use anyhow::{Context as _, ensure};
 
 mod node;
 
-use crate::cluster::ports::until;
 use crate::process::{cargo, run as run_command, target_dir};
 use crate::random::Random;
 use crate::witness::{Server, Shared, Threads, testify};
@@ -100,9 +99,8 @@ fn drive(
             node.spawn()?;
         }
         node.wait().with_context(|| format!("after kill {kill}"))?;
-        let right = || shared.presence_is_right(node.http);
-        let checked = until("who is there is right", PRESENCE, right);
-        checked.with_context(|| format!("after kill {kill}"))?;
+        let right = shared.wait_for_presence(node.http, PRESENCE, || threads.any_ended());
+        right.with_context(|| format!("after kill {kill}"))?;
     }
     Ok(())
 }

@@ -171,11 +171,9 @@ fn presence(
     let moved = || Ok(shared.all_are_there() || threads.any_ended());
     until("all browsers are somewhere", MOVE, moved).context(when.to_owned())?;
     for node in nodes {
-        until("who is there is right", LEASE, || {
-            // A node may be so slow that it does not answer in time.
-            Ok(threads.any_ended() || shared.presence_is_right(*node).unwrap_or(false))
-        })
-        .context(when.to_owned())?;
+        shared
+            .wait_for_presence(*node, LEASE, || threads.any_ended())
+            .context(when.to_owned())?;
     }
     ensure!(!threads.any_ended(), "{when}");
     Ok(())

@@ -144,30 +144,53 @@ impl Shared {
         writer::execute(self.servers[0].mysql, self.key, &users.collect::<Vec<_>>())
     }
 
-    /// Whether this server says that exactly those are there who are.
-    pub(crate) fn presence_is_right(&self, server: SocketAddr) -> anyhow::Result<bool> {
+    /// Waits until this server says that exactly those are there who are; `stop` = something else is wrong.
+    pub(crate) fn wait_for_presence(
+        &self,
+        server: SocketAddr,
+        most: Duration,
+        stop: impl Fn() -> bool,
+    ) -> anyhow::Result<()> {
+        let mut wrong = String::new();
+        let right = until("who is there is right", most, || {
+            // A node of a cluster may be so slow that it does not answer in time.
+            wrong = match self.wrong_presence(server) {
+                Ok(wrong) => wrong,
+                Err(error) if self.is_cluster() => format!("{error:#}"),
+                Err(error) => return Err(error),
+            };
+            Ok(wrong.is_empty() || stop())
+        });
+        right.with_context(|| format!("{server}: {wrong}"))
+    }
+
+    /// What is wrong with whom it calls there; empty = nothing.
+    fn wrong_presence(&self, server: SocketAddr) -> anyhow::Result<String> {
         if !self.all_are_there() {
-            return Ok(false);
+            return Ok("not all browsers are subscribed".to_owned());
         }
         let wanted: BTreeSet<String> = (0..SUBSCRIBERS).map(Self::uuid).collect();
-        let mut browser = Browser::open(server, Duration::from_millis(20))?;
+        let mut browser =
+            Browser::open_within(server, Duration::from_millis(20), self.handshake())?;
         for channel in &self.channels {
             let reply = browser.ask(&json!({"id": 3, "presence": {"channel": channel}}))?;
             let members = reply["presence"]["members"].as_array();
             let members = members.with_context(|| format!("no members: {reply}"))?;
             let uuids = members.iter().filter_map(|member| member["uuid"].as_str());
             let there: Vec<String> = uuids.map(str::to_owned).collect();
-            if there.len() != SUBSCRIBERS || there.into_iter().collect::<BTreeSet<_>>() != wanted {
-                return Ok(false);
+            if there.len() != SUBSCRIBERS
+                || there.iter().cloned().collect::<BTreeSet<_>>() != wanted
+            {
+                return Ok(format!("{there:?} in {channel}"));
             }
         }
         for user in 1..=USERS {
             let reply = browser.ask(&json!({"id": 4, "user_status": {"user": user}}))?;
             if reply["user_status"]["online"] != true {
-                return Ok(false);
+                return Ok(format!("user {user} is not online: {reply}"));
             }
         }
-        Ok(true)
+        Ok(String::new())
     }
 }
 
