@@ -25,6 +25,7 @@ pub(crate) mod world;
 use crate::ci::{Ending, Tally};
 use crate::process::{cargo, root, run as run_command, target_dir};
 use child::Program;
+pub(crate) use proof::step;
 use world::{Plan, World};
 
 /// How long what was killed stays dead, so that one sees what happens without it.
@@ -64,7 +65,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let mut tally = Tally::default();
         let ending = match &options.binary {
             Some(binary) => proof::prove(binary, &mut tally)?,
-            None => proof::step(&mut tally)?,
+            None => step(&mut tally)?,
         };
         return match ending {
             Ending::Passed => Ok(()),

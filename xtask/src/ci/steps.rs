@@ -2,6 +2,7 @@
 
 use super::{Ending, Tally, tests_run};
 use crate::clients;
+use crate::cluster;
 use crate::crash;
 use crate::fuzz;
 use crate::package;
@@ -85,6 +86,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "crash",
         run: |_| passed(crash::step()),
+    },
+    Step {
+        name: "cluster",
+        run: cluster::step,
     },
     Step {
         name: "clients",
