@@ -25,6 +25,7 @@ use crate::storage::Store;
 mod backends;
 mod member;
 mod membership;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -109,6 +110,9 @@ pub enum StartError {
     /// The node can't hear the other members.
     #[error("{0}")]
     Members(#[from] cluster::members::JoinError),
+    /// The tables can't be those of the cluster.
+    #[error("{0}")]
+    Tables(#[from] cluster::state::JoinError),
     /// The system gave no threads.
     #[error("can't start the shards: {0}")]
     Shards(io::Error),
@@ -153,11 +157,11 @@ impl App {
         let admin_on_http = Arc::default();
         let count = shards.unwrap_or_else(cores).clamp(1, MAX_SHARDS);
         let port = bind(http.address, count)?;
-        let http_address = port.address;
-        let capacity = capacity(http.capacity, &backends);
+        let (http_address, capacity) = (port.address, capacity(http.capacity, &backends));
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
         let cluster = member::join(cluster, &limits).await?;
+        let tables = tables::join(cluster.as_ref(), &store, &limits).await?;
         let readiness = readiness(cluster.as_ref(), &mut backends);
         let joined = membership::join(cluster.as_ref(), http_address, &sockets).await?;
         let members = joined.as_ref().map(|(members, _)| members.clone());
@@ -177,9 +181,9 @@ impl App {
             members: members.clone(),
             way: way.as_ref().map(Way::of_shards),
         };
-        let (shards, way) = member::start(count, &shared, &rules, way)?;
+        let (shards, mut way) = member::start(count, &shared, &rules, way)?;
         let hub = Hub::new(shards.mailboxes().to_vec(), rules, members);
-        let tasks = upkeep(&store, inbox_ms, &metrics);
+        way.extend(tables::serve(tables, &hub));
         let backends = Backends::start(
             backends,
             sockets,
@@ -193,6 +197,7 @@ impl App {
         );
         let membership = Membership::start(joined, &hub, backends.processes()).await?;
         Ok(Self {
+            tasks: upkeep(&store, inbox_ms, &metrics),
             hub,
             store,
             metrics,
@@ -200,7 +205,6 @@ impl App {
             shards,
             http_address,
             capacity,
-            tasks,
             backends,
             cluster,
             membership,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use cometql_engine::ids::{shard_of_channel, shard_of_user};
 use cometql_engine::shard::inspect::{SubscriberRow, Totals};
-use cometql_engine::{Answer, Command, Rules, ShardId};
+use cometql_engine::{Answer, Command, LogEvent, Rules, ShardId};
 use cometql_protocol::{ChannelName, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -127,6 +127,12 @@ impl Hub {
             parts.push(part.await.unwrap_or_default());
         }
         parts
+    }
+
+    /// Lets a channel's shard hear of the cluster.
+    pub(crate) fn tell_of_channel(&self, tenant: TenantId, channel: &ChannelName, event: LogEvent) {
+        let shard = shard_of_channel(tenant, channel.as_str(), self.0.mailboxes.len());
+        self.post(shard, Mail::Log(Box::new(event)));
     }
 
     /// The channel rules in force, for `EXPLAIN SUBSCRIBE`.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cometql_protocol::{Advice, CloseCode, ErrorCode};
+use cometql_server::cluster::state::JoinError;
 use cometql_server::cometql::errors::WARNINGS;
 use cometql_server::storage::OpenError;
 use hyper::StatusCode;
@@ -68,6 +69,7 @@ fn errors_of_the_browser_protocol() {
 #[test]
 fn codes_of_a_start() {
     let known = OpenError::CODES.iter().chain(&["store_failed"]);
+    let known = known.chain(JoinError::CODES);
     let known = known.map(|code| vec![(*code).to_owned()]);
     assert_eq!(listed("Start", 1), known.collect());
 }

@@ -32,6 +32,7 @@ mod read;
 mod ready;
 mod reconcile;
 mod serve;
+pub mod state;
 pub mod streams;
 #[cfg(test)]
 mod tests;

@@ -232,7 +232,13 @@ impl From<Reject> for SqlError {
 
 impl From<StoreFailure> for SqlError {
     fn from(failure: StoreFailure) -> Self {
-        tracing::error!(failure = %failure, "the store failed a statement");
+        match &failure {
+            StoreFailure::Failed(_) => {
+                tracing::error!(failure = %failure, "the store failed a statement");
+            }
+            // The cluster says so once.
+            StoreFailure::NoQuorum => {}
+        }
         Self::new(503, failure.to_string())
     }
 }

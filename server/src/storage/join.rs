@@ -35,7 +35,7 @@ pub struct Seen {
     conflict: AtomicBool,
     /// Rows that an attempt before has changed, by their names in the log: they are not changed again.
     done: Mutex<HashSet<String>>,
-    /// Those among them that the last attempt wanted to change, too.
+    /// Those among them that this attempt has changed, or wanted to.
     again: AtomicU64,
 }
 
@@ -62,6 +62,7 @@ impl Seen {
 
     /// A row was changed by this statement.
     pub fn done(&self, row: String) {
+        self.again.fetch_add(1, Ordering::Relaxed);
         self.rows().insert(row);
     }
 
@@ -73,7 +74,7 @@ impl Seen {
         done
     }
 
-    /// Rows that attempts before have changed, and the last one did not want to.
+    /// Rows that attempts before this one have changed, and this one did not want to.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         let again = self.again.load(Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cometql_engine::Rules;
 use cometql_engine::permission::{Pattern, Retention, Rule, UserDataRule};
+use cometql_server::app::AppSettings;
 use cometql_server::cluster::{Access, Settings};
 
 use super::backend::World;
@@ -16,7 +17,7 @@ use nats_server::{NatsServers, PASSWORD, USER};
 /// NATS, and nodes that use it.
 pub(crate) struct Cluster {
     pub(crate) servers: NatsServers,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -24,10 +25,7 @@ impl Cluster {
     pub(crate) fn start(servers: usize, what: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         match NatsServers::start(servers, folder.path()) {
-            Ok(servers) => Some(Self {
-                servers,
-                _folder: folder,
-            }),
+            Ok(servers) => Some(Self { servers, folder }),
             Err(why) => {
                 skipped(what, &why);
                 None
@@ -37,35 +35,50 @@ impl Cluster {
 
     /// Another node. Channels `web_now…` are ephemeral, `web_kept…` durable.
     pub(crate) async fn node(&self, name: &str) -> World {
+        self.node_with(name, |_| {}).await
+    }
+
+    /// Another node, changed.
+    pub(crate) async fn node_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut AppSettings),
+    ) -> World {
+        World::start(|settings| {
+            self.member(name, settings);
+            change(settings);
+        })
+        .await
+    }
+
+    /// Makes a node a member.
+    pub(crate) fn member(&self, name: &str, settings: &mut AppSettings) {
         let mut servers = self.servers.urls();
         // Each node begins with another server.
         let first = name.bytes().map(usize::from).sum::<usize>() % servers.len();
         servers.rotate_left(first);
-        World::start(|settings| {
-            settings.cluster = Some(Settings {
-                servers,
-                node: name.into(),
-                access: Access::Password {
-                    user: USER.into(),
-                    password: PASSWORD.into(),
-                },
-                replicas: self.servers.count(),
-                ..Settings::default()
-            });
-            let rule = |prefix: &str, retention| Rule {
-                retention: Some(retention),
-                ..Rule::new("test", Pattern::Prefix(prefix.into()))
-            };
-            let kept = Retention::Durable {
-                publications: 1_000,
-                age_ms: u64::MAX,
-            };
-            let rules = vec![
-                rule("web_now", Retention::Ephemeral),
-                rule("web_kept", kept),
-            ];
-            settings.rules = Arc::new(Rules::new(rules, UserDataRule::Anyone));
-        })
-        .await
+        settings.cluster = Some(Settings {
+            servers,
+            node: name.into(),
+            access: Access::Password {
+                user: USER.into(),
+                password: PASSWORD.into(),
+            },
+            replicas: self.servers.count(),
+            ..Settings::default()
+        });
+        let rule = |prefix: &str, retention| Rule {
+            retention: Some(retention),
+            ..Rule::new("test", Pattern::Prefix(prefix.into()))
+        };
+        let kept = Retention::Durable {
+            publications: 1_000,
+            age_ms: u64::MAX,
+        };
+        let rules = vec![
+            rule("web_now", Retention::Ephemeral),
+            rule("web_kept", kept),
+        ];
+        settings.rules = Arc::new(Rules::new(rules, UserDataRule::Anyone));
     }
 }

@@ -10,6 +10,7 @@ use super::parse::{
 use super::turns::Turn;
 use super::{Context, Done, Outcome, SqlError, SqlSession, Value, errors, select};
 
+mod attempts;
 pub(super) mod fields;
 mod keyed;
 mod pipes_members;
@@ -20,6 +21,7 @@ mod users_auth;
 pub(super) mod users_data;
 mod users_messages;
 
+use attempts::Attempts;
 pub(super) use pipes_messages::Started;
 use pipes_settings::PipesSettings;
 use users_auth::UsersAuth;
@@ -38,7 +40,24 @@ pub(super) async fn insert(
     values: &[Value],
 ) -> Result<Done, SqlError> {
     let looks_first = !matches!(insert.existing, Existing::Replaced) || is_computed(&insert.source);
-    let _turn = turn(context, session, insert.table, looks_first).await;
+    let turn = turn(context, session, insert.table, looks_first).await;
+    let mut attempts = Attempts::at(context, looks_first && turn.is_some());
+    loop {
+        let done = insert_once(attempts.context(), session, insert, values).await;
+        if !attempts.again() {
+            let mut done = done?;
+            done.affected_rows += attempts.forgotten();
+            return Ok(done);
+        }
+    }
+}
+
+async fn insert_once(
+    context: &Context,
+    session: &mut SqlSession,
+    insert: &Insert,
+    values: &[Value],
+) -> Result<Done, SqlError> {
     let cells = match &insert.source {
         Source::Rows(rows) => computed(context, session, rows, values).await?,
         Source::Query(query) => {
@@ -94,15 +113,11 @@ pub(super) async fn update(
     values: &[Value],
 ) -> Result<Done, SqlError> {
     let _turn = turn(context, session, update.table, true).await;
-    let changes = changes(context, session, update, values).await?;
-    let changed = match update.table.name {
-        "users_auth" => keyed::update::<UsersAuth>(context, session, &changes).await?,
-        "users_data" => keyed::update::<UsersData>(context, session, &changes).await?,
-        "pipes_settings" => keyed::update::<PipesSettings>(context, session, &changes).await?,
-        name => {
-            return Err(errors::not_implemented(format_args!(
-                "UPDATE of table `{name}`"
-            )));
+    let mut attempts = Attempts::at(context, true);
+    let changed = loop {
+        let changed = update_once(attempts.context(), session, update, values).await;
+        if !attempts.again() {
+            break changed? + attempts.forgotten();
         }
     };
     Ok(Done {
@@ -110,6 +125,23 @@ pub(super) async fn update(
         last_insert_id: 0,
         info: format!("Rows matched: {changed}  Changed: {changed}  Warnings: 0"),
     })
+}
+
+async fn update_once(
+    context: &Context,
+    session: &SqlSession,
+    update: &Update,
+    values: &[Value],
+) -> Result<u64, SqlError> {
+    let changes = changes(context, session, update, values).await?;
+    match update.table.name {
+        "users_auth" => keyed::update::<UsersAuth>(context, session, &changes).await,
+        "users_data" => keyed::update::<UsersData>(context, session, &changes).await,
+        "pipes_settings" => keyed::update::<PipesSettings>(context, session, &changes).await,
+        name => Err(errors::not_implemented(format_args!(
+            "UPDATE of table `{name}`"
+        ))),
+    }
 }
 
 /// Carries out a DELETE. The original tells 0 affected rows; the number is in the info string.
@@ -120,7 +152,22 @@ pub(super) async fn delete(
     values: &[Value],
 ) -> Result<Done, SqlError> {
     let searches = matches!(delete.filter, Filter::Query(_));
-    let _turn = turn(context, session, delete.table, searches).await;
+    let turn = turn(context, session, delete.table, searches).await;
+    let mut attempts = Attempts::at(context, searches && turn.is_some());
+    loop {
+        let done = delete_once(attempts.context(), session, delete, values).await;
+        if !attempts.again() {
+            return done;
+        }
+    }
+}
+
+async fn delete_once(
+    context: &Context,
+    session: &SqlSession,
+    delete: &Delete,
+    values: &[Value],
+) -> Result<Done, SqlError> {
     let keys = keys(context, session, delete.table, &delete.filter, values).await?;
     let removed = match delete.table.name {
         "users_auth" => users_auth::delete(context, session, keys).await?,

@@ -66,6 +66,14 @@ impl KeyTable for PipesSettings {
         rows: Vec<(ChannelName, u64)>,
     ) -> Result<(), SqlError> {
         let tenant = session.tenant;
+        if context.store.is_member() {
+            // Shards hear of it from the log, on all nodes.
+            let rows = rows
+                .into_iter()
+                .map(|(channel, length)| (channel, Some(length)));
+            context.store.set_lengths(tenant, rows.collect()).await?;
+            return Ok(());
+        }
         let command = |(channel, length)| Command::SetHistory {
             tenant,
             channel,
@@ -86,7 +94,18 @@ pub(super) async fn delete(
 ) -> Result<u64, SqlError> {
     let tenant = session.tenant;
     let mut removed = 0;
-    for channel in fields::named(&keys, fields::known_channel) {
+    let channels = fields::named(&keys, fields::known_channel);
+    if context.store.is_member() {
+        // While its history is still where it was.
+        for channel in channels.clone() {
+            let clear = Command::ClearHistory { tenant, channel };
+            removed += pipes_messages::done(context.hub.submit(clear).await)?;
+        }
+        let rows = channels.into_iter().map(|channel| (channel, None));
+        removed += context.store.set_lengths(tenant, rows.collect()).await?;
+        return Ok(removed);
+    }
+    for channel in channels {
         let answer = context
             .hub
             .submit(Command::RemoveHistory { tenant, channel })

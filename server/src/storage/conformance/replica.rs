@@ -314,6 +314,7 @@ fn a_careful_store_knows_what_it_has_done() {
         assert!(!seen.is_done(row));
         seen.done(row.to_owned());
     }
+    assert_eq!(seen.forgotten(), 0);
     seen.conflict();
     applied.store(9, Ordering::Release);
     assert!(seen.take_conflict(store.applied().unwrap()));
