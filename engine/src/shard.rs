@@ -160,6 +160,12 @@ impl<T> Shard<T> {
         self.cluster = Some(Cluster::new(settings));
     }
 
+    /// Which shard of its node it is.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
     /// Gives the ids of connections the number of this node in its cluster, before the first of them.
     pub fn number_connections(&mut self, member: u8) {
         self.connections.member = member;

@@ -9,11 +9,15 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 use cometql_server::app::AppSettings;
 use cometql_server::cluster::{Access, Settings};
-use common::backend::{World, connect, rows};
+use common::backend::{World, connect, rows, subscribe};
+use common::binary::{JWT, Node, lasting};
 use common::nats::nats_server::{NatsServers, PASSWORD, USER};
-use common::{Events, http, skipped, within};
+use common::{Client, Events, http, skipped, within};
+use futures_util::SinkExt as _;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use rustix::process::Signal;
+use tokio_tungstenite::tungstenite::Message;
 
 /// One NATS server, and the folder that it lives in.
 struct Nats {
@@ -212,6 +216,160 @@ async fn requests_of_an_event_stream_reach_the_node_that_has_it() {
     let (id, _) = session.split_once('.').unwrap();
     let wrong = http(a.app.http_address(), &post(&format!("{id}.x"))).await;
     assert!(wrong.starts_with("HTTP/1.1 404"), "{wrong}");
+    a.stop().await;
+    b.stop().await;
+}
+
+/// What a watcher is told, in words, up to a publication in `web_end`.
+async fn told(watcher: &mut Client) -> Vec<String> {
+    let mut words = Vec::new();
+    loop {
+        let push = watcher.json().await;
+        let channel = push["channel"].as_str().unwrap_or_default();
+        match push["push"].as_str() {
+            Some("publication") if channel == "web_end" => return words,
+            Some("publication") => words.push(format!("{channel} {}", push["data"])),
+            Some(word) => words.push(format!("{word} {channel} {}", push["member"]["user"])),
+            None => panic!("{push}"),
+        }
+    }
+}
+
+async fn end(world: &mut World, watcher: &mut Client) -> Vec<String> {
+    world
+        .run("INSERT INTO pipes_messages (name, event, message) VALUES ('web_end', '', 'x')")
+        .await;
+    let mut words = told(watcher).await;
+    words.sort();
+    words
+}
+
+async fn leave(mut client: Client) {
+    within(client.0.send(Message::Close(None))).await.unwrap();
+}
+
+const ONLINE: &str = "SELECT time FROM users_time WHERE id = 5";
+const HERE: &str = "SELECT COUNT(*) FROM users_in_pipes WHERE name = 'track_a' AND user_id = 5";
+
+/// Waits for a push about somebody in `track_a`.
+async fn next(watcher: &mut Client, word: &str) {
+    let push = watcher.json().await;
+    assert_eq!(
+        (&push["push"], &push["channel"]),
+        (&word.into(), &"track_a".into()),
+        "{push}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_on_two_nodes_is_offline_once_it_has_left_both() {
+    let Some(nats) = nats("users on two nodes") else {
+        return;
+    };
+    let (mut a, mut b) = (nats.node("a").await, nats.node("b").await);
+    let mut boss = boss(&a).await;
+    becomes(&mut boss, MEMBERS, "a,1,0 | b,0,0").await;
+    let mut watcher = a.browser(9, &["track_a"]).await;
+    let there = b.browser(5, &["track_a"]).await;
+    next(&mut watcher, "join").await;
+    subscribe(&mut watcher, &["user_status_5", "web_end"]).await;
+    let ask = r#"{"id":30,"presence_count":{"channel":"track_a"}}"#;
+    assert_eq!(watcher.ask(ask).await["presence_count"]["count"], 2);
+    let ask = r#"{"id":31,"presence":{"channel":"track_a"}}"#;
+    let present = watcher.ask(ask).await["presence"]["members"].clone();
+    assert_eq!(present.as_array().unwrap().len(), 2, "{present}");
+    let here = a.browser(5, &["track_a"]).await;
+    next(&mut watcher, "join").await;
+    leave(there).await;
+    next(&mut watcher, "leave").await;
+    becomes(&mut boss, HERE, "1").await;
+    assert_eq!(
+        end(&mut a, &mut watcher).await,
+        [""; 0],
+        "it is still on node a"
+    );
+    a.check(ONLINE, "0").await;
+    leave(here).await;
+    let mut words =
+        [watcher.json().await, watcher.json().await].map(|push| push["channel"].to_string());
+    words.sort();
+    assert_eq!(words, ["\"track_a\"", "\"user_status_5\""]);
+    assert_eq!(end(&mut b, &mut watcher).await, [""; 0], "it is told once");
+    let offline = rows(&mut b.backend, ONLINE, ()).await;
+    assert_ne!(offline, "0");
+    drop(boss);
+    a.stop().await;
+    b.stop().await;
+}
+
+/// A process that is a member with a short lease, with a browser of user 5.
+async fn other_process(nats: &Nats) -> (Node, Client) {
+    let node = Node::start_with(&[], |text| {
+        let url = nats.servers.url(0);
+        format!(
+            "{text}\n[cluster]\nnats = ['{url}']\nuser = '{USER}'\npassword = '{PASSWORD}'\nreplicas = 1\nlease = '2 s'\n"
+        )
+    });
+    let mut browser = Client::at(node.browsers, "/connect?v=1").await;
+    let token = lasting(JWT, 600);
+    let log_in = format!(r#"{{"id":1,"connect":{{"token":"{token}","uuid":"u5"}}}}"#);
+    assert_eq!(browser.ask(&log_in).await["connected"]["user"], 5);
+    subscribe(&mut browser, &["track_a"]).await;
+    (node, browser)
+}
+
+/// A node that is killed takes its users with it, once; one that is frozen does, too, and brings them back.
+#[tokio::test]
+async fn the_users_of_a_dead_node_leave_once() {
+    let Some(nats) = nats("the death of a node") else {
+        return;
+    };
+    let lease = |cluster: &mut Settings| cluster.lease = Duration::from_secs(2);
+    let (mut a, mut b) = (
+        nats.node_with("a", lease).await,
+        nats.node_with("b", lease).await,
+    );
+    let mut watchers = [
+        a.browser(8, &["track_a"]).await,
+        b.browser(9, &["track_a"]).await,
+    ];
+    next(&mut watchers[0], "join").await;
+    let (mut node, browser) = other_process(&nats).await;
+    for watcher in &mut watchers {
+        next(watcher, "join").await;
+        subscribe(watcher, &["user_status_5", "web_end"]).await;
+    }
+    becomes(&mut a.backend, HERE, "1").await;
+    node.signal(Signal::STOP);
+    for watcher in &mut watchers {
+        let mut words =
+            [watcher.json().await, watcher.json().await].map(|push| push["channel"].to_string());
+        words.sort();
+        assert_eq!(words, ["\"track_a\"", "\"user_status_5\""]);
+    }
+    becomes(&mut a.backend, HERE, "0").await;
+    node.signal(Signal::CONT);
+    for watcher in &mut watchers {
+        let mut pushes = [watcher.json().await, watcher.json().await];
+        pushes.sort_by_key(|push| push["channel"].to_string());
+        assert_eq!(
+            (&pushes[0]["push"], &pushes[1]["data"]),
+            (&"join".into(), &"online".into())
+        );
+    }
+    becomes(&mut b.backend, HERE, "1").await;
+    node.process.kill().unwrap();
+    becomes(&mut b.backend, HERE, "0").await;
+    for (watcher, world) in watchers.iter_mut().zip([&mut b, &mut a]) {
+        let mut pushes = [watcher.json().await, watcher.json().await];
+        pushes.sort_by_key(|push| push["channel"].to_string());
+        assert_eq!(
+            (&pushes[0]["push"], &pushes[1]["data"]),
+            (&"leave".into(), &"offline".into())
+        );
+        assert_eq!(end(world, watcher).await, [""; 0], "both are told once");
+    }
+    drop(browser);
     a.stop().await;
     b.stop().await;
 }

@@ -101,8 +101,9 @@ impl Cluster {
         users.map(|(key, _)| *key).collect()
     }
 
-    /// Whether this node is the one that all members would pick for a user (rendezvous hashing).
-    fn is_picked(&self, (tenant, user): UserKey) -> bool {
+    /// Whether this node is the one that all members would pick for a user (rendezvous hashing). `but` is none of them: a
+    /// node that was out of reach does not know that it was.
+    fn is_picked(&self, (tenant, user): UserKey, but: Option<NodeId>) -> bool {
         let weight = |node: NodeId| {
             (
                 mix(node.0 ^ mix(u64::from(tenant.0) ^ mix(user.get()))),
@@ -110,7 +111,8 @@ impl Cluster {
             )
         };
         let own = weight(self.settings.node);
-        self.nodes.iter().all(|node| weight(*node) < own)
+        let mut others = self.nodes.iter().filter(|node| Some(**node) != but);
+        others.all(|node| weight(*node) < own)
     }
 }
 
@@ -210,7 +212,7 @@ impl<T> Shard<T> {
         for (tenant, user, reads) in users {
             let key = (tenant, user);
             gone.remove(&key);
-            if returned && !cluster.is_there(key) && cluster.is_picked(key) {
+            if returned && !cluster.is_there(key) && cluster.is_picked(key, Some(node)) {
                 back.push(key);
             }
             cluster.put(key, node, reads);
@@ -273,7 +275,7 @@ impl<T> Shard<T> {
         let picked = self
             .cluster
             .as_ref()
-            .is_some_and(|cluster| cluster.is_picked(key));
+            .is_some_and(|cluster| cluster.is_picked(key, None));
         if picked && self.homes.get(key).is_none() {
             self.tell_offline(now, key, now, effects);
             // Whoever still believes it to be on a node that is dead learns that it was told.

@@ -9,6 +9,7 @@ use super::backends::Sockets;
 use crate::cluster::Cluster;
 use crate::cluster::gather::Answering;
 use crate::cluster::members::{About, JoinError, Joined, Members};
+use crate::cluster::presence::Presence;
 use crate::cometql::Processes;
 use crate::hub::Hub;
 
@@ -54,11 +55,14 @@ impl Membership {
             processes: Arc::clone(processes),
         };
         let questions = answering.subscribe().await?;
-        members.ready().await;
+        let presence = Presence::new(members.clone(), hub.clone());
+        let users = presence.subscribe().await?;
         let tasks = vec![
-            tokio::spawn(members.clone().run(joined.beats)),
             tokio::spawn(answering.run(questions)),
+            tokio::spawn(presence.run(users, joined.heard, joined.told)),
+            tokio::spawn(members.clone().run(joined.beats)),
         ];
+        members.ready().await;
         Ok(Some(Self { members, tasks }))
     }
 

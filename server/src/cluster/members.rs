@@ -2,18 +2,22 @@
 //! members and this node's own place in it. It must not know what a death means: who listens to [`Event`]s does.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
+use cometql_engine::ids::MAX_SHARDS;
+use cometql_engine::{Announce, ShardId};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::presence::Voice;
 use super::{Cluster, NodeId};
 use table::{Change, Table};
 pub(crate) use wire::Beat;
+pub(in crate::cluster) use wire::VERSION;
 
 mod table;
 #[cfg(test)]
@@ -84,7 +88,9 @@ pub enum Event {
     Up(NodeId),
     /// It is no member any more.
     Gone(NodeId),
-    /// Its messages may have been missed: NATS was away.
+    /// Its messages may have been missed: it had lost NATS.
+    Again(NodeId),
+    /// Messages of all may have been missed: this node had lost NATS.
     Resync,
 }
 
@@ -99,6 +105,9 @@ struct Inner {
     draining: AtomicBool,
     table: Mutex<Table>,
     events: UnboundedSender<Event>,
+    voices: UnboundedSender<Voice>,
+    /// How many announcements of users each shard has made.
+    announced: Vec<AtomicU64>,
 }
 
 impl Members {
@@ -127,6 +136,7 @@ impl Members {
             table.hear(now, other);
         }
         let (events, told) = unbounded_channel();
+        let (voices, heard) = unbounded_channel();
         let members = Self(Arc::new(Inner {
             cluster: cluster.clone(),
             own,
@@ -134,11 +144,14 @@ impl Members {
             draining: AtomicBool::new(false),
             table: Mutex::new(table),
             events,
+            voices,
+            announced: (0..MAX_SHARDS).map(|_| AtomicU64::new(0)).collect(),
         }));
         for node in members.others() {
             members.tell(Event::Up(node.0));
         }
-        Ok((members, Joined { beats, told }))
+        let joined = Joined { beats, told, heard };
+        Ok((members, joined))
     }
 
     /// The cluster.
@@ -197,8 +210,32 @@ impl Members {
         Beat {
             ready: self.0.ready.load(Ordering::Relaxed),
             draining: self.0.draining.load(Ordering::Relaxed),
+            connected: self.0.cluster.connection().borrow().times,
             ..self.0.own.clone()
         }
+    }
+
+    /// A shard announces something to the others.
+    pub(crate) fn announce(&self, shard: ShardId, announce: Announce) {
+        let number = match announce {
+            Announce::User { .. } => {
+                let announced = &self.0.announced[usize::from(shard.0)];
+                announced.fetch_add(1, Ordering::Relaxed) + 1
+            }
+            Announce::Joined { .. } | Announce::Left { .. } | Announce::Watch { .. } => 0,
+        };
+        self.say(Voice::Announce(shard, number, announce));
+    }
+
+    /// How many announcements of users a shard has made. To be asked on its own thread, together with what it knows.
+    pub(crate) fn announced(&self, shard: ShardId) -> u64 {
+        self.0.announced[usize::from(shard.0)].load(Ordering::Relaxed)
+    }
+
+    /// A shard says something else.
+    pub(crate) fn say(&self, voice: Voice) {
+        // Nobody listens any more when the node stops.
+        _ = self.0.voices.send(voice);
     }
 
     /// The node answers from now on: the others take it in.
@@ -290,6 +327,7 @@ impl Members {
                 tracing::info!(node = %beat.node(), version = beat.version, "a member joined");
                 self.tell(Event::Up(beat.node()));
             }
+            Some(Change::Again(node)) => self.tell(Event::Again(node)),
             Some(Change::Left(node)) => {
                 tracing::info!(node = %node, "a member left");
                 self.tell(Event::Gone(node));
@@ -322,8 +360,9 @@ pub(crate) struct Joined {
     /// The heartbeats.
     pub(crate) beats: Subscriber,
     /// What happens to other members.
-    #[expect(dead_code, reason = "presence across nodes comes next")]
     pub(crate) told: UnboundedReceiver<Event>,
+    /// What the shards have to say.
+    pub(crate) heard: UnboundedReceiver<Voice>,
 }
 
 fn subject(cluster: &Cluster) -> String {

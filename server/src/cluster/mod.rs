@@ -28,6 +28,7 @@ mod message;
 mod names;
 #[cfg(test)]
 mod nats_server;
+pub(crate) mod presence;
 mod read;
 mod ready;
 mod reconcile;

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cometql_engine::ids::{shard_of_channel, shard_of_user};
 use cometql_engine::shard::inspect::{ChannelRow, Channels, ConnectionRow, SubscriberRow, Totals};
 use cometql_engine::shard::trace::Event;
-use cometql_engine::{ConnectionId, Disconnect, Message, MessageId, Shard};
+use cometql_engine::{ConnectionId, Disconnect, LogEvent, Message, MessageId, Shard, ShardId};
+use cometql_protocol::wire::Member;
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use tokio::sync::oneshot;
 
 use super::{Found, Hub};
 use crate::shard::{Mail, Outlook, Sought, Token};
+
+/// A user of this node, and whether one of its connections reads private messages.
+type HereUser = (TenantId, UserId, bool);
 
 impl Hub {
     /// Subscriber counts, summed over the shards. `Named` gives one row for each name, 0 for unknown ones.
@@ -121,6 +126,87 @@ impl Hub {
         let parts = self.ask(move |shard| shard.find_publications(tenant, id));
         let found = parts.await.into_iter().flatten();
         found.filter_map(|kept| Found::of(&kept)).collect()
+    }
+
+    /// The users of each shard, and how many announcements of users it has made.
+    pub(crate) async fn users_by_shard(&self) -> Vec<(ShardId, u64, Vec<HereUser>)> {
+        let Some(members) = self.0.members.clone() else {
+            return Vec::new();
+        };
+        self.ask(move |shard| {
+            let (id, users) = (shard.id(), shard.users_here());
+            (id, members.announced(id), users)
+        })
+        .await
+    }
+
+    /// Who is in a channel, each as often as it is subscribed.
+    pub(crate) async fn present_here(&self, tenant: TenantId, channel: ChannelName) -> Vec<Member> {
+        let which = Channels::Named(vec![channel]);
+        let rows = self.subscribers_here(tenant, which).await.into_iter();
+        rows.map(|row| Member {
+            user: row.user,
+            uuid: row.uuid.into(),
+        })
+        .collect()
+    }
+
+    /// The answer of other nodes to a browser that asks who is in a channel.
+    pub(crate) fn tell_presence(
+        &self,
+        connection: ConnectionId,
+        gather: u64,
+        members: Vec<Member>,
+        count: u64,
+    ) {
+        let told = Message::PresenceTold {
+            connection,
+            gather,
+            members,
+            count,
+        };
+        self.post(connection.shard(), Mail::Messages(vec![told]));
+    }
+
+    /// Another node tells who is where: to the shards that have to know.
+    pub(crate) fn tell(&self, event: LogEvent) {
+        let shards = self.0.mailboxes.len();
+        let post = |shard, event| self.post(shard, Mail::Log(Box::new(event)));
+        match event {
+            LogEvent::User { tenant, user, .. } => {
+                post(shard_of_user(tenant, user, shards), event);
+            }
+            LogEvent::Users { node, users } => {
+                let mut homes = vec![Vec::new(); shards];
+                for user in users {
+                    let home = shard_of_user(user.0, user.1, shards);
+                    homes[usize::from(home.0)].push(user);
+                }
+                for (shard, users) in (0..=u8::MAX).map(ShardId).zip(homes) {
+                    post(shard, LogEvent::Users { node, users });
+                }
+            }
+            LogEvent::Joined {
+                tenant,
+                ref channel,
+                ..
+            }
+            | LogEvent::Left {
+                tenant,
+                ref channel,
+                ..
+            }
+            | LogEvent::Present {
+                tenant,
+                ref channel,
+                ..
+            } => post(shard_of_channel(tenant, channel.as_str(), shards), event),
+            other => {
+                for shard in (0..=u8::MAX).map(ShardId).take(shards) {
+                    post(shard, other.clone());
+                }
+            }
+        }
     }
 
     /// Requests for a session whose pushes leave as server-sent events; false when there is none such.

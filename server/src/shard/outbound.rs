@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cometql_engine::effects::Counted;
+use cometql_engine::effects::{Counted, PresenceAsk};
 use cometql_engine::{
-    Answer, ConnectionId, Credentials, Effects, Limits, LogKind, Message, Now, Outbox, Publication,
-    Push, Reject, ShardId, StoreRequest,
+    Announce, Answer, ConnectionId, Credentials, Effects, Limits, LogKind, Message, Now, Outbox,
+    Publication, Push, Reject, ShardId, StoreRequest,
 };
 use cometql_protocol::wire::{Reply, Request};
 use cometql_protocol::{ChannelName, CloseCode, TenantId, UserId};
@@ -24,6 +24,8 @@ use super::stalled::Stalled;
 use super::taps::Taps;
 use super::{Mail, Shared, Token};
 use crate::cluster::Log;
+use crate::cluster::members::Members;
+use crate::cluster::presence::Voice;
 use crate::hub::Waiting;
 use crate::legacy;
 use crate::metrics::{Dropped, Metrics};
@@ -51,6 +53,8 @@ pub(super) struct Outbound {
     pub(super) store: Store,
     log: Option<Log>,
     pub(super) metrics: Arc<Metrics>,
+    /// The other nodes of the cluster.
+    members: Option<Members>,
     /// The mailboxes of all shards of the node, in order.
     pub(super) shards: Vec<UnboundedSender<Mail>>,
     /// By the slots of their ids.
@@ -97,6 +101,7 @@ impl Outbound {
             store: shared.store.of_shard(id),
             log: shared.way.as_ref().map(|(log, _)| log.clone()),
             metrics: Arc::clone(&shared.metrics),
+            members: shared.members.clone(),
             sent: shards.iter().map(|_| Vec::new()).collect(),
             shards,
             links: Vec::new(),
@@ -407,6 +412,9 @@ impl Effects for Outbound {
         if let Some(way) = &self.log {
             way.unfollow(tenant, channel.clone(), log);
         }
+        if let Some(members) = &self.members {
+            members.say(Voice::Unfollow(tenant, channel.clone()));
+        }
     }
 
     fn follow_user(&mut self, tenant: TenantId, user: UserId, wanted: bool) {
@@ -418,6 +426,18 @@ impl Effects for Outbound {
     fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
         if let Some(log) = &self.log {
             log.broadcast(publication, lossy);
+        }
+    }
+
+    fn announce(&mut self, announce: Announce) {
+        if let Some(members) = &self.members {
+            members.announce(self.id, announce);
+        }
+    }
+
+    fn ask_presence(&mut self, ask: PresenceAsk) {
+        if let Some(members) = &self.members {
+            members.say(Voice::Ask(ask));
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_nats::{Message, Subscriber};
+use cometql_engine::shard::inspect::Channels;
 use cometql_engine::{ConnectionId, MessageId};
 use cometql_protocol::TenantId;
 use futures_util::StreamExt as _;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::wire::{self, Ask};
 use crate::cluster::members::{JoinError, Members};
+use crate::cluster::presence::{UsersAsked, UsersTold};
 use crate::cometql::Processes;
 use crate::hub::Hub;
 
@@ -123,6 +125,26 @@ impl Answering {
                 let asked: wire::ProcessesAsked = read(body)?;
                 let rows = self.processes.list(asked.tenant.map(TenantId));
                 told(rows.into_iter().map(wire::ProcessTold::from))
+            }
+            UsersAsked::WHAT => {
+                let shards = hub.users_by_shard().await.into_iter();
+                told(
+                    shards.flat_map(|(shard, number, users)| {
+                        UsersTold::parts(shard.0, number, &users)
+                    }),
+                )
+            }
+            wire::PresenceAsked::WHAT => {
+                let asked: wire::PresenceAsked = read(body)?;
+                let members =
+                    hub.present_here(TenantId(asked.tenant), wire::channel(&asked.channel)?);
+                told(members.await.into_iter().map(wire::MemberTold::from))
+            }
+            wire::PresenceCountAsked::WHAT => {
+                let asked: wire::PresenceCountAsked = read(body)?;
+                let which = Channels::Named(vec![wire::channel(&asked.channel)?]);
+                let rows = hub.channels_here(TenantId(asked.tenant), which).await;
+                told(rows.into_iter().map(|row| row.subscribers))
             }
             _ => self.story(what, body).await,
         }

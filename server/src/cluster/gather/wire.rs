@@ -125,6 +125,7 @@ asks! {
     ProcessesAsked: "processes" => ProcessTold,
     KillAsked: "kill" => bool,
     PresenceAsked: "presence" => MemberTold,
+    PresenceCountAsked: "presence_count" => u64,
     PostAsked: "post" => bool,
 }
 
@@ -250,9 +251,15 @@ pub(crate) struct KillAsked {
 }
 
 /// Who is in a channel?
-#[expect(dead_code, reason = "presence across nodes comes next")]
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PresenceAsked {
+    pub(crate) tenant: u32,
+    pub(crate) channel: String,
+}
+
+/// How many are in a channel?
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PresenceCountAsked {
     pub(crate) tenant: u32,
     pub(crate) channel: String,
 }

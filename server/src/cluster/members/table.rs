@@ -25,6 +25,8 @@ struct Heard {
 pub(super) enum Change {
     /// A node is a member from now on.
     Joined(Beat),
+    /// One has connected to NATS anew.
+    Again(NodeId),
     /// One said goodbye.
     Left(NodeId),
     /// One was silent for too long.
@@ -54,7 +56,13 @@ impl Table {
             at,
         };
         let known = self.members.insert(beat.node.clone(), heard);
-        known.is_none().then_some(Change::Joined(beat))
+        match known {
+            None => Some(Change::Joined(beat)),
+            Some(known) if known.beat.connected != beat.connected => {
+                Some(Change::Again(beat.node()))
+            }
+            Some(_) => None,
+        }
     }
 
     /// Time passed: who was silent for a lease is none any more.

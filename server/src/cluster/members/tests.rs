@@ -47,6 +47,13 @@ fn who_beats_is_a_member_until_it_is_silent_or_leaves() {
     assert_eq!(table.hear(at(6), beat("b")), None);
     assert_eq!(table.expire(at(7)), [Change::Lost(NodeId::told("a"))]);
     assert_eq!(table.expire(at(8)), [], "told once");
+    let again = Beat {
+        connected: 1,
+        ..beat("b")
+    };
+    let renewed = Change::Again(NodeId::told("b"));
+    assert_eq!(table.hear(at(8), again.clone()), Some(renewed));
+    assert_eq!(table.hear(at(8), again), None);
     let goodbye = Beat {
         gone: true,
         ..beat("b")
@@ -75,7 +82,7 @@ fn a_node_that_stood_still_gives_the_others_another_lease() {
 
 #[test]
 fn beats_of_other_versions_are_understood() {
-    let version_1 = br#"{"v":1,"node":"n1-0a1b2c3d","name":"n1","number":7,"version":"0.1.0","http":"10.0.0.1:8080","mysql":"10.0.0.1:3306","started_ms":1700000000000,"ready":true,"draining":false,"gone":false}"#;
+    let version_1 = br#"{"v":1,"node":"n1-0a1b2c3d","name":"n1","number":7,"version":"0.1.0","http":"10.0.0.1:8080","mysql":"10.0.0.1:3306","started_ms":1700000000000,"ready":true,"draining":false,"gone":false,"connected":2}"#;
     let read = Beat::read(version_1).unwrap();
     assert_eq!(
         (read.number, read.name.as_str(), read.ready),

@@ -37,6 +37,8 @@ pub(crate) struct Beat {
     pub(crate) draining: bool,
     /// It is gone: its last words.
     pub(crate) gone: bool,
+    /// How many times it has connected to NATS: with each, something that it said before may be lost.
+    pub(crate) connected: u64,
 }
 
 /// An answer to the question who is there: as all answers between members.
