@@ -178,11 +178,11 @@ impl App {
             front: front(http, &limits, &admin_on_http, readiness),
             limits,
             rates: Arc::default(),
-            members: members.clone(),
+            members,
             way: way.as_ref().map(Way::of_shards),
         };
         let (shards, mut way) = member::start(count, &shared, &rules, way)?;
-        let hub = Hub::new(shards.mailboxes().to_vec(), rules, members);
+        let hub = hub(&shards, rules, &shared);
         way.extend(tables::serve(tables, &hub));
         let backends = Backends::start(
             backends,
@@ -324,6 +324,12 @@ fn readiness(cluster: Option<&Cluster>, backends: &mut BackendSettings) -> Readi
 fn bind(address: SocketAddr, shards: usize) -> Result<Port, StartError> {
     let listen = |source| StartError::Listen { address, source };
     Port::bind(address, shards).map_err(listen)
+}
+
+fn hub(shards: &Shards, rules: Arc<Rules>, shared: &Shared) -> Hub {
+    let log = shared.way.as_ref().map(|(log, _)| log.clone());
+    let mailboxes = shards.mailboxes().to_vec();
+    Hub::new(mailboxes, rules, shared.members.clone(), log)
 }
 
 /// Takes connections of browsers, until what is returned is dropped.

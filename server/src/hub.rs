@@ -10,6 +10,7 @@ use cometql_engine::{Answer, Command, LogEvent, Rules, ShardId};
 use cometql_protocol::{ChannelName, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cluster::Log;
 pub use crate::cluster::members::MemberRow;
 use crate::cluster::members::Members;
 use crate::shard::{Batch, Mail, Tapped, Token, tap, unavailable};
@@ -29,6 +30,8 @@ struct Inner {
     rules: ArcSwap<Rules>,
     /// The other nodes.
     members: Option<Members>,
+    /// Where they keep publications and private messages.
+    log: Option<Log>,
 }
 
 /// An answer that is on its way. Commands started one after the other for one channel or user are carried out in that
@@ -58,13 +61,20 @@ impl Hub {
         mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
         rules: Arc<Rules>,
         members: Option<Members>,
+        log: Option<Log>,
     ) -> Self {
         let inner = Inner {
             mailboxes,
             rules: ArcSwap::new(rules),
             members,
+            log,
         };
         Self(Arc::new(inner), None)
+    }
+
+    /// What keeps publications and private messages in a cluster; without one it is the store.
+    pub(crate) fn log(&self) -> Option<&Log> {
+        self.0.log.as_ref()
     }
 
     /// Hands in a command without waiting.

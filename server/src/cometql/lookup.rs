@@ -1,14 +1,15 @@
 //! SELECT by listed keys of one table, without the SELECT engine: rows in the order of the keys, duplicates included.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use cometql_engine::shard::inspect::Channels;
-use cometql_engine::{StoreAnswer, StoreFailure, StoreRequest, StoredPublication};
+use cometql_engine::{LogKind, StoreAnswer, StoreFailure, StoreRequest, StoredPublication};
 use cometql_protocol::{ChannelName, UserId};
 
 use super::parse::Lookup;
 use super::tables::fields;
 use super::{Column, Context, Outcome, RowSet, SqlError, SqlSession, Value, errors, tables};
+use crate::cluster::Log;
 
 /// Publications of a channel that a SELECT without LIMIT shows, as in the original.
 const PUBLICATIONS: u64 = 99;
@@ -38,11 +39,11 @@ pub(super) async fn run(
         "users_auth" => look.users_auth(&keys).await?,
         "users_data" => look.users_data(&keys).await?,
         "users_time" => look.users_time(&keys).await?,
-        "users_messages" => look.users_messages(&keys).await?,
+        "users_messages" => look.users_messages(&keys, ROWS_PER_KEY).await?,
         "pipes_messages" => {
             let wanted = limit.map(|limit| limit.saturating_add(offset) as u64);
-            look.pipes_messages(&keys, wanted.unwrap_or(PUBLICATIONS).min(ROWS_PER_KEY))
-                .await?
+            let limit = wanted.unwrap_or(PUBLICATIONS).min(ROWS_PER_KEY);
+            look.pipes_messages(&keys, limit, true).await?
         }
         "pipes_settings" => look.pipes_settings(&keys).await?,
         "pipes" => look.pipes(&keys).await,
@@ -67,19 +68,50 @@ pub(super) async fn run(
     }))
 }
 
-/// Asks the store and waits.
+/// Asks what keeps it, the store or the cluster's log, and waits.
 pub(super) async fn ask(
     context: &Context,
     request: StoreRequest,
 ) -> Result<StoreAnswer, StoreFailure> {
     let (send, receive) = tokio::sync::oneshot::channel();
-    context.store.ask(request, move |answer| {
+    let answered = move |answer| {
         // Nobody waits any more when the connection is gone.
         _ = send.send(answer);
-    });
+    };
+    match context.hub.log() {
+        Some(log) if Log::takes(&request) => log.ask(request, Box::new(answered)),
+        Some(_) | None => context.store.ask(request, answered),
+    }
     receive
         .await
         .unwrap_or_else(|_| Err(StoreFailure::Failed("the node is stopping".to_owned())))
+}
+
+/// In a cluster: the messages of these channels or users that its log has, in the catalog's columns; `None` for tables
+/// that are on every node.
+pub(super) async fn logged(
+    context: &Context,
+    session: &SqlSession,
+    table: &str,
+    keys: &[Value],
+) -> Result<Option<Vec<Row>>, SqlError> {
+    let mut keys: Vec<&Value> = keys.iter().collect();
+    let looked = Look { context, session };
+    // One more than may be shows that it is too much.
+    let most = context.settings.load().select_rows as u64 + 1;
+    Ok(match table {
+        "pipes_messages" => {
+            let mut seen = BTreeSet::new();
+            keys.retain(|key| fields::known_channel(key).is_some_and(|name| seen.insert(name)));
+            Some(looked.pipes_messages(&keys, most, false).await?)
+        }
+        "users_messages" => {
+            let mut seen = BTreeSet::new();
+            keys.retain(|key| fields::known_user(key).is_some_and(|user| seen.insert(user)));
+            Some(looked.users_messages(&keys, most).await?)
+        }
+        _ => None,
+    })
 }
 
 /// A row as the catalog's columns, all of them.
@@ -137,7 +169,7 @@ impl Look<'_> {
         Ok(rows)
     }
 
-    async fn users_messages(&self, keys: &[&Value]) -> Result<Vec<Row>, SqlError> {
+    async fn users_messages(&self, keys: &[&Value], limit: u64) -> Result<Vec<Row>, SqlError> {
         let tenant = self.session.tenant;
         let mut rows = Vec::new();
         for user in users(keys) {
@@ -145,7 +177,7 @@ impl Look<'_> {
                 tenant,
                 user,
                 after: 0,
-                limit: ROWS_PER_KEY,
+                limit,
             };
             let StoreAnswer::Inbox(messages) = ask(self.context, request).await? else {
                 return Err(errors::internal());
@@ -162,7 +194,13 @@ impl Look<'_> {
         Ok(rows)
     }
 
-    async fn pipes_messages(&self, keys: &[&Value], limit: u64) -> Result<Vec<Row>, SqlError> {
+    /// `of_all` = `index` counts over all channels, as the original does.
+    async fn pipes_messages(
+        &self,
+        keys: &[&Value],
+        limit: u64,
+        of_all: bool,
+    ) -> Result<Vec<Row>, SqlError> {
         let tenant = self.session.tenant;
         let mut rows = Vec::new();
         for channel in channels(keys) {
@@ -172,17 +210,22 @@ impl Look<'_> {
                 after: 0,
                 limit,
                 newest: false,
-                log: None,
+                log: self.context.hub.log().map(|_| LogKind::Durable),
             };
-            let StoreAnswer::History(publications) = ask(self.context, request).await? else {
+            let (StoreAnswer::History(publications)
+            | StoreAnswer::HistoryPart {
+                rows: publications, ..
+            }) = ask(self.context, request).await?
+            else {
                 return Err(errors::internal());
             };
-            for StoredPublication { content, .. } in publications {
+            for (index, StoredPublication { content, .. }) in publications.into_iter().enumerate() {
+                let index = if of_all { rows.len() } else { index };
                 rows.push(vec![
                     Value::Text(uuid_text(content.id.0)),
                     number(content.time_ms / 1000),
                     Value::Text(channel.as_str().to_owned()),
-                    number(rows.len() as u64),
+                    number(index as u64),
                     Value::Text(content.event.as_str().to_owned()),
                     Value::Text(content.data.to_string()),
                     number(content.user.map_or(0, UserId::get)),

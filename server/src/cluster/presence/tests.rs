@@ -45,7 +45,7 @@ fn what_came_while_the_list_was_awaited_follows_it() {
         assert_eq!(peer.hear(moved(shard, number)), Said::Nothing);
     }
     let (since, again) = peer.answered(&[list(0, 4), list(1, 0)]);
-    assert_eq!(numbers(&since), [(0, 5), (1, 1), (1, 2)]);
+    assert_eq!(numbers(&since), [(1, 1), (0, 5), (1, 2)]);
     assert!(!again);
     assert_eq!(peer.hear(moved(0, 5)), Said::Nothing, "a repeat");
     assert_eq!(peer.hear(moved(0, 6)), Said::Next(moved(0, 6)));
@@ -97,7 +97,7 @@ fn written(announce: Announce, expected: &str) -> Vec<u8> {
 }
 
 #[test]
-fn announcements_of_version_1() {
+fn joins_and_leaves_of_version_1() {
     let channel = ChannelName::parse("web.a").unwrap();
     let member = || Member {
         user: Some(user(5)),
@@ -142,6 +142,10 @@ fn announcements_of_version_1() {
             .event((TENANT, channel))
             .is_none()
     );
+}
+
+#[test]
+fn announcements_of_users_of_version_1() {
     for (there, is) in [
         (
             UserThere::Online { reads: true },

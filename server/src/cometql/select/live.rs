@@ -11,8 +11,9 @@ use super::durable::{ASKED, ONLINE};
 use super::translate::{Parameter, Pins, Translation};
 use super::vtab::{Cell, Shape, Snapshot, Snapshots};
 use super::{information_schema, number_of};
+use crate::cometql::catalog::{self, Compare, Kind};
 use crate::cometql::show::sees_node;
-use crate::cometql::{Context, SqlError, SqlSession, Value, errors};
+use crate::cometql::{Context, SqlError, SqlSession, Value, errors, lookup};
 use crate::hub::{MemberRow, Traced};
 
 const NAME: Shape = column("name", "TEXT", true);
@@ -57,6 +58,9 @@ pub(super) async fn snapshots(
             }
             "cluster_members" => {
                 found.insert(table.clone(), members(&seen(context, session)?));
+            }
+            name @ ("pipes_messages" | "users_messages") if context.hub.log().is_some() => {
+                found.insert(table.clone(), logged(context, session, name, keys).await?);
             }
             name => {
                 let name = name.strip_prefix("information_schema.");
@@ -186,6 +190,36 @@ pub(super) fn trace(events: &[Traced]) -> Snapshot {
         ])
     };
     Snapshot::new(shape, events.iter().map(row).collect())
+}
+
+/// Messages that a cluster's log has. It has no list of all channels and inboxes, so they must be named.
+async fn logged(
+    context: &Context,
+    session: &SqlSession,
+    table: &str,
+    keys: Option<Vec<Value>>,
+) -> Result<Snapshot, SqlError> {
+    let known = catalog::table(table).ok_or_else(errors::internal)?;
+    let keys = keys.ok_or_else(|| {
+        errors::key_missing("In a cluster, SELECT from this table", known.key().name)
+    })?;
+    let rows = lookup::logged(context, session, table, &keys).await?;
+    let shape = known.columns.iter().map(|field| {
+        let declared = match (field.kind, field.compare) {
+            (Kind::Integer, _) => "INTEGER",
+            (Kind::Text, Compare::Exact) => "TEXT",
+            (Kind::Text, Compare::IgnoreCase) => "TEXT COLLATE NOCASE",
+        };
+        column(field.name, declared, field.name == known.key().name)
+    });
+    let cell = |value: Value| match value {
+        Value::Integer(number) => Cell::Integer(number),
+        Value::Text(text) => Cell::text(&text),
+        Value::Null | Value::Double(_) | Value::Bytes(_) => Cell::Null,
+    };
+    let row = |row: Vec<Value>| -> Box<[Cell]> { row.into_iter().map(cell).collect() };
+    let rows = rows.unwrap_or_default().into_iter().map(row).collect();
+    Ok(Snapshot::new(shape.collect(), rows))
 }
 
 /// The nodes are nobody's business but of who may see all tenants.

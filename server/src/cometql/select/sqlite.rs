@@ -127,7 +127,9 @@ fn prepare(connection: &mut Connection, job: &Job) -> rusqlite::Result<()> {
     vtab::register(connection, &job.snapshots)?;
     // The message counter of a channel costs a sort, so it is made only where it is read.
     let counted = job.sql.contains("\"index\"");
-    for table in &job.tables {
+    // What a snapshot has is not in the store.
+    let stored = job.tables.iter();
+    for table in stored.filter(|table| !job.snapshots.contains_key(*table)) {
         if let Some(view) = durable::view(table, job.tenant, counted) {
             connection.execute_batch(&view)?;
         }

@@ -42,7 +42,7 @@ pub(super) async fn port(change: impl FnOnce(&mut Settings)) -> Port {
         tenant_limit: 100,
     });
     let context = Context {
-        hub: Hub::new(Vec::new(), Arc::new(Rules::default()), None),
+        hub: Hub::new(Vec::new(), Arc::new(Rules::default()), None, None),
         store: Store::in_memory(),
         settings: Arc::default(),
         keyring: Arc::new(keyring),
