@@ -143,7 +143,7 @@ impl Unstarted {
         } = self;
         let service = Service {
             cluster: cluster.clone(),
-            limits,
+            limits: Arc::clone(&limits),
             doors: Doors::new(doors),
             lanes: Lanes::new(|job| !is_append(job)),
             flying: FuturesUnordered::new(),
@@ -153,7 +153,7 @@ impl Unstarted {
         vec![
             tokio::spawn(service.run(jobs)),
             tokio::spawn(cluster.clone().publish_all(unstored)),
-            tokio::spawn(super::reconcile::run(cluster, log.clone())),
+            tokio::spawn(super::reconcile::run(cluster, limits, log.clone())),
         ]
     }
 }

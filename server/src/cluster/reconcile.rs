@@ -3,11 +3,13 @@
 //! who follows a channel fetches it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_TTL;
 use async_nats::jetstream::message::PublishMessage;
+use cometql_engine::Limits;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -28,10 +30,11 @@ const AT_ONCE: usize = 1_000;
 const KINDS: [StreamKind; 3] = [StreamKind::Windows, StreamKind::History, StreamKind::Inbox];
 
 /// Compares for as long as the node runs.
-pub(super) async fn run(cluster: Cluster, log: Log) {
+pub(super) async fn run(cluster: Cluster, limits: Arc<Limits>, log: Log) {
     let mut reconciler = Reconciler {
         seen: HashMap::new(),
         cluster,
+        limits,
         log,
     };
     let mut connection = reconciler.cluster.connection();
@@ -65,6 +68,7 @@ pub(super) async fn run(cluster: Cluster, log: Log) {
 
 struct Reconciler {
     cluster: Cluster,
+    limits: Arc<Limits>,
     log: Log,
     /// The ends of streams at the last two rounds that went through.
     seen: HashMap<StreamKind, [u64; 2]>,
@@ -75,6 +79,10 @@ impl Reconciler {
         let began = Instant::now();
         let mut all = true;
         for kind in KINDS {
+            if streams::epoch(&self.cluster, kind).await.is_err() {
+                // A stream that is only out of reach stays as it is, and this fails too.
+                _ = streams::remake(&self.cluster, &self.limits, kind).await;
+            }
             if self.cluster.health().is_lost(kind) {
                 self.probe(kind).await;
             }

@@ -92,6 +92,19 @@ pub async fn prepare(cluster: &Cluster, limits: &Limits) -> Result<(), StreamErr
     Ok(())
 }
 
+/// Makes a stream that is gone: one in memory goes with a single server.
+pub(super) async fn remake(
+    cluster: &Cluster,
+    limits: &Limits,
+    kind: StreamKind,
+) -> Result<(), Unreachable> {
+    match make(cluster, limits, kind).await {
+        Ok(()) => Ok(()),
+        Err(Refusal::Final(error)) => Err(Unreachable::told(error)),
+        Err(Refusal::Try(error)) => Err(error),
+    }
+}
+
 /// Which life of a stream this is, by its leader; a new one begins where there is none.
 pub(crate) async fn epoch(cluster: &Cluster, kind: StreamKind) -> Result<u64, Unreachable> {
     loop {

@@ -1,5 +1,7 @@
 //! With real NATS servers.
 
+mod log;
+
 use cometql_engine::Limits;
 
 use super::names::StreamKind;
