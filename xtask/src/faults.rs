@@ -13,10 +13,11 @@ use anyhow::{Context as _, ensure};
 mod breakage;
 mod disk;
 
-use crate::cluster::node;
+use crate::ci::Ending;
 use crate::cluster::ports::until;
 use crate::cluster::world::{Plan, World};
-use crate::process::{cargo, find_program, run as run_command, target_dir};
+use crate::cluster::{balancer, node};
+use crate::process::{cargo, find_program, nats_server, run as run_command, target_dir};
 use crate::random::Random;
 use crate::witness::{PREFIX, Server, Shared, Threads, testify};
 use breakage::{Fault, Victims};
@@ -69,6 +70,24 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let report = faults(options, seed, &binary, &folder).with_context(|| format!("seed {seed}"))?;
     println!("{report}\nin {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// As a step of `cargo xtask ci`: each fault once.
+pub(crate) fn step() -> anyhow::Result<Ending> {
+    if find_program("haproxy").is_none() {
+        return Ok(Ending::Skipped(balancer::MISSING.into()));
+    }
+    if let Err(error) = nats_server() {
+        return Ok(Ending::Skipped(format!("no nats-server: {error:#}")));
+    }
+    run(&Options {
+        rounds: 1,
+        only: Vec::new(),
+        seed: None,
+        binary: None,
+        keep: None,
+    })?;
+    Ok(Ending::Passed)
 }
 
 /// Durable channels whose replays and inboxes are longer than any outage here; presence that anybody may ask for.

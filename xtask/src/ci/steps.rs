@@ -4,6 +4,7 @@ use super::{Ending, Tally, tests_run};
 use crate::clients;
 use crate::cluster;
 use crate::crash;
+use crate::faults;
 use crate::fuzz;
 use crate::package;
 use crate::process::{cargo, find_program, python_tool, root, run};
@@ -90,6 +91,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "cluster",
         run: cluster::step,
+    },
+    Step {
+        name: "faults",
+        run: |_| faults::step(),
     },
     Step {
         name: "clients",
