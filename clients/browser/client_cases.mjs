@@ -205,7 +205,7 @@ export const cases = [
       const [tab] = await world.openAll(1, { channels: ['web_a'], remember: true });
       await world.publish('web_a', '1', '2');
       await tab.gets('web_a', ['1', '2']);
-      await tab.page.reload();
+      await tab.reload();
       await world.publish('web_a', '3');
       await tab.gets('web_a', ['3']);
       await tab.page.goto(`${world.site.url}/another`);
@@ -457,7 +457,7 @@ export const cases = [
       relay.cut();
       await tab.inbox(['one', 'one']);
       await until(() => node.happened('acknowledged'));
-      await tab.page.reload();
+      await tab.reload();
       await tab.is({ status: 'online' });
       await send('two');
       await tab.inbox(['two']);

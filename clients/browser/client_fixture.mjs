@@ -209,7 +209,17 @@ class Tab {
   /** As the button does. Returns when the page is there again, from the cache or not. */
   async back() {
     await this.evaluate(() => history.back()).catch(() => {});
-    await until(() => this.evaluate(() => !!globalThis.page).catch(() => false));
+    await this.#isThere();
+  }
+
+  /** As the button does. Returns when the page is there again: the module of the new one runs after it is loaded. */
+  async reload() {
+    await this.page.reload();
+    await this.#isThere();
+  }
+
+  #isThere() {
+    return until(() => this.evaluate(() => !!globalThis.page).catch(() => false));
   }
 
   close() {
