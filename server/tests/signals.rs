@@ -82,7 +82,12 @@ async fn after_sigkill_who_returns_is_there_and_who_does_not_has_left() {
     within(backend.query_drop(insert)).await.unwrap();
     let began = now();
     let _browsers = (member(&node, 5).await, member(&node, 6).await);
-    // The store has noted that they are online: it answers in the order in which it is asked.
+    // The shards know that they are online, and so have asked the store to note it; it answers in the order in which it is asked.
+    let online: Vec<(u64, i64)> =
+        within(backend.exec("SELECT id, time FROM users_time WHERE id IN (5, 6)", ()))
+            .await
+            .unwrap();
+    assert_eq!(online, [(5, 0), (6, 0)]);
     within(backend.query_drop("DELETE FROM users_data WHERE id = 1"))
         .await
         .unwrap();
