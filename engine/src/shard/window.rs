@@ -63,6 +63,12 @@ impl Windows {
             self.ages.insert((look_ms, key.clone()));
         }
         let window = self.held.to_back(key).expect("it is there by now");
+        // It may have waited longer on its way here than the one before it.
+        if publication.time_ms < window.look_ms {
+            self.ages.remove(&(window.look_ms, key.clone()));
+            window.look_ms = publication.time_ms;
+            self.ages.insert((window.look_ms, key.clone()));
+        }
         window.publications.push_back(Arc::clone(publication));
         self.bytes += weight(publication);
         if window.publications.len() > most {
