@@ -143,11 +143,12 @@ impl Store {
         self.joined.get()
     }
 
-    /// Makes changes by the log; resolves when this store has them. Returns how many rows they changed.
-    pub(super) async fn change(
+    /// Changes rows by the log; resolves when this store has them. Returns how many rows they changed.
+    pub(super) async fn change<T>(
         &self,
         tenant: TenantId,
-        rows: impl Iterator<Item = Row>,
+        rows: Vec<T>,
+        row: impl Fn(T) -> Row,
     ) -> Result<u64, StoreFailure> {
         let Some(log) = self.log() else {
             return Err(writer::closed());
@@ -155,7 +156,11 @@ impl Store {
         let (sender, told) = oneshot::channel();
         // Whoever asked may have gone; the change counts all the same.
         let reply = move |result| _ = sender.send(result);
-        let changes = rows.map(|row| Change { tenant, row }).collect();
+        let change = |of| Change {
+            tenant,
+            row: row(of),
+        };
+        let changes = rows.into_iter().map(change).collect();
         log.propose(changes, self.seen.clone(), Some(Box::new(reply)));
         told.await.unwrap_or_else(|_| Err(writer::closed()))
     }

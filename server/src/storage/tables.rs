@@ -18,15 +18,11 @@ impl Store {
         rows: Vec<(UserId, String)>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    rows.into_iter().map(|(user, hash)| Row::Hash {
-                        user,
-                        hash: Some(hash),
-                    }),
-                )
-                .await;
+            let row = |(user, hash)| Row::Hash {
+                user,
+                hash: Some(hash),
+            };
+            return self.change(tenant, rows, row).await;
         }
         self.call(bytes(&rows), move |c| {
             users::put(c, users::PUT_HASH, tenant, &rows)
@@ -70,12 +66,8 @@ impl Store {
         users: Vec<UserId>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    users.into_iter().map(|user| Row::Hash { user, hash: None }),
-                )
-                .await;
+            let row = |user| Row::Hash { user, hash: None };
+            return self.change(tenant, users, row).await;
         }
         self.call(0, move |c| {
             users::remove(c, users::REMOVE_HASH, tenant, &users)
@@ -93,15 +85,11 @@ impl Store {
         rows: Vec<(UserId, String)>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    rows.into_iter().map(|(user, data)| Row::Data {
-                        user,
-                        data: Some(data),
-                    }),
-                )
-                .await;
+            let row = |(user, data)| Row::Data {
+                user,
+                data: Some(data),
+            };
+            return self.change(tenant, rows, row).await;
         }
         self.call(bytes(&rows), move |c| {
             users::put(c, users::PUT_DATA, tenant, &rows)
@@ -132,12 +120,8 @@ impl Store {
         users: Vec<UserId>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    users.into_iter().map(|user| Row::Data { user, data: None }),
-                )
-                .await;
+            let row = |user| Row::Data { user, data: None };
+            return self.change(tenant, users, row).await;
         }
         self.call(0, move |c| {
             users::remove(c, users::REMOVE_DATA, tenant, &users)
@@ -181,16 +165,12 @@ impl Store {
         rows: Vec<(ChannelName, UserId)>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    rows.into_iter().map(|(channel, user)| Row::Member {
-                        channel,
-                        user,
-                        listed: true,
-                    }),
-                )
-                .await;
+            let row = |(channel, user)| Row::Member {
+                channel,
+                user,
+                listed: true,
+            };
+            return self.change(tenant, rows, row).await;
         }
         self.call(0, move |c| users::add_members(c, tenant, &rows))
             .await
@@ -216,7 +196,7 @@ impl Store {
                 user,
                 listed: false,
             };
-            return self.change(tenant, users.into_iter().map(gone)).await;
+            return self.change(tenant, users, gone).await;
         }
         self.call(0, move |c| {
             users::remove_members(c, tenant, &channel, users.as_deref())
@@ -234,15 +214,11 @@ impl Store {
         tokens: Vec<String>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    tokens.into_iter().map(|token| Row::Token {
-                        token,
-                        revoked: true,
-                    }),
-                )
-                .await;
+            let row = |token| Row::Token {
+                token,
+                revoked: true,
+            };
+            return self.change(tenant, tokens, row).await;
         }
         self.call(0, move |c| {
             users::each_token(c, users::REVOKE, tenant, &tokens)
@@ -260,15 +236,11 @@ impl Store {
         tokens: Vec<String>,
     ) -> Result<u64, StoreFailure> {
         if self.is_member() {
-            return self
-                .change(
-                    tenant,
-                    tokens.into_iter().map(|token| Row::Token {
-                        token,
-                        revoked: false,
-                    }),
-                )
-                .await;
+            let row = |token| Row::Token {
+                token,
+                revoked: false,
+            };
+            return self.change(tenant, tokens, row).await;
         }
         self.call(0, move |c| {
             users::each_token(c, users::UNREVOKE, tenant, &tokens)
@@ -296,7 +268,7 @@ impl Store {
         rows: Vec<(ChannelName, Option<u64>)>,
     ) -> Result<u64, StoreFailure> {
         let row = |(channel, length)| Row::Length { channel, length };
-        self.change(tenant, rows.into_iter().map(row)).await
+        self.change(tenant, rows, row).await
     }
 
     /// How many publications those channels keep that `pipes_settings` has.
