@@ -4,7 +4,7 @@ use cometql_engine::permission::{Conflate, Pattern, Retention, Rule, UserDataRul
 use cometql_engine::{Limits, Rules};
 
 use crate::promises::{CHANGING, GUARDED, KEPT, MEMBERS, TRACKED};
-use crate::world::{Plan, World};
+use crate::world::World;
 
 mod backends;
 mod browsers;
@@ -101,11 +101,11 @@ pub(crate) fn rules(changes: Changes) -> Rules {
 }
 
 /// A whole run; panics when a promise is broken. Returns how many publications were checked.
-pub(crate) fn run(plan: Plan, world: &mut World) -> u64 {
+pub(crate) fn run(operations: usize, world: &mut World) -> u64 {
     for _ in 0..BROWSERS {
         world.add_browser();
     }
-    for operation in 0..plan.operations {
+    for operation in 0..operations {
         let pause = match world.rng.below(8) {
             0 => world.rng.below(4_000),
             1..4 => 0,

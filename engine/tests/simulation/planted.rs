@@ -3,7 +3,7 @@
 use cometql_protocol::planted::plant;
 
 use super::scenarios::SEEDS;
-use super::{OPERATIONS, Plan, SCENARIOS, attempt};
+use super::{NODE, SCENARIOS};
 
 /// Seeds within which each bug must be found.
 const WITHIN: u64 = 200;
@@ -78,25 +78,7 @@ const BUGS: &[(&str, &[&str])] = &[
 
 #[test]
 fn every_planted_bug_is_found() {
-    let mut missed = Vec::new();
-    for (bug, says) in BUGS {
-        plant(bug);
-        let found = (1..=WITHIN).find_map(|seed| {
-            let operations = OPERATIONS;
-            let (message, _) = attempt(Plan { seed, operations }).err()?;
-            Some((seed, message))
-        });
-        plant("");
-        match found {
-            Some((seed, message)) if says.iter().any(|part| message.contains(part)) => {
-                println!("{bug}: seed {seed}: {message}");
-            }
-            Some((seed, message)) => missed.push(format!("{bug}: seed {seed} says {message}")),
-            None => missed.push(format!("{bug}: not found within {WITHIN} seeds")),
-        }
-    }
-    drop(std::panic::take_hook());
-    assert!(missed.is_empty(), "{missed:#?}");
+    NODE.finds(BUGS, WITHIN);
 }
 
 /// Regressions would notice if their bug came back.

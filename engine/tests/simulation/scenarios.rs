@@ -5,10 +5,10 @@ use cometql_engine::{Command, Limits};
 use cometql_protocol::client::{self, TabId};
 use cometql_protocol::{ChannelName, TenantId};
 
-use super::{OPERATIONS, Outcome, Plan, try_out};
 use crate::disk::Health;
-use crate::operations::{Changes, limits};
+use crate::operations::{Changes, limits, rules};
 use crate::promises::{CHANGING, KEPT};
+use crate::seeds::{Outcome, try_out};
 use crate::world::{Sent, World};
 
 mod limited;
@@ -111,8 +111,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 impl Scenario {
     /// Only delays depend on the seed.
     pub(crate) fn play(&self, seed: u64) -> Outcome {
-        let operations = OPERATIONS;
-        try_out(Plan { seed, operations }, (self.limits)(), |world| {
+        let world = World::new(seed, (self.limits)(), rules(Changes::default()));
+        try_out(world, World::trace, |world| {
             world.healed = true;
             (self.script)(world);
             world.end();

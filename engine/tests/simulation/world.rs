@@ -23,13 +23,6 @@ mod sockets;
 
 use originals::Original;
 
-/// How many operations and what else a run is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) operations: usize,
-}
-
 /// What happens at a moment.
 #[derive(Debug)]
 enum Event {
@@ -113,8 +106,8 @@ pub(crate) struct Chosen {
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan, limits: Limits, rules: Rules) -> Self {
-        let mut rng = Rng::new(plan.seed);
+    pub(crate) fn new(seed: u64, limits: Limits, rules: Rules) -> Self {
+        let mut rng = Rng::new(seed);
         // Now and then windows share so little memory that the least used lose theirs.
         let window_bytes = match rng.below(4) {
             0 => 24 << 10,

@@ -2,7 +2,7 @@
 
 use cometql_protocol::planted::plant;
 
-use super::{OPERATIONS, attempt, scenarios::SCENARIOS};
+use super::{CLUSTER, scenarios::SCENARIOS};
 
 /// Seeds within which each bug must be found.
 const WITHIN: u64 = 200;
@@ -25,24 +25,7 @@ const BUGS: &[(&str, &[&str])] = &[
 
 #[test]
 fn every_planted_bug_is_found() {
-    let mut missed = Vec::new();
-    for (bug, says) in BUGS {
-        plant(bug);
-        let found = (1..=WITHIN).find_map(|seed| {
-            let (message, _) = attempt(seed, OPERATIONS).err()?;
-            Some((seed, message))
-        });
-        plant("");
-        match found {
-            Some((seed, message)) if says.iter().any(|part| message.contains(part)) => {
-                println!("{bug}: seed {seed}: {message}");
-            }
-            Some((seed, message)) => missed.push(format!("{bug}: seed {seed} says {message}")),
-            None => missed.push(format!("{bug}: not found within {WITHIN} seeds")),
-        }
-    }
-    drop(std::panic::take_hook());
-    assert!(missed.is_empty(), "{missed:#?}");
+    CLUSTER.finds(BUGS, WITHIN);
 }
 
 /// Scenarios find their bug, where delays let it show.

@@ -3,9 +3,9 @@
 use cometql_protocol::TenantId;
 use cometql_protocol::client::{self, TabId};
 
-use super::Outcome;
 use super::world::World;
 use crate::promises::TRACKED;
+use crate::seeds::{Outcome, try_out};
 
 const TENANT: TenantId = TenantId(1);
 
@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 impl Scenario {
     /// Only delays, and who is on which node, depend on the seed.
     pub(super) fn play(&self, seed: u64) -> Outcome {
-        super::try_out(seed, |world| {
+        try_out(super::world(seed), World::trace, |world| {
             world.healed = true;
             (self.script)(world);
             world.promises.checked
