@@ -107,6 +107,24 @@ pub enum LogEvent {
         /// Up to this offset.
         up_to: u64,
     },
+    /// Another node sends a private message that the log could not take.
+    Unstored {
+        /// Whose user.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// The content.
+        content: Content,
+    },
+    /// On another node, somebody has acknowledged such a message.
+    Taken {
+        /// Whose user.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// The message.
+        id: MessageId,
+    },
     /// `pipes_settings` has another row for a channel, whichever node wrote it; `None` = none.
     Setting {
         /// Whose channel.

@@ -102,6 +102,8 @@ pub enum Answer {
         offset: u64,
         /// To how many connections of this node it was sent.
         reached: u64,
+        /// True when it is in no inbox, because the cluster's log was out of reach: somebody has acknowledged it all the same.
+        lossy: bool,
     },
     /// To the others: how many stored rows changed.
     Done {

@@ -51,6 +51,16 @@ pub trait Effects {
     fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
         _ = (publication, lossy);
     }
+    /// In a cluster: a private message that the log could not take is told to other nodes that follow the user, which hear
+    /// [`LogEvent::Unstored`](crate::LogEvent::Unstored).
+    fn send_unstored(&mut self, tenant: TenantId, user: UserId, content: &Content) {
+        _ = (tenant, user, content);
+    }
+    /// In a cluster: somebody has acknowledged such a message. All other nodes hear
+    /// [`LogEvent::Taken`](crate::LogEvent::Taken).
+    fn tell_taken(&mut self, tenant: TenantId, user: UserId, id: crate::MessageId) {
+        _ = (tenant, user, id);
+    }
     /// In a cluster: tells the other nodes.
     fn announce(&mut self, announce: Announce) {
         _ = announce;

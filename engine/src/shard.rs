@@ -48,6 +48,7 @@ mod subscribe;
 mod tests;
 mod tickets;
 pub mod trace;
+mod unstored;
 mod window;
 
 use checks::Checks;
@@ -61,6 +62,7 @@ use recent::Recent;
 use sequencer::Sequencer;
 use tickets::Tickets;
 use trace::{Happened, Trace};
+use unstored::Unstored;
 
 /// A channel of a tenant.
 pub(crate) type ChannelKey = (TenantId, ChannelName);
@@ -119,6 +121,7 @@ pub struct Shard<T> {
     homes: Homes,
     gathers: Gathers,
     recent: Recent,
+    unstored: Unstored<T>,
     trace: Trace,
     tickets: Tickets<T>,
     /// `None` = a node of its own.
@@ -143,6 +146,7 @@ impl<T> Shard<T> {
             homes: Homes::default(),
             gathers: Gathers::default(),
             recent: Recent::default(),
+            unstored: Unstored::default(),
             trace: Trace::default(),
             tickets: Tickets::default(),
             cluster: None,
@@ -220,6 +224,7 @@ impl<T> Shard<T> {
         self.forget_idle_channels(now, effects);
         self.mend(now, effects);
         self.continue_inboxes(effects);
+        self.forget_unstored(now, effects);
         self.give_members_up(now, effects);
         self.give_users_up(now, effects);
         self.recent

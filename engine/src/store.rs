@@ -124,6 +124,15 @@ pub enum StoreRequest {
         /// The offset.
         up_to: u64,
     },
+    /// Removes one private message.
+    InboxRemoveOne {
+        /// Whose user.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// Its offset.
+        offset: u64,
+    },
     /// Records when a user went offline; `None` = is online now.
     SetLastSeen {
         /// Whose user.
@@ -246,7 +255,7 @@ pub enum StoreAnswer {
     },
     /// To `InboxRead`.
     Inbox(Vec<InboxMessage>),
-    /// To `Append`, `SetHistory`, `DeleteHistory`, `MarkGap`, `InboxRemove`, `SetLastSeen`: rows that changed.
+    /// To `Append`, `SetHistory`, `DeleteHistory`, `MarkGap`, `InboxRemove`, `InboxRemoveOne`, `SetLastSeen`: rows that changed.
     Changed(u64),
     /// To `LastSeen`.
     LastSeen(Option<u64>),

@@ -10,3 +10,7 @@ pub mod wire;
 
 pub use codes::{Advice, CloseCode, ErrorCode};
 pub use names::{ChannelName, EventName, NameError, TenantId, UserId};
+
+/// Private messages with an offset from here on wait nowhere: a cluster's log could not take them. Each is acknowledged by
+/// itself, and comes with the same offset again if it comes again. Logs have smaller ones; JSON's numbers go up to twice this.
+pub const UNSTORED_OFFSET: u64 = 1 << 52;

@@ -5,6 +5,7 @@ use super::tickets::Then;
 use super::trace::Happened;
 use super::{Shard, UserKey, unavailable};
 use crate::{ConnectionId, Effects, Ending, Message, Outbox, StoreFailure, StoreRequest};
+use cometql_protocol::UNSTORED_OFFSET;
 use cometql_protocol::planted::planted;
 
 impl<T> Shard<T> {
@@ -62,6 +63,14 @@ impl<T> Shard<T> {
         up_to: u64,
         effects: &mut impl Effects<Token = T>,
     ) {
+        if up_to >= UNSTORED_OFFSET {
+            self.on_unstored_ack(key, up_to, effects);
+            let acked = Message::InboxAcked {
+                connection,
+                request,
+            };
+            return effects.send(connection.shard(), acked);
+        }
         let more = u64::from(planted("engine-acknowledges-the-next-message"));
         let up_to = up_to.saturating_add(more);
         let ticket = self.tickets.open(Then::InboxAcked {
@@ -124,7 +133,12 @@ impl<T> Shard<T> {
         let is_ours = |device: &Device| !device.acknowledges_by_write;
         let ours = devices.unwrap_or_default().iter().any(is_ours);
         let waits = ours || self.reads_elsewhere(key);
-        if !waits || planted("engine-takes-writes-for-acknowledgements") {
+        let mut up_to = up_to;
+        if !waits && self.cluster.is_some() {
+            up_to = self.on_unstored_written(key, connection, up_to, effects);
+        }
+        let takes = !waits || planted("engine-takes-writes-for-acknowledgements");
+        if takes && (1..UNSTORED_OFFSET).contains(&up_to) {
             self.note_inbox(key, None, Happened::Acknowledged(up_to));
             let (tenant, user) = key;
             let ticket = self.tickets.open(Then::Nothing);

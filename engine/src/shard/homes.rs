@@ -51,6 +51,16 @@ pub(super) enum Inbox {
     Live(u64),
 }
 
+impl Inbox {
+    /// The last message of the log that was sent.
+    pub(super) fn sent(self) -> u64 {
+        match self {
+            Self::None | Self::Reading => 0,
+            Self::More(sent) | Self::Live(sent) => sent,
+        }
+    }
+}
+
 impl Homes {
     pub(super) fn get(&self, key: UserKey) -> Option<&Home> {
         self.users.get(&key)
@@ -92,7 +102,7 @@ impl Home {
         self.devices.iter().filter(live).count() as u64
     }
 
-    fn wants_messages(&self) -> bool {
+    pub(super) fn wants_messages(&self) -> bool {
         self.devices
             .iter()
             .any(|device| device.inbox != Inbox::None)

@@ -45,8 +45,8 @@ impl<T> Shard<T> {
         if planted("engine-answers-before-the-disk") {
             let ticket = self.tickets.open(Then::Nothing);
             effects.store(ticket, append);
-            let (offset, reached) = (0, 0);
-            return effects.answer(token, Answer::Sent { offset, reached });
+            let (offset, reached) = (Some(0), 0);
+            return effects.answer(token, sent(Told { offset, reached }));
         }
         let ticket = self.tickets.open(Then::InboxAppended {
             key,
@@ -69,8 +69,8 @@ impl<T> Shard<T> {
         }
         let answer = match result {
             Ok(StoreAnswer::Full) if planted("engine-drops-what-is-too-much") => {
-                let (offset, reached) = (0, 0);
-                Answer::Sent { offset, reached }
+                let (offset, reached) = (Some(0), 0);
+                sent(Told { offset, reached })
             }
             Ok(StoreAnswer::InboxOffset(offset)) => {
                 effects.count(Counted::InboxMessages, 1);
@@ -87,7 +87,10 @@ impl<T> Shard<T> {
                     let (told, budget) = (Told { offset, reached }, self.retry_budget());
                     self.recent.note(Place::User(key), &chosen, told, budget);
                 }
-                Answer::Sent { offset, reached }
+                sent(Told {
+                    offset: Some(offset),
+                    reached,
+                })
             }
             Ok(StoreAnswer::Known { offset, digest }) => {
                 // It may have been answered while this one was on its way to the store.
@@ -105,6 +108,9 @@ impl<T> Shard<T> {
                     self.limits.inbox_messages, key.1
                 ),
             )),
+            Err(StoreFailure::NoQuorum) => {
+                return self.send_unstored(key, content, token, effects);
+            }
             Err(failure) => rejected(&failure),
         };
         effects.answer(token, answer);
@@ -181,9 +187,19 @@ impl<T> Shard<T> {
         let last = page.last().map(|message| message.offset);
         let more = page.len() < fetched || fetched as u64 == PAGE;
         let sent = last.unwrap_or(after);
+        // The end of a page that nobody acknowledges does not wait for that.
+        let page = match self.cluster {
+            Some(_) => self.page_as_shown(key, connection, page, effects),
+            None => page,
+        };
+        let waits = page.last().is_some_and(|message| message.offset == sent);
+        let Some(device) = self.homes.device(key, connection) else {
+            return;
+        };
         let missed = arrives > sent.max(arrived) && !planted("engine-forgets-arrivals");
         device.inbox = match (last, more) {
-            (Some(sent), true) => Inbox::More(sent),
+            (Some(sent), true) if waits => Inbox::More(sent),
+            (Some(_), true) => Inbox::Reading,
             _ if missed => Inbox::Reading,
             _ => Inbox::Live(sent),
         };
@@ -194,7 +210,7 @@ impl<T> Shard<T> {
             live: !more,
         };
         self.note_inbox(key, Some(connection), read);
-        if last.is_some() {
+        if !page.is_empty() {
             effects.send(
                 connection.shard(),
                 Message::Inbox {
@@ -221,7 +237,14 @@ impl<T> Shard<T> {
         if let Some(cluster) = &mut self.cluster {
             cluster.note_arrival(key, message.offset);
         }
-        self.send_live(key, Arc::new(message), effects);
+        let message = Arc::new(message);
+        let offset = message.offset;
+        match self.as_shown(key, &message, effects) {
+            Some(shown) if shown.offset == offset => {
+                self.send_live(key, shown, effects);
+            }
+            shown => self.catch_up_unstored(key, offset, shown, effects),
+        }
     }
 
     /// Asks once more for pages that the store could not read.
@@ -299,15 +322,21 @@ impl<T> Shard<T> {
 /// The answer to a retry.
 fn known_answer(known: Result<Told, Reject>) -> Answer {
     match known {
-        Ok(Told { offset, reached }) => Answer::Sent {
-            offset: offset.unwrap_or(0),
-            reached,
-        },
+        Ok(told) => sent(told),
         Err(reject) => Answer::Rejected(reject),
     }
 }
 
-fn inbox_message(offset: u64, content: Content) -> Arc<InboxMessage> {
+/// It is in the inbox, or was acknowledged without having been there.
+pub(super) fn sent(Told { offset, reached }: Told) -> Answer {
+    Answer::Sent {
+        offset: offset.unwrap_or(0),
+        reached,
+        lossy: offset.is_none(),
+    }
+}
+
+pub(super) fn inbox_message(offset: u64, content: Content) -> Arc<InboxMessage> {
     let Content {
         id,
         event,

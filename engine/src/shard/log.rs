@@ -64,6 +64,12 @@ impl<T> Shard<T> {
                 user,
                 up_to,
             } => self.note_inbox((tenant, user), None, Happened::Acknowledged(up_to)),
+            LogEvent::Unstored {
+                tenant,
+                user,
+                content,
+            } => self.on_unstored((tenant, user), &content, effects),
+            LogEvent::Taken { tenant, user, id } => self.on_taken((tenant, user), id, effects),
             event => self.on_members_event(now, event, effects),
         }
     }

@@ -104,6 +104,7 @@ impl<T> Shard<T> {
             } => {
                 self.on_inbox_acked(key, connection, request, up_to, changed(result), effects);
             }
+            Then::UnstoredRemoved(key) => self.on_unstored_removed(key, changed(result)),
             Then::InboxCleared(token) => {
                 let answer = match changed(result) {
                     Ok(rows) => Answer::Done { rows },

@@ -73,6 +73,8 @@ pub(super) enum Then<T> {
         request: u32,
         up_to: u64,
     },
+    /// A private message that was acknowledged without the log is removed from it.
+    UnstoredRemoved((UserKey, u64)),
     /// An inbox is emptied by a backend.
     InboxCleared(T),
     /// When a user was last seen.

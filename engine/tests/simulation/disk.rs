@@ -266,6 +266,7 @@ impl Disk {
                 rows.retain(|offset, _| *offset > up_to);
                 StoreAnswer::Changed(1)
             }
+            R::InboxRemoveOne { .. } => unreachable!("a node of its own keeps what it sends"),
             R::SetLastSeen { tenant, user, time } => {
                 self.seen.insert((tenant, user), time.unwrap_or(0));
                 StoreAnswer::Changed(1)

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use cometql_engine::effects::{Counted, PresenceAsk};
+use cometql_engine::publication::Content;
 use cometql_engine::{
     Announce, Answer, ClientInfo, ConnectionId, Credentials, Effects, Input, Limits, LogKind,
-    Message, Now, Publication, Push, Rates, Reject, Rules, SessionSettings, Shard, ShardId,
-    StoreAnswer, StoreFailure, StoreRequest,
+    Message, MessageId, Now, Publication, Push, Rates, Reject, Rules, SessionSettings, Shard,
+    ShardId, StoreAnswer, StoreFailure, StoreRequest,
 };
 use cometql_protocol::wire::{self, Reply};
 use cometql_protocol::{ChannelName, CloseCode, TenantId, UserId};
@@ -53,6 +54,8 @@ pub(crate) enum ToCluster {
     Unfollow(TenantId, ChannelName, LogKind),
     FollowUser(TenantId, UserId, bool),
     Broadcast(Arc<Publication>, bool),
+    SendUnstored(TenantId, UserId, Content),
+    TellTaken(TenantId, UserId, MessageId),
     Announce(Announce),
     AskPresence(PresenceAsk),
 }
@@ -264,6 +267,14 @@ impl Effects for Collected<'_> {
 
     fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
         self.cluster(ToCluster::Broadcast(Arc::clone(publication), lossy));
+    }
+
+    fn send_unstored(&mut self, tenant: TenantId, user: UserId, content: &Content) {
+        self.cluster(ToCluster::SendUnstored(tenant, user, content.clone()));
+    }
+
+    fn tell_taken(&mut self, tenant: TenantId, user: UserId, id: MessageId) {
+        self.cluster(ToCluster::TellTaken(tenant, user, id));
     }
 
     fn announce(&mut self, announce: Announce) {

@@ -1,11 +1,13 @@
 //! Private messages: given to every tab that handles them, acknowledged when one tab has, in order.
 //!
 //! An acknowledgement covers all messages before it, so it goes as far as every one of them was handled, and no further.
+//! Messages that are stored nowhere ([`UNSTORED_OFFSET`]) are acknowledged one by one.
 
 use litemap::LiteMap;
 
 use super::requests::{Asked, Requests};
 use super::{Delivery, Effects, Now, Settings, TabId};
+use crate::UNSTORED_OFFSET;
 use crate::planted::planted;
 
 /// The user's inbox as this session has it.
@@ -102,7 +104,7 @@ impl Inbox {
         if self.acknowledging.is_some() || now < self.not_before {
             return;
         }
-        let Some(up_to) = self.handled_up_to() else {
+        let Some(up_to) = self.next() else {
             return;
         };
         let body = format!(r#""ack":{{"offset":{up_to}}}"#);
@@ -112,20 +114,36 @@ impl Inbox {
 
     /// When an acknowledgement is to be tried again.
     pub(super) fn due(&self) -> Option<Now> {
-        let waits = self.acknowledging.is_none() && self.handled_up_to().is_some();
+        let waits = self.acknowledging.is_none() && self.next().is_some();
         waits.then_some(self.not_before)
     }
 
     /// The server has forgotten these messages, and so may we.
     pub(super) fn acknowledged(&mut self, up_to: u64) {
         self.acknowledging = None;
-        self.waiting.retain(|offset, _| *offset > up_to);
+        if up_to >= UNSTORED_OFFSET {
+            self.waiting.remove(&up_to);
+        } else {
+            self.waiting.retain(|offset, _| *offset > up_to);
+        }
     }
 
     /// The server could not acknowledge.
     pub(super) fn refused(&mut self, now: Now, settings: &Settings) {
         self.acknowledging = None;
         self.not_before = now.after(settings.backoff_ms);
+    }
+
+    /// What is to be acknowledged next. A sender waits for those that are stored nowhere. As one of them may be in the log
+    /// after all, and between the others, these wait until all of them are handled.
+    fn next(&self) -> Option<u64> {
+        let is_unstored = |offset: &u64| *offset >= UNSTORED_OFFSET;
+        let mut unstored = self.waiting.iter().filter(|(at, _)| is_unstored(at));
+        match unstored.find(|(_, waiting)| waiting.handled) {
+            Some((offset, _)) => Some(*offset),
+            None if self.waiting.keys().any(is_unstored) => None,
+            None => self.handled_up_to(),
+        }
     }
 
     /// The last message of those that were handled without one before them that was not.
@@ -245,5 +263,38 @@ mod tests {
         assert_eq!(world.sent(), [""; 0]);
         let due = Now(9 + Settings::DEFAULT.backoff_ms);
         assert_eq!(world.inbox.due(), Some(due));
+    }
+
+    #[test]
+    fn what_is_stored_nowhere_is_acknowledged_by_itself() {
+        const FIRST: u64 = UNSTORED_OFFSET + 9;
+        const SECOND: u64 = UNSTORED_OFFSET + 3;
+        #[track_caller]
+        fn check(world: &mut World, expected: Option<u64>) {
+            let sent = world.sent().concat();
+            let expected = expected.map(|offset| format!(r#""ack":{{"offset":{offset}}}}}"#));
+            match expected {
+                Some(ack) => assert!(sent.ends_with(&ack), "{sent}"),
+                None => assert_eq!(sent, ""),
+            }
+        }
+        let mut world = World::ready(&[A]);
+        for offset in [1, FIRST, SECOND] {
+            world.message(offset);
+        }
+        assert_eq!(world.effects.take_told().len(), 3);
+        world.inbox.handled(1);
+        check(&mut world, None);
+        world.inbox.handled(FIRST);
+        check(&mut world, Some(FIRST));
+        world.message(FIRST);
+        assert_eq!(world.effects.take_told(), [""; 0], "it has that one");
+        world.inbox.acknowledged(FIRST);
+        // The stored one waits for the other that is not.
+        check(&mut world, None);
+        world.inbox.handled(SECOND);
+        check(&mut world, Some(SECOND));
+        world.inbox.acknowledged(SECOND);
+        check(&mut world, Some(1));
     }
 }

@@ -33,6 +33,11 @@ impl Health {
         self.0[kind as usize].load(Ordering::Relaxed)
     }
 
+    /// Whether none is.
+    pub(super) fn is_well(&self) -> bool {
+        self.0.iter().all(|lost| !lost.load(Ordering::Relaxed))
+    }
+
     /// Notes it; true when that is news.
     pub(super) fn set_lost(&self, kind: StreamKind, lost: bool) -> bool {
         self.0[kind as usize].swap(lost, Ordering::Relaxed) != lost
@@ -182,7 +187,7 @@ impl Cluster {
     }
 
     /// The log does not answer.
-    fn lose(&self, kind: StreamKind) {
+    pub(super) fn lose(&self, kind: StreamKind) {
         if self.health().set_lost(kind, true) {
             self.counters().quorum_lost.inc();
             let stream = self.names().stream(kind);

@@ -45,7 +45,7 @@ impl Doors {
     }
 
     /// Tells the shard that it concerns.
-    fn tell(&self, key: &Key, event: LogEvent) {
+    pub(super) fn tell(&self, key: &Key, event: LogEvent) {
         let shard = match key {
             Key::Channel(tenant, channel) => {
                 shard_of_channel(*tenant, channel.as_str(), self.0.len())
@@ -284,7 +284,10 @@ impl Live {
             }
             (Key::Channel(..), Some(Said::Note(Note::Open))) => {}
             // What we can't read is something that subscribers miss.
-            (Key::Channel(..), Some(Said::Note(Note::Gap | Note::Removed(_))) | None) => {
+            (
+                Key::Channel(..),
+                Some(Said::Note(Note::Gap | Note::Removed(_) | Note::Taken(_))) | None,
+            ) => {
                 self.tell(|tenant, channel| LogEvent::Gap {
                     tenant,
                     channel,
@@ -316,6 +319,13 @@ impl Live {
                     channel,
                     content,
                     lossy,
+                });
+            }
+            (Key::User(tenant, user), Some(Said::Content(content))) => {
+                self.send(LogEvent::Unstored {
+                    tenant: *tenant,
+                    user: *user,
+                    content,
                 });
             }
             (Key::User(tenant, user), Some(Said::Note(Note::Removed(up_to)))) => {

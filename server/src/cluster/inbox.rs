@@ -51,6 +51,24 @@ impl Cluster {
         Ok(StoreAnswer::Changed(purged))
     }
 
+    /// Removes one message.
+    pub(super) async fn remove_one(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        offset: u64,
+    ) -> Result<StoreAnswer, Unreachable> {
+        let (kind, subject) = (StreamKind::Inbox, self.names().inbox(tenant, user));
+        let there = self.next(kind, &subject, offset).await?;
+        if there.is_none_or(|row| row.offset != offset) {
+            return Ok(StoreAnswer::Changed(0));
+        }
+        let stream = self.stream(kind).await?;
+        let deleted = stream.delete_message(offset).await;
+        deleted.map_err(Unreachable::told)?;
+        Ok(StoreAnswer::Changed(1))
+    }
+
     /// Tells nodes where the user is, too, that messages are gone.
     pub(super) async fn tell_removed(&self, tenant: TenantId, user: UserId, up_to: u64) {
         let names = self.names();

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cometql_engine::publication::Content;
 use cometql_engine::store::{Keep, LogKind};
-use cometql_engine::{Limits, Publication, StoreAnswer, StoreFailure, StoreRequest};
+use cometql_engine::{Limits, MessageId, Publication, StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -21,6 +22,7 @@ use super::history::Place;
 use super::lanes::Lanes;
 use super::names::StreamKind;
 use super::serve::{Serving, kind_of, place};
+use super::unstored::Unstored;
 use crate::shard::Mail;
 
 /// A durable channel is trimmed after so many publications of this node.
@@ -33,13 +35,13 @@ pub(crate) type Reply = Box<dyn FnOnce(Result<StoreAnswer, StoreFailure>) + Send
 #[derive(Clone)]
 pub(crate) struct Log {
     jobs: UnboundedSender<Job>,
-    unstored: UnboundedSender<(Arc<Publication>, bool)>,
+    unstored: UnboundedSender<Unstored>,
 }
 
 /// The log before there are shards to tell.
 pub(crate) struct Unstarted {
     jobs: UnboundedReceiver<Job>,
-    unstored: UnboundedReceiver<(Arc<Publication>, bool)>,
+    unstored: UnboundedReceiver<Unstored>,
     cluster: Cluster,
     limits: Arc<Limits>,
 }
@@ -93,7 +95,8 @@ impl Log {
             StoreRequest::MarkGap { .. }
             | StoreRequest::InboxAppend { .. }
             | StoreRequest::InboxRead { .. }
-            | StoreRequest::InboxRemove { .. } => true,
+            | StoreRequest::InboxRemove { .. }
+            | StoreRequest::InboxRemoveOne { .. } => true,
             StoreRequest::SetHistory { .. }
             | StoreRequest::SetLastSeen { .. }
             | StoreRequest::LastSeen { .. }
@@ -128,7 +131,19 @@ impl Log {
     /// Tells the other nodes what no log has, in the order of these calls.
     pub(crate) fn broadcast(&self, publication: &Arc<Publication>, lossy: bool) {
         // The task ends with the node.
-        _ = self.unstored.send((Arc::clone(publication), lossy));
+        _ = self
+            .unstored
+            .send(Unstored::Publication(Arc::clone(publication), lossy));
+    }
+
+    /// Tells other nodes a private message that the log could not take.
+    pub(crate) fn send_unstored(&self, tenant: TenantId, user: UserId, content: Content) {
+        _ = self.unstored.send(Unstored::Private(tenant, user, content));
+    }
+
+    /// Tells other nodes that somebody has acknowledged one.
+    pub(crate) fn tell_taken(&self, tenant: TenantId, user: UserId, id: MessageId) {
+        _ = self.unstored.send(Unstored::Taken(tenant, user, id));
     }
 }
 
@@ -141,10 +156,11 @@ impl Unstarted {
             cluster,
             limits,
         } = self;
+        let doors = Doors::new(doors);
         let service = Service {
             cluster: cluster.clone(),
             limits: Arc::clone(&limits),
-            doors: Doors::new(doors),
+            doors: doors.clone(),
             lanes: Lanes::new(|job| !is_append(job)),
             flying: FuturesUnordered::new(),
             followed: HashMap::new(),
@@ -152,7 +168,8 @@ impl Unstarted {
         };
         vec![
             tokio::spawn(service.run(jobs)),
-            tokio::spawn(cluster.clone().publish_all(unstored)),
+            tokio::spawn(cluster.clone().tell_unstored(unstored)),
+            tokio::spawn(cluster.clone().hear_taken(doors)),
             tokio::spawn(super::reconcile::run(cluster, limits, log.clone())),
         ]
     }
@@ -378,7 +395,8 @@ fn key_of(request: &StoreRequest) -> Option<Key> {
         } => Key::Channel(*tenant, channel.clone()),
         StoreRequest::InboxAppend { tenant, user, .. }
         | StoreRequest::InboxRead { tenant, user, .. }
-        | StoreRequest::InboxRemove { tenant, user, .. } => Key::User(*tenant, *user),
+        | StoreRequest::InboxRemove { tenant, user, .. }
+        | StoreRequest::InboxRemoveOne { tenant, user, .. } => Key::User(*tenant, *user),
         StoreRequest::SetHistory { .. }
         | StoreRequest::SetLastSeen { .. }
         | StoreRequest::LastSeen { .. }

@@ -40,6 +40,8 @@ pub(super) enum Note {
     Delete(MessageId),
     /// Private messages up to here were acknowledged.
     Removed(u64),
+    /// Somebody acknowledged a private message that no log has.
+    Taken(MessageId),
 }
 
 /// What a message says.
@@ -90,8 +92,17 @@ pub(super) fn unstored(publication: &Publication, node: &str, lossy: bool) -> (H
         from_browser: publication.from_browser,
         once: publication.once,
     };
-    let mut headers = headers(&content, node);
-    headers.insert(NATS_MESSAGE_ID, publication.id.to_string());
+    bare(&content, node, lossy)
+}
+
+/// Headers and body of a private message that its log should have.
+pub(super) fn private(content: &Content, node: &str) -> (HeaderMap, Bytes) {
+    bare(content, node, true)
+}
+
+fn bare(content: &Content, node: &str, lossy: bool) -> (HeaderMap, Bytes) {
+    let mut headers = headers(content, node);
+    headers.insert(NATS_MESSAGE_ID, content.id.to_string());
     if lossy {
         headers.insert(LOSSY, "1");
     }
@@ -144,6 +155,7 @@ pub(super) fn note(note: Note, node: &str) -> HeaderMap {
         Note::Clear => "clear".to_owned(),
         Note::Delete(id) => format!("delete {id}"),
         Note::Removed(up_to) => format!("removed {up_to}"),
+        Note::Taken(id) => format!("taken {id}"),
     };
     headers.insert(DO, text);
     if note == Note::Clear {
@@ -162,6 +174,7 @@ pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Option<Said> {
             "clear" => Note::Clear,
             "delete" => Note::Delete(id_of(rest)?),
             "removed" => Note::Removed(rest.parse().ok()?),
+            "taken" => Note::Taken(id_of(rest)?),
             _ => Note::Gap,
         }));
     }
@@ -324,6 +337,10 @@ mod tests {
         );
         check_note("delete x", None);
         check_note("removed 17", Some(Note::Removed(17)));
+        check_note(
+            "taken 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051",
+            Some(Note::Taken(content().id)),
+        );
         check_note("later", Some(Note::Gap));
     }
 

@@ -37,6 +37,7 @@ pub mod state;
 pub mod streams;
 #[cfg(test)]
 mod tests;
+mod unstored;
 
 use append::Health;
 pub use connect::ConnectError;
@@ -144,7 +145,7 @@ struct Inner {
     client: async_nats::Client,
     log: jetstream::Context,
     state: watch::Receiver<Connection>,
-    health: Health,
+    health: Arc<Health>,
     epochs: Epochs,
     counters: OfCluster,
 }

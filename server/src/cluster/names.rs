@@ -105,6 +105,12 @@ impl Names {
         self.subject(&format!("i.{}.{}", tenant.0, user.get()))
     }
 
+    /// That a private message which no log has was acknowledged.
+    #[must_use]
+    pub fn taken(&self, tenant: TenantId, user: UserId) -> String {
+        self.subject(&format!("taken.{}.{}", tenant.0, user.get()))
+    }
+
     /// Publications of a channel that nobody stores.
     #[must_use]
     pub fn unstored(&self, tenant: TenantId, channel: &ChannelName) -> String {
@@ -204,6 +210,9 @@ mod tests {
         let inbox = names.live(&names.inbox(TenantId(1), user));
         assert_eq!(inbox, "My_cluster_2.live.i.1.9");
         assert_eq!(Names::parse_user(&inbox), Some((TenantId(1), user)));
+        let taken = names.taken(TenantId(1), user);
+        assert_eq!(taken, "My_cluster_2.taken.1.9");
+        assert_eq!(Names::parse_user(&taken), Some((TenantId(1), user)));
     }
 
     #[test]

@@ -33,6 +33,7 @@ const KINDS: [StreamKind; 3] = [StreamKind::Windows, StreamKind::History, Stream
 pub(super) async fn run(cluster: Cluster, limits: Arc<Limits>, log: Log) {
     let mut reconciler = Reconciler {
         seen: HashMap::new(),
+        silent: HashMap::new(),
         cluster,
         limits,
         log,
@@ -72,21 +73,27 @@ struct Reconciler {
     log: Log,
     /// The ends of streams at the last two rounds that went through.
     seen: HashMap<StreamKind, [u64; 2]>,
+    /// Streams whose leader does not answer, and since when.
+    silent: HashMap<StreamKind, Instant>,
 }
 
 impl Reconciler {
     async fn round(&mut self) {
         let began = Instant::now();
         let mut all = true;
-        for kind in KINDS {
-            if streams::epoch(&self.cluster, kind).await.is_err() {
-                // A stream that is only out of reach stays as it is, and this fails too.
-                _ = streams::remake(&self.cluster, &self.limits, kind).await;
+        // None waits for another one: without a quorum each takes its time.
+        let asked = StreamKind::ALL.map(|kind| self.epoch(kind));
+        let epochs = futures_util::future::join_all(asked).await;
+        for (kind, epoch) in StreamKind::ALL.into_iter().zip(epochs) {
+            self.note_answer(kind, epoch.is_ok());
+            if !KINDS.contains(&kind) {
+                continue;
             }
-            if self.cluster.health().is_lost(kind) {
-                self.probe(kind).await;
-            }
-            if let Err(error) = self.compare(kind).await {
+            let compared = match epoch {
+                Ok(epoch) => self.compare(kind, epoch).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = compared {
                 tracing::debug!(%error, "a log could not be compared");
                 all = false;
             }
@@ -98,8 +105,33 @@ impl Reconciler {
         tracing::trace!(took = ?began.elapsed(), all, "compared with the log");
     }
 
-    async fn compare(&mut self, kind: StreamKind) -> Result<(), Unreachable> {
-        let epoch = streams::epoch(&self.cluster, kind).await?;
+    /// Which life of a stream this is, by its leader. And whether it takes messages again, if it did not.
+    async fn epoch(&self, kind: StreamKind) -> Result<u64, Unreachable> {
+        let mut epoch = streams::epoch(&self.cluster, kind).await;
+        if epoch.is_err() && KINDS.contains(&kind) {
+            // A stream that is only out of reach stays as it is, and this fails too.
+            _ = streams::remake(&self.cluster, &self.limits, kind).await;
+            epoch = streams::epoch(&self.cluster, kind).await;
+        }
+        if self.cluster.health().is_lost(kind) {
+            self.probe(kind).await;
+        }
+        epoch
+    }
+
+    /// Without a leader for longer than an election takes, the quorum is lost, also when nobody writes.
+    fn note_answer(&mut self, kind: StreamKind, answered: bool) {
+        if answered {
+            self.silent.remove(&kind);
+            return;
+        }
+        let since = *self.silent.entry(kind).or_insert_with(Instant::now);
+        if since.elapsed() > self.cluster.settings().quorum_timeout {
+            self.cluster.lose(kind);
+        }
+    }
+
+    async fn compare(&mut self, kind: StreamKind, epoch: u64) -> Result<(), Unreachable> {
         if self.cluster.epochs().replace(kind, epoch) {
             tracing::warn!(
                 stream = self.cluster.names().stream(kind),

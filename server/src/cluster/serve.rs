@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cometql_engine::store::LogKind;
-use cometql_engine::{Limits, Publication, StoreAnswer, StoreFailure, StoreRequest};
+use cometql_engine::{Limits, StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{ChannelName, TenantId, UserId};
 use futures_util::future::{BoxFuture, FutureExt as _};
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::Cluster;
@@ -16,12 +15,14 @@ use super::append::{appended, delivered};
 use super::arrivals::{Doors, Follower, Key};
 use super::history::Place;
 use super::log::{Outcome, Reply};
-use super::message::{self, Note};
+use super::message::Note;
 use super::names::StreamKind;
 use super::streams::Unreachable;
 
 /// Pause before something is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a log may take to answer that is known to be out of reach.
+const LOST_TIME: Duration = Duration::from_secs(1);
 
 /// The stream of a log; `None` = it has none.
 pub(super) fn kind_of(log: LogKind) -> Option<StreamKind> {
@@ -29,6 +30,16 @@ pub(super) fn kind_of(log: LogKind) -> Option<StreamKind> {
         LogKind::Live => None,
         LogKind::Window => Some(StreamKind::Windows),
         LogKind::Durable => Some(StreamKind::History),
+    }
+}
+
+/// The stream that a question is about which adds nothing.
+fn kind_asked(request: &StoreRequest) -> StreamKind {
+    match request {
+        StoreRequest::ReadHistory { log, .. } | StoreRequest::DeleteHistory { log, .. } => {
+            log.and_then(kind_of).unwrap_or(StreamKind::Windows)
+        }
+        _ => StreamKind::Inbox,
     }
 }
 
@@ -49,8 +60,13 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    fn deadline(&self, asked: Instant) -> Instant {
-        asked + self.cluster.settings().quorum_timeout
+    /// A log that is known to be out of reach is not waited for.
+    fn deadline(&self, asked: Instant, kind: StreamKind) -> Instant {
+        let patience = self.cluster.settings().quorum_timeout;
+        match self.cluster.health().is_lost(kind) {
+            true => Instant::now() + LOST_TIME.min(patience),
+            false => asked + patience,
+        }
     }
 
     /// Gives a message to the log.
@@ -102,7 +118,7 @@ impl Serving {
             }
             _ => unreachable!("these are the requests that append"),
         };
-        let deadline = self.deadline(asked);
+        let deadline = self.deadline(asked, outgoing.kind);
         let sent = cluster.send(&outgoing).await;
         cluster.counters().sent.inc();
         async move {
@@ -130,8 +146,9 @@ impl Serving {
         else {
             return Outcome::Answer(reply, Err(StoreFailure::Failed("no log".into())));
         };
-        let deadline = self.deadline(asked);
-        let place = kind_of(log).map(|kind| place(&self.cluster, kind, tenant, &channel));
+        let kind = kind_of(log);
+        let deadline = self.deadline(asked, kind.unwrap_or(StreamKind::Windows));
+        let place = kind.map(|kind| place(&self.cluster, kind, tenant, &channel));
         let names = self.cluster.names();
         let subject = match &place {
             Some(place) => names.live(&place.subject),
@@ -179,14 +196,20 @@ impl Serving {
         let client = self.cluster.client();
         let subscriber = client.subscribe(subject.to_owned()).await;
         let subscriber = subscriber.map_err(Unreachable::told)?;
-        // A question to the server and its answer: it has taken the subscription.
+        self.settle_subscription().await?;
+        Ok(subscriber)
+    }
+
+    /// A question to the server and its answer: it has taken the subscription before.
+    async fn settle_subscription(&self) -> Result<(), Unreachable> {
+        let client = self.cluster.client();
         let flushed = client.request("_cometql.nobody", bytes::Bytes::new()).await;
         match flushed {
             Err(error) if error.kind() == async_nats::client::RequestErrorKind::NoResponders => {}
             Err(error) => return Err(Unreachable::told(error)),
             Ok(_) => {}
         }
-        Ok(subscriber)
+        Ok(())
     }
 
     pub(super) async fn follow_user(
@@ -196,30 +219,34 @@ impl Serving {
         tenant: TenantId,
         user: UserId,
     ) -> Outcome {
-        let subject = self.cluster.names().inbox(tenant, user);
+        let (kind, subject) = (StreamKind::Inbox, self.cluster.names().inbox(tenant, user));
         let live = self.cluster.names().live(&subject);
-        let followed = persist(self.deadline(Instant::now()), || {
+        // In force when a server is there, whether the log answers or not: other nodes tell what it lacks.
+        let subscriber = loop {
+            match self.cluster.client().subscribe(live.clone()).await {
+                Ok(subscriber) => break subscriber,
+                Err(error) => tracing::warn!(%error, "an inbox can't be followed yet"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        let deadline = self.deadline(Instant::now(), kind);
+        let last = persist(deadline, || {
             async {
-                let subscriber = self.listen(&live).await?;
-                let last = self.cluster.last(StreamKind::Inbox, &subject).await?;
-                Ok((subscriber, last.map_or(0, |row| row.offset)))
+                self.settle_subscription().await?;
+                self.cluster.last(kind, &subject).await
             }
             .boxed()
         });
-        let Ok((subscriber, delivered)) = followed.await else {
-            // The comparison with the log will not know of it: the user asks again with its next connection.
-            tracing::warn!("an inbox can't be followed: NATS does not answer");
-            return Outcome::Followed(None);
-        };
-        let kind = StreamKind::Inbox;
+        // Without an answer all is new: the comparison with the log finds it, once that is back.
+        let last = last.await.unwrap_or_default();
         Outcome::Followed(Some(Follower {
+            delivered: last.map_or(0, |row| row.offset),
             cluster: self.cluster,
             limits: self.limits,
             doors,
             key,
             place: Some(Place { kind, subject }),
             subscriber,
-            delivered,
         }))
     }
 
@@ -229,7 +256,7 @@ impl Serving {
         asked: Instant,
         reply: Reply,
     ) -> Outcome {
-        let deadline = self.deadline(asked);
+        let deadline = self.deadline(asked, kind_asked(&request));
         let cluster = &self.cluster;
         let answer = persist(deadline, || self.answer(&request, deadline).boxed()).await;
         if let (
@@ -291,6 +318,11 @@ impl Serving {
                 user,
                 up_to,
             } => cluster.remove_inbox(*tenant, *user, *up_to).await,
+            StoreRequest::InboxRemoveOne {
+                tenant,
+                user,
+                offset,
+            } => cluster.remove_one(*tenant, *user, *offset).await,
             _ => Err(Unreachable("that is not the log's".into())),
         }
     }
@@ -311,39 +343,5 @@ async fn persist<'a, T>(
             return Err(StoreFailure::NoQuorum);
         }
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-impl Cluster {
-    pub(super) async fn publish_all(
-        self,
-        mut unstored: UnboundedReceiver<(Arc<Publication>, bool)>,
-    ) {
-        while let Some((publication, lossy)) = unstored.recv().await {
-            self.publish_unstored(&publication, lossy).await;
-        }
-    }
-
-    async fn publish_unstored(&self, publication: &Publication, lossy: bool) {
-        let names = self.names();
-        let (tenant, channel) = (publication.tenant, &publication.channel);
-        let subjects = if lossy {
-            // Who follows the channel listens to one of them.
-            [StreamKind::Windows, StreamKind::History]
-                .map(|kind| names.live(&names.channel(kind, tenant, channel)))
-                .to_vec()
-        } else {
-            vec![names.unstored(tenant, channel)]
-        };
-        let (headers, body) = message::unstored(publication, self.node().as_str(), lossy);
-        for subject in subjects {
-            self.counters().sent.inc();
-            let sent = self
-                .client()
-                .publish_with_headers(subject, headers.clone(), body.clone());
-            if let Err(error) = sent.await {
-                tracing::debug!(%error, "a publication was not told to other nodes");
-            }
-        }
     }
 }

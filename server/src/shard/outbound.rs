@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cometql_engine::effects::{Counted, PresenceAsk};
+use cometql_engine::publication::Content;
 use cometql_engine::{
-    Announce, Answer, ConnectionId, Credentials, Effects, Limits, LogKind, Message, Now, Outbox,
-    Publication, Push, Reject, ShardId, StoreRequest,
+    Announce, Answer, ConnectionId, Credentials, Effects, Limits, LogKind, Message, MessageId, Now,
+    Outbox, Publication, Push, Reject, ShardId, StoreRequest,
 };
 use cometql_protocol::wire::{Reply, Request};
 use cometql_protocol::{ChannelName, CloseCode, TenantId, UserId};
@@ -426,6 +427,18 @@ impl Effects for Outbound {
     fn broadcast(&mut self, publication: &Arc<Publication>, lossy: bool) {
         if let Some(log) = &self.log {
             log.broadcast(publication, lossy);
+        }
+    }
+
+    fn send_unstored(&mut self, tenant: TenantId, user: UserId, content: &Content) {
+        if let Some(log) = &self.log {
+            log.send_unstored(tenant, user, content.clone());
+        }
+    }
+
+    fn tell_taken(&mut self, tenant: TenantId, user: UserId, id: MessageId) {
+        if let Some(log) = &self.log {
+            log.tell_taken(tenant, user, id);
         }
     }
 

@@ -136,13 +136,19 @@ pub(super) fn remove(
     connection: &Connection,
     tenant: TenantId,
     user: UserId,
+    from: u64,
     up_to: u64,
 ) -> Outcome<u64> {
     let removed = connection
         .prepare_cached(
-            "DELETE FROM users_messages WHERE tenant = ?1 AND user_id = ?2 AND offset <= ?3",
+            "DELETE FROM users_messages WHERE tenant = ?1 AND user_id = ?2 AND offset BETWEEN ?3 AND ?4",
         )?
-        .execute(params![tenant.0, integer(user.get()), integer(up_to)])?;
+        .execute(params![
+            tenant.0,
+            integer(user.get()),
+            integer(from),
+            integer(up_to)
+        ])?;
     forget(connection, tenant.0, integer(user.get()), rows(removed))?;
     Ok(rows(removed))
 }

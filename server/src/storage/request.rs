@@ -19,6 +19,7 @@ pub(super) fn weight(request: &StoreRequest) -> usize {
         | StoreRequest::MarkGap { .. }
         | StoreRequest::InboxRead { .. }
         | StoreRequest::InboxRemove { .. }
+        | StoreRequest::InboxRemoveOne { .. }
         | StoreRequest::SetLastSeen { .. }
         | StoreRequest::LastSeen { .. }
         | StoreRequest::UserData { .. }
@@ -71,7 +72,8 @@ pub(super) fn carry_out(batch: &mut Batch<'_>, request: &StoreRequest) -> Outcom
         StoreRequest::MarkGap { .. } => StoreAnswer::Changed(0),
         StoreRequest::InboxAppend { .. }
         | StoreRequest::InboxRead { .. }
-        | StoreRequest::InboxRemove { .. } => about_inbox(c, request)?,
+        | StoreRequest::InboxRemove { .. }
+        | StoreRequest::InboxRemoveOne { .. } => about_inbox(c, request)?,
         StoreRequest::SetLastSeen { tenant, user, time } => {
             StoreAnswer::Changed(users::set_last_seen(c, *tenant, *user, *time)?)
         }
@@ -108,7 +110,12 @@ fn about_inbox(c: &Connection, request: &StoreRequest) -> Outcome<StoreAnswer> {
             tenant,
             user,
             up_to,
-        } => StoreAnswer::Changed(inbox::remove(c, *tenant, *user, *up_to)?),
+        } => StoreAnswer::Changed(inbox::remove(c, *tenant, *user, 0, *up_to)?),
+        StoreRequest::InboxRemoveOne {
+            tenant,
+            user,
+            offset,
+        } => StoreAnswer::Changed(inbox::remove(c, *tenant, *user, *offset, *offset)?),
         other => unreachable!("not about an inbox: {other:?}"),
     })
 }
@@ -125,6 +132,7 @@ fn connection<'a>(batch: &mut Batch<'a>, request: &StoreRequest) -> Outcome<&'a 
         | StoreRequest::InboxAppend { .. }
         | StoreRequest::InboxRead { .. }
         | StoreRequest::InboxRemove { .. }
+        | StoreRequest::InboxRemoveOne { .. }
         | StoreRequest::SetLastSeen { .. }
         | StoreRequest::LastSeen { .. }
         | StoreRequest::UserData { .. }

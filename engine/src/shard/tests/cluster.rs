@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod elsewhere;
+mod unstored;
 
 /// One shard, its mailbox, and what it caused, as lines.
 struct Member {
@@ -102,6 +103,15 @@ impl Effects for Outside {
             .push(format!("broadcast {}, lossy: {lossy}", publication.data));
     }
 
+    fn send_unstored(&mut self, _: TenantId, user: UserId, content: &Content) {
+        let line = format!("tell those who have user {user}: {}", content.data);
+        self.lines.push(line);
+    }
+
+    fn tell_taken(&mut self, _: TenantId, user: UserId, id: MessageId) {
+        self.lines.push(format!("user {user} took {}", id.0));
+    }
+
     fn announce(&mut self, announce: Announce) {
         if let Announce::User { there, .. } = announce {
             self.lines.push(format!("announce {there:?}"));
@@ -162,6 +172,11 @@ impl Member {
     /// A browser that is user 7 and reads private messages.
     fn user(&mut self) -> ConnectionId {
         let connection = self.open();
+        self.log_in(connection);
+        connection
+    }
+
+    fn log_in(&mut self, connection: ConnectionId) {
         self.ask(
             connection,
             r#"{"id":1,"connect":{"user":7,"hash":"h","inbox":true}}"#,
@@ -176,7 +191,6 @@ impl Member {
             request,
             result,
         });
-        connection
     }
 
     fn ask(&mut self, connection: ConnectionId, frame: &str) {

@@ -107,7 +107,8 @@ fn private_messages_are_sent_once() {
         first,
         Answer::Sent {
             offset: 1,
-            reached: 1
+            reached: 1,
+            lossy: false
         }
     );
     assert_eq!(node.command(send(7, 1, "a")), first);

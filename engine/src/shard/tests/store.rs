@@ -219,6 +219,7 @@ impl ModelStore {
                 rows.retain(|offset, _| *offset > up_to);
                 StoreAnswer::Changed((before - rows.len()) as u64)
             }
+            R::InboxRemoveOne { .. } => unreachable!("asked of a log only"),
             R::SetLastSeen { tenant, user, time } => {
                 if let Some(time) = time {
                     self.seen.insert((tenant, user), time);

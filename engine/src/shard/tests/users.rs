@@ -22,7 +22,8 @@ fn a_private_message_goes_to_all_connections_and_waits_until_acknowledged() {
         node.send(7, "hi"),
         Answer::Sent {
             offset: 1,
-            reached: 2
+            reached: 2,
+            lossy: false
         }
     );
     assert_eq!(data(&node.told(one)), ["hi"]);
@@ -73,7 +74,8 @@ fn without_an_inbox_flag_nothing_is_sent_or_acknowledged() {
         node.send(7, "a"),
         Answer::Sent {
             offset: 1,
-            reached: 0
+            reached: 0,
+            lossy: false
         }
     );
     assert_eq!(node.told(one), Vec::<String>::new());
@@ -211,7 +213,13 @@ fn a_private_message_is_stored_then_sent_then_answered() {
     node.world.store_sleeps = false;
     node.run();
     let (offset, reached) = (1, 1);
-    assert_eq!(node.answer(number), Some(Answer::Sent { offset, reached }));
+    let lossy = false;
+    let sent = Answer::Sent {
+        offset,
+        reached,
+        lossy,
+    };
+    assert_eq!(node.answer(number), Some(sent));
     assert_eq!(data(&node.told(one)), ["x"]);
     node.world.store_fails = true;
     assert!(matches!(node.send(7, "y"), Answer::Rejected(_)));

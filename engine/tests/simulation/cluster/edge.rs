@@ -76,7 +76,10 @@ impl World {
                 | StoreRequest::UserData { .. }
                 | StoreRequest::IsMember { .. }
         );
-        let append = matches!(request, StoreRequest::Append { .. });
+        let append = matches!(
+            request,
+            StoreRequest::Append { .. } | StoreRequest::InboxAppend { .. }
+        );
         let result = if in_log && !self.log.quorum {
             // An append may be in the log all the same, if it was lost while it was asked.
             if append && self.rng.once_in(6) {
@@ -241,6 +244,15 @@ impl World {
                 self.promises.removed(&gone);
                 StoreAnswer::Changed(gone.len() as u64)
             }
+            R::InboxRemoveOne {
+                tenant,
+                user,
+                offset,
+            } => {
+                let gone = self.log.remove_message((*tenant, *user), *offset);
+                self.promises.removed(&gone);
+                StoreAnswer::Changed(gone.len() as u64)
+            }
             other => unreachable!("not asked of a log: {other:?}"),
         }
     }
@@ -392,6 +404,8 @@ impl World {
             } => shard_of_channel(*tenant, channel.as_str(), shards),
             LogEvent::Inbox { tenant, user, .. }
             | LogEvent::InboxRemoved { tenant, user, .. }
+            | LogEvent::Unstored { tenant, user, .. }
+            | LogEvent::Taken { tenant, user, .. }
             | LogEvent::User { tenant, user, .. } => shard_of_user(*tenant, *user, shards),
             LogEvent::Users {
                 node: of, users, ..
@@ -446,6 +460,7 @@ fn subject(request: &StoreRequest) -> String {
         R::InboxAppend { tenant, user, .. }
         | R::InboxRead { tenant, user, .. }
         | R::InboxRemove { tenant, user, .. }
+        | R::InboxRemoveOne { tenant, user, .. }
         | R::SetLastSeen { tenant, user, .. }
         | R::LastSeen { tenant, user }
         | R::UserData { tenant, user } => format!("{tenant} user {user}"),

@@ -301,6 +301,20 @@ impl Log {
             .collect()
     }
 
+    /// Takes one message out; returns its payload.
+    pub(super) fn remove_message(&mut self, key: UserKey, offset: u64) -> Vec<String> {
+        let inbox = self.inboxes.entry(key).or_default();
+        let gone = inbox.rows.remove(&offset).into_iter();
+        gone.map(|content| content.data.to_string()).collect()
+    }
+
+    /// Whether a message waits for a user.
+    pub(super) fn has_message(&self, key: UserKey, payload: &str) -> bool {
+        let inbox = self.inboxes.get(&key).into_iter();
+        let mut rows = inbox.flat_map(|inbox| inbox.rows.values());
+        rows.any(|content| &*content.data == payload)
+    }
+
     /// Where messages of a user end.
     pub(super) fn last_message(&self) -> u64 {
         self.last_message

@@ -7,7 +7,7 @@ use cometql_protocol::client::{self, Publish, TabId, TabInput};
 use cometql_protocol::{ChannelName, EventName, TenantId, UserId};
 
 use super::log::Stream;
-use super::world::{NODES, Sent, World};
+use super::world::{Event, NODES, Sent, World};
 use crate::promises::{CHANGING, KEPT};
 
 /// By what is kept of them: all, a window, a window or what settings say, nothing, a window with joins and leaves.
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    fn any_node(&mut self) -> Option<usize> {
+    pub(super) fn any_node(&mut self) -> Option<usize> {
         let alive = self.alive();
         (!alive.is_empty()).then(|| alive[self.rng.index(alive.len())])
     }
@@ -131,12 +131,20 @@ impl World {
         self.command += 1;
         let payload = format!("{}/u{user}/{}", TENANT.0, self.command);
         self.note(format!("send {payload} at node {node}"));
+        let draft = self.draft(&payload);
+        let once = draft.once;
         let command = Command::Send {
             tenant: TENANT,
             user: UserId::new(user).unwrap(),
-            draft: self.draft(&payload),
+            draft,
         };
-        self.command(node, command, Sent::Private(TENANT, user, payload));
+        let sent = Sent::Private(TENANT, user, payload);
+        self.command(node, command.clone(), sent.clone());
+        // Its sender may have lost the answer, and try again elsewhere.
+        if once && self.rng.once_in(2) {
+            let pause = self.rng.below(8_000);
+            self.at(pause, Event::Again(command, sent));
+        }
     }
 
     fn subscribe_any(&mut self) {

@@ -60,6 +60,25 @@ impl World {
             ToCluster::FollowUser(tenant, user, false) => {
                 self.slots[node].edge.users.remove(&(tenant, user));
             }
+            ToCluster::SendUnstored(tenant, user, content) => {
+                self.note(format!("{} goes without the log", content.data));
+                for other in self.others(node) {
+                    if self.slots[other].edge.users.contains_key(&(tenant, user)) {
+                        let content = content.clone();
+                        let event = LogEvent::Unstored {
+                            tenant,
+                            user,
+                            content,
+                        };
+                        self.send(node, other, event);
+                    }
+                }
+            }
+            ToCluster::TellTaken(tenant, user, id) => {
+                for other in self.others(node) {
+                    self.send(node, other, LogEvent::Taken { tenant, user, id });
+                }
+            }
             ToCluster::Broadcast(publication, lossy) => self.broadcast(node, &publication, lossy),
             ToCluster::Announce(announce) => self.announce(node, announce),
             ToCluster::AskPresence(ask) => self.presence(node, shard, &ask),

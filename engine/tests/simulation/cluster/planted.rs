@@ -16,6 +16,8 @@ const BUGS: &[(&str, &[&str])] = &[
         "engine-forgets-arrivals",
         &["nobody has handled it", "nobody got it"],
     ),
+    ("engine-takes-sent-for-acknowledged", &["was answered"]),
+    ("engine-shows-what-was-shown", &["came twice"]),
     ("engine-trusts-every-position", &["nobody said so"]),
     (
         "engine-mixes-lives",

@@ -127,6 +127,10 @@ impl Promises {
         self.handled.insert(payload.to_owned());
     }
 
+    pub(super) fn is_handled(&self, payload: &str) -> bool {
+        self.handled.contains(payload)
+    }
+
     /// The log removes private messages.
     pub(super) fn removed(&self, payloads: &[String]) {
         for payload in payloads {
@@ -222,6 +226,7 @@ impl Promises {
         let taken = self.taken.get(&key).into_iter();
         let missing: Vec<_> = taken
             .flat_map(|taken| taken.range(before.offset + 1..until))
+            .take(5)
             .collect();
         assert!(
             missing.is_empty(),

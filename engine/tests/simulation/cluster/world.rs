@@ -56,6 +56,8 @@ pub(super) enum Event {
     Timer(usize, u64),
     Token(usize),
     Handled(usize, TabId, u64, String),
+    /// A backend that has no answer tries again, anywhere.
+    Again(Command, Sent),
 }
 
 /// A node's place; its lives come and go.
@@ -111,6 +113,8 @@ pub(super) struct World {
     pub(super) commands: BTreeMap<u64, (usize, Sent)>,
     pub(super) command: u64,
     pub(super) promises: Promises,
+    /// Private messages that each connection of a browser was told.
+    pub(super) private: BTreeSet<(usize, String)>,
     /// The last place that was handed to each connection of a node's life, by channel, since it subscribed.
     pushed: HashMap<(usize, u32, ConnectionId, String), (u64, u64)>,
     pub(super) limits: Limits,
@@ -140,6 +144,7 @@ impl World {
             commands: BTreeMap::new(),
             command: 0,
             promises: Promises::default(),
+            private: BTreeSet::new(),
             pushed: HashMap::new(),
             limits,
             rules: Arc::new(rules),
@@ -237,6 +242,11 @@ impl World {
             Event::Handled(browser, tab, offset, payload) => {
                 self.promises.handled(&payload);
                 self.tab(browser, tab, TabInput::Handled { offset });
+            }
+            Event::Again(command, sent) => {
+                if let Some(node) = self.any_node() {
+                    self.command(node, command, sent);
+                }
             }
             other => self.happen_at_the_edge(other),
         }
@@ -395,8 +405,17 @@ impl World {
                     self.promises.answered((tenant.0, channel), &payload);
                 }
             }
-            (Sent::Private(tenant, user, payload), Answer::Sent { offset, .. }) => {
-                self.note(format!("node {node} answers {payload}: {offset}"));
+            (Sent::Private(tenant, user, payload), Answer::Sent { offset, lossy, .. }) => {
+                self.note(format!(
+                    "node {node} answers {payload}: {offset}, lossy {lossy}"
+                ));
+                let key = (tenant, UserId::new(user).unwrap());
+                assert!(
+                    !lossy
+                        || self.promises.is_handled(&payload)
+                        || self.log.has_message(key, &payload),
+                    "{payload} was answered as acknowledged, and nobody has handled it"
+                );
                 self.promises.private(tenant.0, user, &payload);
             }
             (Sent::Other, Answer::Done { .. }) | (_, Answer::Rejected(_)) => {}

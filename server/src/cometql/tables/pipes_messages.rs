@@ -101,8 +101,8 @@ pub(super) async fn submit(
     let mut refused: Option<SqlError> = None;
     for (id, answer) in ids.into_iter().zip(answers) {
         match answer {
-            Answer::Published { reached, .. } | Answer::Sent { reached, .. } => {
-                if matches!(answer, Answer::Published { lossy: true, .. }) {
+            Answer::Published { reached, lossy, .. } | Answer::Sent { reached, lossy, .. } => {
+                if lossy {
                     session.warnings.push(errors::not_stored(id));
                 }
                 sum += reached;
