@@ -1,5 +1,6 @@
 //! With real NATS servers.
 
+mod conformance;
 mod log;
 
 use cometql_engine::Limits;

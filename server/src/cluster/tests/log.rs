@@ -1,5 +1,4 @@
-//! What the engine needs of a log, on a real one: the part of `storage/conformance.rs` that is about channels and inboxes,
-//! and what only a log does.
+//! What only a log does, on a real one: events, what is whole, windows, and a quorum that is lost.
 
 use std::sync::Arc;
 
@@ -24,14 +23,14 @@ const EVER: Keep = Keep {
 };
 
 /// A log with one shard, which is the test.
-struct Shard {
-    cluster: Cluster,
+pub(super) struct Shard {
+    pub(super) cluster: Cluster,
     log: Log,
     mails: UnboundedReceiver<Mail>,
 }
 
 impl Shard {
-    async fn start(nats: &NatsServers, limits: Limits) -> Self {
+    pub(super) async fn start(nats: &NatsServers, limits: Limits) -> Self {
         let settings = Settings {
             quorum_timeout: std::time::Duration::from_secs(1),
             ..settings(nats, "a")
@@ -48,7 +47,7 @@ impl Shard {
         }
     }
 
-    async fn try_ask(&self, request: StoreRequest) -> Result<StoreAnswer, StoreFailure> {
+    pub(super) async fn try_ask(&self, request: StoreRequest) -> Result<StoreAnswer, StoreFailure> {
         let (told, answer) = oneshot::channel();
         self.log
             .ask(request, Box::new(|result| _ = told.send(result)));
