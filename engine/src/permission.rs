@@ -232,28 +232,27 @@ impl Rules {
     /// What the channel does.
     #[must_use]
     pub fn behaviour(&self, tenant: TenantId, channel: &str) -> Behaviour {
+        let (mut retention, mut join_leave, mut conflate) = (None, None, None);
+        let (mut publish, mut channel_publish, mut backend_publish) = (None, None, None);
+        let mut publication_bytes = None;
+        // Once through the rules: this is asked for every subscription.
+        for rule in self.matching(tenant, channel) {
+            retention = retention.or(rule.retention);
+            join_leave = join_leave.or(rule.join_leave);
+            conflate = conflate.or(rule.conflate);
+            publish = publish.or(rule.publish_rate);
+            channel_publish = channel_publish.or(rule.channel_publish_rate);
+            backend_publish = backend_publish.or(rule.backend_publish_rate);
+            publication_bytes = publication_bytes.or(rule.publication_bytes);
+        }
         Behaviour {
-            retention: self
-                .first(tenant, channel, |rule| rule.retention.as_ref())
-                .map_or(Retention::Window, |(_, retention)| *retention),
-            join_leave: self
-                .first(tenant, channel, |rule| rule.join_leave.as_ref())
-                .is_some_and(|(_, told)| *told),
-            conflate: self
-                .first(tenant, channel, |rule| rule.conflate.as_ref())
-                .and_then(|(_, conflate)| *conflate),
-            publish_rate: self
-                .first(tenant, channel, |rule| rule.publish_rate.as_ref())
-                .map(|(_, rate)| *rate),
-            channel_publish_rate: self
-                .first(tenant, channel, |rule| rule.channel_publish_rate.as_ref())
-                .map(|(_, rate)| *rate),
-            backend_publish_rate: self
-                .first(tenant, channel, |rule| rule.backend_publish_rate.as_ref())
-                .map(|(_, rate)| *rate),
-            publication_bytes: self
-                .first(tenant, channel, |rule| rule.publication_bytes.as_ref())
-                .map(|(_, bytes)| *bytes),
+            retention: retention.unwrap_or(Retention::Window),
+            join_leave: join_leave.unwrap_or(false),
+            conflate: conflate.flatten(),
+            publish_rate: publish,
+            channel_publish_rate: channel_publish,
+            backend_publish_rate: backend_publish,
+            publication_bytes,
         }
     }
 
@@ -348,11 +347,13 @@ impl Rules {
         channel: &str,
         pick: impl Fn(&'a Rule) -> Option<&'a V>,
     ) -> Option<(&'a Rule, &'a V)> {
-        let mut matching = self
-            .rules
-            .iter()
-            .filter(|rule| rule.matches(tenant, channel));
+        let mut matching = self.matching(tenant, channel);
         matching.find_map(|rule| pick(rule).map(|value| (rule, value)))
+    }
+
+    fn matching(&self, tenant: TenantId, channel: &str) -> impl Iterator<Item = &Rule> {
+        let matches = move |rule: &&Rule| rule.matches(tenant, channel);
+        self.rules.iter().filter(matches)
     }
 }
 
