@@ -37,12 +37,39 @@ struct Inner {
 /// An answer that is on its way. Commands started one after the other for one channel or user are carried out in that
 /// order, whether or not earlier answers were awaited.
 #[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Answer>);
+pub struct Pending {
+    receiver: oneshot::Receiver<Answer>,
+    /// Came while nobody asked for more than that it comes.
+    answer: Option<Answer>,
+}
 
 impl Pending {
+    /// Waits until the answer is here. Cancel-safe.
+    pub async fn arrival(&mut self) {
+        if self.answer.is_none() {
+            let answer = (&mut self.receiver).await;
+            self.answer = Some(answer.unwrap_or_else(|_| unavailable()));
+        }
+    }
+
+    /// Whether the answer is here.
+    pub fn has_arrived(&mut self) -> bool {
+        if self.answer.is_none() {
+            self.answer = match self.receiver.try_recv() {
+                Ok(answer) => Some(answer),
+                Err(oneshot::error::TryRecvError::Closed) => Some(unavailable()),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+            };
+        }
+        self.answer.is_some()
+    }
+
     /// Waits for the answer. A node that is stopping answers `unavailable`.
     pub async fn answer(self) -> Answer {
-        self.0.await.unwrap_or_else(|_| unavailable())
+        match self.answer {
+            Some(answer) => answer,
+            None => self.receiver.await.unwrap_or_else(|_| unavailable()),
+        }
     }
 }
 
@@ -83,7 +110,10 @@ impl Hub {
         let (token, receiver) = Token::single();
         let shard = self.shard_of(&command);
         self.post(shard, Mail::Command(command, token));
-        Pending(receiver)
+        Pending {
+            receiver,
+            answer: None,
+        }
     }
 
     /// Carries out a command.

@@ -289,6 +289,21 @@ pub(crate) fn start(
 }
 
 impl Started {
+    /// Whether the answer is here.
+    pub(crate) fn has_arrived(&mut self) -> bool {
+        match &mut self.0 {
+            Ok(started) => started.pending().has_arrived(),
+            Err(_) => true,
+        }
+    }
+
+    /// Waits until the answer is here. Cancel-safe.
+    pub(crate) async fn arrival(&mut self) {
+        if let Ok(started) = &mut self.0 {
+            started.pending().arrival().await;
+        }
+    }
+
     /// Waits for the answer.
     pub(crate) async fn finish(
         self,

@@ -76,38 +76,59 @@ async fn query(c: &mut Connection<'_>, body: &[u8]) -> Result<()> {
     }
 }
 
-/// Answers the publications of a pipelining client that are on their way, in their order.
+/// Answers the publications that are on their way, in their order.
 pub(super) async fn settle(c: &mut Connection<'_>) -> Result<()> {
-    let counted = c.gate.counted();
-    while let Some(started) = c.started.pop_front() {
-        let Some(session) = c.session.as_mut() else {
-            return Ok(());
-        };
-        let outcome = started.finish(&c.shared.context, session).await;
-        c.gate.count_from(1);
-        send_outcome(c, outcome, Form::Text, false).await?;
+    while !c.started.is_empty() {
+        answer_first(c).await?;
     }
+    Ok(())
+}
+
+/// Answers the publication that is on its way for longest.
+async fn answer_first(c: &mut Connection<'_>) -> Result<()> {
+    let (Some(started), Some(session)) = (c.started.pop_front(), c.session.as_mut()) else {
+        return Ok(());
+    };
+    let outcome = started.finish(&c.shared.context, session).await;
+    let counted = c.gate.counted();
+    c.gate.count_from(1);
+    send_outcome(c, outcome, Form::Text, false).await?;
     c.gate.count_from(counted);
     Ok(())
 }
 
-/// Hands in a statement without awaiting its answer, if it is a publication and the client has sent the next command
-/// already: a run of pipelined publications then costs one round through the shards, not one each.
+/// Hands in a statement, if it is a publication. Its answer is awaited only while the client sends nothing more: a run of
+/// pipelined publications costs one round through the shards, and none waits for what the log says of another.
 async fn overlap(c: &mut Connection<'_>, statements: &[Statement]) -> Result<bool> {
     let ([statement], Some(session)) = (statements, &c.session) else {
         return Ok(false);
     };
-    if !c.gate.has_next() && c.started.is_empty() {
-        return Ok(false);
-    }
     let Some(started) = cometql::start(&c.shared.context, session, statement) else {
         return Ok(false);
     };
     c.started.push_back(started);
-    if !c.gate.has_next() || c.started.len() >= OVERLAP {
-        settle(c).await?;
+    loop {
+        let ahead = c.started.len() < OVERLAP && c.gate.may_read_ahead();
+        let Some(first) = c.started.front_mut() else {
+            return Ok(true);
+        };
+        if ahead && c.gate.has_next() {
+            return Ok(true);
+        }
+        if first.has_arrived() {
+            answer_first(c).await?;
+            continue;
+        }
+        c.gate.flush().await?;
+        tokio::select! {
+            biased;
+            () = first.arrival() => {}
+            read = c.gate.read_ahead(), if ahead => if let Err(error) = read {
+                settle(c).await?;
+                return Err(error);
+            }
+        }
     }
-    Ok(true)
 }
 
 /// Carries out a text of one or several statements. The first error ends it.

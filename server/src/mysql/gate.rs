@@ -168,6 +168,16 @@ impl Gate {
         length < MAX_PAYLOAD_LEN && length <= rest.len()
     }
 
+    /// Whether more may be read ahead: not while large packets are carried out or come in.
+    pub(super) fn may_read_ahead(&self) -> bool {
+        self.kept == 0 && self.packet.is_empty() && self.input.len() < FREE
+    }
+
+    /// Reads some of what comes next, without looking at it. Cancel-safe if nothing waits to be written.
+    pub(super) async fn read_ahead(&mut self) -> Result<(), GateError> {
+        self.fill(!self.input.is_empty()).await
+    }
+
     /// The number of the next packet of the conversation in hand.
     pub(super) fn counted(&self) -> u8 {
         self.sequence

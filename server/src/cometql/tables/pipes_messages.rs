@@ -39,6 +39,11 @@ pub(super) fn start(
 }
 
 impl Started {
+    /// Its answer, to be waited for.
+    pub(crate) fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
+
     /// Waits for the answer.
     pub(crate) async fn finish(self, session: &mut SqlSession) -> Result<Done, SqlError> {
         match self.pending.answer().await {

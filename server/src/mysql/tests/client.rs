@@ -12,7 +12,7 @@ use mysql_common::packets::{AuthPlugin, HandshakePacket, HandshakeResponse};
 use mysql_common::proto::MySerialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::auth::{Keyring, Keys, Throttle, Tokens};
@@ -21,6 +21,7 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::mysql::{Settings, serve};
 use crate::net::Stream;
+use crate::shard::Mail;
 use crate::storage::Store;
 
 /// A running port.
@@ -33,6 +34,19 @@ pub(super) struct Port {
 
 /// Starts a port. Its context has no shards: statements that need one find none.
 pub(super) async fn port(change: impl FnOnce(&mut Settings)) -> Port {
+    port_before(Vec::new(), change).await
+}
+
+/// Starts a port before a shard that the test plays.
+pub(super) async fn port_and_shard() -> (Port, mpsc::UnboundedReceiver<Mail>) {
+    let (mailbox, mail) = mpsc::unbounded_channel();
+    (port_before(vec![mailbox], |_| {}).await, mail)
+}
+
+async fn port_before(
+    shards: Vec<mpsc::UnboundedSender<Mail>>,
+    change: impl FnOnce(&mut Settings),
+) -> Port {
     let mut settings = Settings::default();
     change(&mut settings);
     let keyring = Keyring::new(Keys {
@@ -42,7 +56,7 @@ pub(super) async fn port(change: impl FnOnce(&mut Settings)) -> Port {
         tenant_limit: 100,
     });
     let context = Context {
-        hub: Hub::new(Vec::new(), Arc::new(Rules::default()), None, None),
+        hub: Hub::new(shards, Arc::new(Rules::default()), None, None),
         store: Store::in_memory(),
         settings: Arc::default(),
         keyring: Arc::new(keyring),

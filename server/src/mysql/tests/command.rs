@@ -2,7 +2,9 @@
 
 use mysql_common::packets::AuthPlugin;
 
-use super::client::{Client, OK, ROOT, error_code, framed, port, proof};
+use super::client::{Client, OK, ROOT, error_code, framed, port, port_and_shard, proof};
+use crate::shard::Mail;
+use cometql_engine::{Answer, Command};
 use cometql_protocol::TenantId;
 use tokio::io::AsyncWriteExt;
 
@@ -74,6 +76,60 @@ async fn pipelined_commands_are_answered_in_order() {
         client.sequence = 1;
         assert_eq!(error_code(&client.read().await), 1047);
     }
+}
+
+#[tokio::test]
+async fn a_publication_waits_for_no_answer_to_another_one() {
+    let (port, mut shard) = port_and_shard().await;
+    let mut client = Client::root(&port).await;
+    let insert =
+        b"\x03INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', '1')";
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        // Each is sent when the one before it was handed in, not yet answered.
+        client.command(insert).await;
+        let Some(Mail::Command(Command::Publish { .. }, token)) = shard.recv().await else {
+            panic!("a publication");
+        };
+        tokens.push(token);
+    }
+    client.command(b"\x0e").await;
+    // They are answered in their order, whichever answer is there first.
+    for (reached, token) in [0, 1, 2].into_iter().zip(tokens).rev() {
+        token.answer(Answer::Published {
+            offset: None,
+            reached,
+            lossy: false,
+        });
+    }
+    for reached in 0..3 {
+        client.sequence = 1;
+        let told = client.read().await;
+        let info = format!("Reached: {reached}");
+        assert!(told.ends_with(info.as_bytes()), "{told:x?}");
+    }
+    client.sequence = 1;
+    assert_eq!(client.read().await, OK);
+}
+
+#[tokio::test]
+async fn who_stops_writing_is_still_answered() {
+    let (port, mut shard) = port_and_shard().await;
+    let mut client = Client::root(&port).await;
+    let insert =
+        b"\x03INSERT INTO pipes_messages (name, event, message) VALUES ('web_a', 'e', '1')";
+    client.command(insert).await;
+    client.stream.shutdown().await.unwrap();
+    let Some(Mail::Command(_, token)) = shard.recv().await else {
+        panic!("a publication");
+    };
+    token.answer(Answer::Published {
+        offset: None,
+        reached: 1,
+        lossy: false,
+    });
+    assert!(client.read().await.ends_with(b"Reached: 1"));
+    client.ended().await;
 }
 
 async fn change_user(client: &mut Client, plugin: &AuthPlugin<'_>, proof: &[u8], user: &str) {
