@@ -1,6 +1,7 @@
 //! The yardstick: the least that a server can do with a WebSocket, one `write` per delivery, one thread, no protocol.
 //!
-//! Lines on the publishing port go to every connection of the WebSocket port.
+//! Lines on the publishing port go to every connection of the WebSocket port that has said something; its first words get
+//! an answer as long as ours.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -22,9 +23,13 @@ struct Loop {
     scratch: Vec<u8>,
 }
 
+/// To the first words of a connection.
+const ANSWER: &str = r#"{"id":1,"subscribed":{"channel":"web_load","epoch":"0123456789abcdef","offset":0,"recovered":false,"replayed":0}}"#;
+
 struct Subscriber {
     stream: TcpStream,
     upgraded: bool,
+    subscribed: bool,
     /// What a full socket did not take.
     waiting: Vec<u8>,
 }
@@ -78,6 +83,7 @@ impl Loop {
                 self.subscribers.push(Subscriber {
                     stream,
                     upgraded: false,
+                    subscribed: false,
                     waiting: Vec::new(),
                 });
             }
@@ -96,7 +102,7 @@ impl Loop {
         while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
             let frame = server_frame(&held[..end]);
             held.drain(..=end);
-            for subscriber in self.subscribers.iter_mut().filter(|one| one.upgraded) {
+            for subscriber in self.subscribers.iter_mut().filter(|one| one.subscribed) {
                 subscriber.send(&frame);
             }
         }
@@ -120,11 +126,14 @@ impl Subscriber {
         }
         while let Ok(length) = self.stream.read(scratch) {
             if length == 0 {
-                self.upgraded = false;
+                self.subscribed = false;
                 break;
             }
             if !self.upgraded {
                 self.upgrade(&scratch[..length])?;
+            } else if !self.subscribed {
+                self.subscribed = true;
+                self.send(&server_frame(ANSWER.as_bytes()));
             }
         }
         Ok(())

@@ -184,11 +184,11 @@ impl Kind {
     /// How a connection subscribes; none where the request was enough.
     pub(super) fn subscription(self) -> Option<Subscription> {
         match self {
-            Self::Cometql => Some(Subscription {
+            Self::Cometql | Self::Bare => Some(Subscription {
                 frame: text_frame(&format!(r#"{{"id":1,"subscribe":"{CHANNEL}"}}"#)),
                 answer: b"\"subscribed\"",
             }),
-            Self::Bare | Self::Nchan => None,
+            Self::Nchan => None,
             Self::Nats => {
                 let request =
                     format!("CONNECT {{\"verbose\":false}}\r\nSUB {CHANNEL} 1\r\nPING\r\n");
