@@ -13,6 +13,11 @@ await connection.query(bulk, [cases.map((text) => [channel, 'bulk', text])]);
 const [rows] = await connection.execute('SELECT event, message FROM pipes_messages WHERE name = ?', [channel]);
 expectRows(rows, ['text', 'prepared', 'bulk']);
 
+// Numbers of prepared statements come as doubles.
+await connection.execute('INSERT INTO users_data (id, data) VALUES (?, ?)', [7, 'seven']);
+const [[{ data }]] = await connection.execute('SELECT data FROM users_data WHERE id = ?', [7]);
+assert.equal(data, 'seven');
+
 const numbers = Array.from({ length: 50 }, (_, at) => at);
 const answers = await Promise.all(numbers.map((at) => connection.query('SELECT ? + 1 AS next', [at])));
 assert.deepEqual(answers.map(([found]) => Number(found[0].next)), numbers.map((at) => at + 1));

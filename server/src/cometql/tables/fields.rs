@@ -28,13 +28,16 @@ pub(in crate::cometql) fn text<'a>(
     })
 }
 
-/// A value as a whole number, if it is one.
+/// A value as a whole number, if it is one. Where a language has no other numbers, they come as doubles (prepared statements of
+/// Node's mysql2).
 pub(in crate::cometql) fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Integer(n) => Some(*n),
         Value::Text(text) => text.trim().parse().ok(),
         Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
-        Value::Null | Value::Double(_) => None,
+        // Written without a point if it has no fraction.
+        Value::Double(n) => n.to_string().parse().ok(),
+        Value::Null => None,
     }
 }
 
@@ -148,6 +151,29 @@ mod tests {
     #[track_caller]
     fn check(value: &Value, expected: Option<u128>) {
         assert_eq!(chosen_id(value), expected.map(MessageId), "{value:?}");
+    }
+
+    #[test]
+    fn numbers_that_are_whole() {
+        let whole_of = |values: &[Value]| values.iter().map(whole).collect::<Vec<_>>();
+        let whole_ones = [
+            Value::Integer(7),
+            Value::Double(7.0),
+            Value::Text(" 7".into()),
+            Value::Bytes(b"7".into()),
+        ];
+        assert_eq!(whole_of(&whole_ones), [Some(7); 4]);
+        let largest = Value::Double(9_007_199_254_740_991.0);
+        assert_eq!(whole(&largest), Some((1 << 53) - 1));
+        let others = [
+            Value::Double(7.5),
+            Value::Double(1e300),
+            Value::Double(f64::NAN),
+            Value::Double(f64::INFINITY),
+            Value::Text("seven".into()),
+            Value::Null,
+        ];
+        assert_eq!(whole_of(&others), [None; 6]);
     }
 
     #[test]
