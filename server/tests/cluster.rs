@@ -191,3 +191,33 @@ async fn a_nats_server_dies_and_nothing_is_lost() {
     a.stop().await;
     b.stop().await;
 }
+
+#[tokio::test]
+async fn a_node_without_nats_serves_what_needs_no_log() {
+    let Some(mut cluster) = Cluster::start(1, "a node without NATS") else {
+        return;
+    };
+    let mut node = cluster
+        .node_with("a", |settings| {
+            let member = settings.cluster.as_mut().unwrap();
+            // Whatever waits for the log waits for longer than this test may take.
+            member.quorum_timeout = std::time::Duration::from_secs(3_600);
+        })
+        .await;
+    let mut before = node.anonymous(&["web_now"]).await;
+    cluster.servers.kill(0);
+    let mut connection = node.app.cluster().unwrap().connection();
+    let gone = connection.wait_for(|connection| !connection.up);
+    within(gone).await.unwrap();
+    let mut after = node.anonymous(&["web_now", "web_now_too"]).await;
+    // More than what the client of NATS has room for.
+    for number in 0..3_000 {
+        node.publish("web_now", &format!("m{number}")).await;
+        assert_eq!(data(&mut before).await, format!("m{number}"));
+        assert_eq!(data(&mut after).await, format!("m{number}"));
+    }
+    let mut last = node.anonymous(&["web_now_last"]).await;
+    node.publish("web_now_last", "last").await;
+    assert_eq!(data(&mut last).await, "last");
+    node.stop().await;
+}

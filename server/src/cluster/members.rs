@@ -36,6 +36,9 @@ const ANSWERS_WAIT: Duration = Duration::from_millis(250);
 /// How long others may object to the number that a joining node took.
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
 
+/// How long NATS may take to hear that a node goes.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// Why a node could not become a member.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
@@ -256,9 +259,12 @@ impl Members {
             gone: true,
             ..self.own_beat()
         };
+        let said = async {
+            _ = publish(&self.0.cluster, &goodbye).await;
+            _ = self.0.cluster.client().flush().await;
+        };
         // Without NATS the others notice by the lease.
-        _ = publish(&self.0.cluster, &goodbye).await;
-        _ = self.0.cluster.client().flush().await;
+        _ = tokio::time::timeout(GOODBYE, said).await;
     }
 
     /// Beats and listens until it is dropped.

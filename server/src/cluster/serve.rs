@@ -156,18 +156,11 @@ impl Serving {
         };
         let opened = persist(deadline, || {
             async {
-                let subscriber = self.listen(&subject).await?;
-                let answer = match &place {
-                    Some(place) => self.cluster.open(place, &self.limits).await?,
-                    None => StoreAnswer::Opened {
-                        position: Position {
-                            epoch: Epoch(0),
-                            offset: 0,
-                        },
-                        floor: 0,
-                        recent: Vec::new(),
-                    },
+                let Some(place) = &place else {
+                    return Ok((nowhere(), self.listen_live(&subject).await?));
                 };
+                let subscriber = self.listen(&subject).await?;
+                let answer = self.cluster.open(place, &self.limits).await?;
                 Ok((answer, subscriber))
             }
             .boxed()
@@ -210,6 +203,20 @@ impl Serving {
             Ok(_) => {}
         }
         Ok(())
+    }
+
+    /// The same where no log is needed. Without a connection there is nobody to hear until there is one: then it is heard.
+    async fn listen_live(&self, subject: &str) -> Result<async_nats::Subscriber, Unreachable> {
+        let mut connection = self.cluster.connection();
+        tokio::select! {
+            biased;
+            () = connection.wait_for(|connection| !connection.up).map(drop) => {}
+            // Dropped half way it listens no more, and nothing else has begun.
+            listened = self.listen(subject) => return listened,
+        }
+        let client = self.cluster.client();
+        let subscriber = client.subscribe(subject.to_owned()).await;
+        subscriber.map_err(Unreachable::told)
     }
 
     pub(super) async fn follow_user(
@@ -325,6 +332,18 @@ impl Serving {
             } => cluster.remove_one(*tenant, *user, *offset).await,
             _ => Err(Unreachable("that is not the log's".into())),
         }
+    }
+}
+
+/// Where a channel stands of which nothing is stored.
+fn nowhere() -> StoreAnswer {
+    StoreAnswer::Opened {
+        position: Position {
+            epoch: Epoch(0),
+            offset: 0,
+        },
+        floor: 0,
+        recent: Vec::new(),
     }
 }
 

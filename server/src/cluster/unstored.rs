@@ -2,6 +2,7 @@
 //! has acknowledged one of these. Core NATS: told once, to whoever listens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -10,11 +11,15 @@ use cometql_engine::{LogEvent, MessageId, Publication};
 use cometql_protocol::{TenantId, UserId};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use super::arrivals::{Doors, Key};
 use super::message::{self, Note, Said};
 use super::names::StreamKind;
 use super::{Cluster, Names};
+
+/// It waits so long for a connection that is made again. Later it is of no use to other nodes.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What is to be told.
 pub(super) enum Unstored {
@@ -29,7 +34,19 @@ pub(super) enum Unstored {
 impl Cluster {
     /// Tells in the order of what comes, for as long as the node runs.
     pub(super) async fn tell_unstored(self, mut told: UnboundedReceiver<Unstored>) {
+        let mut connection = self.connection();
+        let mut alone_since = None;
         while let Some(told) = told.recv().await {
+            if connection.borrow().up {
+                alone_since = None;
+            } else {
+                let since = *alone_since.get_or_insert_with(Instant::now);
+                let back = connection.wait_for(|connection| connection.up);
+                if tokio::time::timeout_at(since + LATE, back).await.is_err() {
+                    tracing::debug!("other nodes were not told what no log has: no connection");
+                    continue;
+                }
+            }
             let names = self.names();
             match told {
                 Unstored::Publication(publication, lossy) => {
