@@ -53,6 +53,15 @@ pub(crate) fn browser_scripts() -> anyhow::Result<PathBuf> {
     install::node()
 }
 
+/// Installs and builds what pages with the npm package need in this browser; or says what is missing.
+pub(crate) fn prepare_pages(browser: &str) -> anyhow::Result<Option<String>> {
+    let name = format!("package-{browser}");
+    let client = CLIENTS.iter().find(|client| client.name == name);
+    let client = client.with_context(|| format!("no client is called {name}"))?;
+    install_packages(&install::missing_packages(client.needs.iter()));
+    install::why_not(client)
+}
+
 fn run_chosen(only: &[String], tally: &mut Tally) -> anyhow::Result<Ending> {
     let chosen: Vec<&Client> = CLIENTS
         .iter()
@@ -271,7 +280,7 @@ fn run_limited(command: &mut Command, folder: &Path) -> anyhow::Result<String> {
 }
 
 /// The end of what a client said, where the cause usually stands.
-fn last_lines(said: &str) -> String {
+pub(crate) fn last_lines(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(12)..].join("\n  ")
 }

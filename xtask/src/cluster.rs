@@ -18,6 +18,7 @@ mod follower;
 pub(crate) mod links;
 pub(crate) mod nats;
 pub(crate) mod node;
+mod pages;
 pub(crate) mod ports;
 mod proof;
 pub(crate) mod world;

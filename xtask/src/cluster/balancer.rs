@@ -22,6 +22,8 @@ const START: Duration = Duration::from_secs(20);
 pub(crate) struct Addresses {
     /// Where browsers connect.
     pub(crate) browsers: SocketAddr,
+    /// Where they do without TLS: there, or elsewhere if it is there for https.
+    pub(crate) plain: SocketAddr,
     /// Where backends connect.
     pub(crate) sql: SocketAddr,
     /// Where people see who is up.
@@ -111,8 +113,7 @@ fn fill(template: &str, socket: &Path, addresses: &Addresses) -> String {
             (["stats", "socket", _, rest @ ..], _) => {
                 format!("    stats socket {} {}", socket.display(), rest.join(" "))
             }
-            (["bind", ":80"], None) => format!("    bind {}", addresses.browsers),
-            (["bind", ":80"], Some(_)) => String::new(),
+            (["bind", ":80"], _) => format!("    bind {}", addresses.plain),
             (["#bind", ":443", "ssl", "crt", _, rest @ ..], Some(file)) => {
                 let (address, file) = (addresses.browsers, file.display());
                 format!("    bind {address} ssl crt {file} {}", rest.join(" "))
@@ -168,6 +169,7 @@ mod tests {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let addresses = Addresses {
             browsers: at(1),
+            plain: at(if certificate.is_some() { 8 } else { 1 }),
             sql: at(2),
             overview: at(3),
             nodes: vec![("a".into(), at(4), at(5)), ("b".into(), at(6), at(7))],
@@ -199,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn https_takes_the_place_of_http() {
+    fn https_takes_the_place_of_http_and_that_goes_elsewhere() {
         let text = filled(Some("/c.pem".into()));
         check(&text, "bind 127.0.0.1:1 ssl crt /c.pem alpn h2,http/1.1", 1);
-        check(&text, "bind 127.0.0.1:1", 0);
+        check(&text, "bind 127.0.0.1:8", 1);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
+use super::ports::until;
 use crate::process::{find_program, run};
 
 /// So long after SIGTERM a program is killed.
@@ -78,17 +79,13 @@ impl Program {
     /// SIGTERM, and waits until it has ended.
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         self.signal("TERM")?;
-        let start = Instant::now();
         let mut child = self.child.take().context("it was not started")?;
-        while child.try_wait()?.is_none() {
-            if start.elapsed() > STOP_TIME {
-                child.kill()?;
-                child.wait()?;
-                bail!("not stopped after {STOP_TIME:?}: {}", self.said());
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let ended = until("it stops", STOP_TIME, || Ok(child.try_wait()?.is_some()));
+        if ended.is_err() {
+            child.kill()?;
+            child.wait()?;
         }
-        Ok(())
+        ended.with_context(|| self.said())
     }
 
     /// Any other signal.
@@ -110,7 +107,6 @@ pub(crate) fn tied(program: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ports::until;
     use super::*;
 
     #[test]

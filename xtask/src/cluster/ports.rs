@@ -12,6 +12,8 @@ pub(crate) const BALANCER: &str = "127.0.0.2";
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a healthy program takes to answer, at the very most.
 const ANSWER: Duration = Duration::from_secs(2);
+/// No look takes longer than this where programs run: one was asked, and did not answer.
+const LOOK: Duration = Duration::from_secs(5);
 /// Ports that the system gives to no client: while a server is dead, a client that tries to connect to a port of the system's
 /// own range may be given this very port, and is then connected to itself.
 const QUIET: std::ops::Range<u16> = 20_000..30_000;
@@ -19,8 +21,8 @@ const QUIET: std::ops::Range<u16> = 20_000..30_000;
 /// So many free ports of the loopback interface, all different.
 pub(crate) fn quiet_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     let mut held = Vec::new();
-    // Two who look at the same time shall not look at the same place.
-    let start = u16::try_from(std::process::id() % 10_000)?;
+    // Two who look at the same time shall not look at the same place, though their numbers are neighbours.
+    let start = u16::try_from(std::process::id().wrapping_mul(101) % 10_000)?;
     for step in 0..QUIET.end - QUIET.start {
         if held.len() == count {
             break;
@@ -49,15 +51,19 @@ pub(crate) fn status(server: SocketAddr, path: &str) -> Option<u16> {
     std::str::from_utf8(&head[9..]).ok()?.parse().ok()
 }
 
-/// Waits until something is so.
+/// Waits until something is so. A time in which the whole machine stood still does not count.
 pub(crate) fn until(
     what: &str,
     most: Duration,
     mut done: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let start = Instant::now();
+    let mut waited = Duration::ZERO;
+    let mut looked = Instant::now();
     while !done().with_context(|| what.to_owned())? {
-        if start.elapsed() > most {
+        let now = Instant::now();
+        waited += (now - looked).min(LOOK);
+        looked = now;
+        if waited > most {
             bail!("not within {most:?}: {what}");
         }
         std::thread::sleep(AGAIN);

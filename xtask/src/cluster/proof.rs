@@ -7,33 +7,52 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use serde_json::json;
 
-use super::balancer::MISSING;
+use super::balancer::{Balancer, MISSING};
 use super::follower::Follower;
 use super::node::KEY;
+use super::pages;
 use super::ports::until;
 use super::world::{Plan, World};
-use crate::ci::{Ending, Tally};
+use crate::browser::Browser;
+use crate::ci::{Ending, Tally, nothing_may_be_skipped};
+use crate::clients;
 use crate::load::mysql;
 use crate::process::{cargo, find_program, nats_server, run as run_command, target_dir};
 
-/// A channel whose history is in the log, and one that nobody gave a rule.
-const CHANNELS: &str = "[[channels]]\nprefix = \"web_kept\"\nsubscribe = \"anyone\"\npresence = \"anyone\"\nhistory = \"durable\"\n";
+/// Channels whose history is in the log, and those that need no log.
+const CHANNELS: &str = "[[channels]]\nprefix = \"web_kept\"\nsubscribe = \"anyone\"\npresence = \"anyone\"\nhistory = \"durable\"\n\
+                        [[channels]]\nprefix = \"web_live\"\nsubscribe = \"anyone\"\nhistory = \"none\"\n";
 const KEPT: &str = "web_kept";
+const LIVE: &str = "web_live";
 /// How long a statement may be tried again and again.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long HAProxy may take to see that a node is gone or back.
 const SEEN: Duration = Duration::from_secs(40);
 
-type Case = (&'static str, fn(&mut Proof) -> anyhow::Result<()>);
+type Case = (&'static str, What);
+
+#[derive(Clone, Copy)]
+enum What {
+    Ours(fn(&mut Proof) -> anyhow::Result<()>),
+    /// Pages with the npm package in this browser.
+    Pages(&'static str),
+}
 
 const CASES: &[Case] = &[
-    ("an INSERT reaches browsers on every node", everywhere),
-    ("a node is killed", killed),
-    ("it comes back", back),
-    ("a node is stopped", stopped),
-    ("a NATS server is killed", nats_killed),
-    ("the last node serves everybody", last),
+    (
+        "an INSERT reaches browsers on every node",
+        What::Ours(everywhere),
+    ),
+    ("a node is killed", What::Ours(killed)),
+    ("it comes back", What::Ours(back)),
+    ("a node is stopped", What::Ours(stopped)),
+    ("a NATS server is killed", What::Ours(nats_killed)),
+    ("no node has its log", What::Ours(without_log)),
+    ("Chromium: a page's node is killed", What::Pages("chromium")),
+    ("Firefox: a page's node is killed", What::Pages("firefox")),
+    ("the last node serves everybody", What::Ours(last)),
 ];
 
 struct Proof {
@@ -62,16 +81,18 @@ pub(crate) fn prove(binary: &Path, tally: &mut Tally) -> anyhow::Result<Ending> 
     let mut failed = Vec::new();
     for (name, case) in CASES {
         let start = Instant::now();
-        let ending = case(&mut proof);
+        let ending = match proof.run(*case) {
+            Ok(Ending::Skipped(why)) if nothing_may_be_skipped() => Ending::Failed(why),
+            Ok(ending) => ending,
+            Err(error) => Ending::Failed(format!("{error:#}")),
+        };
         let seconds = start.elapsed().as_secs_f64();
+        tally.count(&ending);
         match ending {
-            Ok(()) => {
-                tally.count(&Ending::Passed);
-                println!("cluster: {name:45} passed {seconds:5.1} s");
-            }
-            Err(error) => {
-                tally.count(&Ending::Failed(String::new()));
-                println!("cluster: {name:45} FAILED {seconds:5.1} s\n  {error:#}");
+            Ending::Passed => println!("cluster: {name:45} passed {seconds:5.1} s"),
+            Ending::Skipped(why) => println!("cluster: {name:45} skipped: {why}"),
+            Ending::Failed(why) => {
+                println!("cluster: {name:45} FAILED {seconds:5.1} s\n  {why}");
                 failed.push(*name);
                 break;
             }
@@ -104,9 +125,29 @@ impl Proof {
         })
     }
 
+    fn run(&mut self, case: What) -> anyhow::Result<Ending> {
+        match case {
+            What::Ours(case) => case(self)?,
+            What::Pages(browser) => {
+                if let Some(missing) = clients::prepare_pages(browser)? {
+                    return Ok(Ending::Skipped(missing));
+                }
+                let front = self.balancer()?.addresses.browsers;
+                let channel = format!("{KEPT}_{browser}");
+                pages::run(browser, &mut self.world.nodes, front, &channel)?;
+                self.send(6)?;
+            }
+        }
+        Ok(Ending::Passed)
+    }
+
+    fn balancer(&self) -> anyhow::Result<&Balancer> {
+        let balancer = self.world.balancer.as_ref();
+        balancer.context("it was asked for")
+    }
+
     fn sql(&self) -> anyhow::Result<SocketAddr> {
-        let balancer = self.world.balancer.as_ref().context("it was asked for")?;
-        Ok(balancer.addresses.sql)
+        Ok(self.balancer()?.addresses.sql)
     }
 
     /// Sends over new connections through HAProxy, and waits until everybody has everything.
@@ -136,7 +177,7 @@ impl Proof {
 
     fn until_seen(&mut self, node: usize, up: bool) -> anyhow::Result<()> {
         let name = self.world.nodes[node].name.clone();
-        let balancer = self.world.balancer.as_ref().context("it was asked for")?;
+        let balancer = self.balancer()?;
         until(&format!("{name} up: {up}"), SEEN, || {
             Ok(balancer.is_up(&name)? == up)
         })
@@ -208,6 +249,47 @@ fn nats_killed(proof: &mut Proof) -> anyhow::Result<()> {
     proof.send(6)?;
     proof.world.nats[0].spawn()?;
     proof.world.nats[0].wait()?;
+    proof.send(6)
+}
+
+/// Browsers and backends are let in all the same, and what needs no log goes on at each node.
+fn without_log(proof: &mut Proof) -> anyhow::Result<()> {
+    for server in &mut proof.world.nats {
+        server.program().kill();
+    }
+    for node in 0..proof.world.nodes.len() {
+        proof.until_seen(node, false)?;
+    }
+    let front = proof.balancer()?.addresses.plain;
+    let mut browsers = Vec::new();
+    // A new WebSocket goes to the node with the fewest, so each gets some.
+    for _ in 0..2 * proof.world.nodes.len() {
+        let mut browser = Browser::open(front, Duration::from_millis(20))?;
+        let reply = browser.ask(&json!({"id": 1, "subscribe": LIVE}))?;
+        ensure!(reply["subscribed"].is_object(), "{reply}");
+        browsers.push(browser);
+    }
+    let sql = proof.sql()?;
+    let row =
+        format!("INSERT INTO pipes_messages (name, event, message) VALUES ('{LIVE}', 'e', 'live')");
+    let mut heard = vec![false; browsers.len()];
+    until("a statement at each node was heard", PATIENCE, || {
+        let warnings = mysql::send_one(&mut mysql::log_in(sql, KEY)?, &row)?;
+        ensure!(warnings == 0, "{warnings} warnings");
+        for (heard, browser) in heard.iter_mut().zip(&mut browsers) {
+            while let Some(message) = browser.read()? {
+                *heard |= message["data"] == "live";
+            }
+        }
+        Ok(heard.iter().all(|heard| *heard))
+    })?;
+    for server in &mut proof.world.nats {
+        server.spawn()?;
+    }
+    proof.world.wait()?;
+    for node in 0..proof.world.nodes.len() {
+        proof.until_seen(node, true)?;
+    }
     proof.send(6)
 }
 

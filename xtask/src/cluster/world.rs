@@ -110,12 +110,13 @@ impl World {
             true => Some(Certificates::make(plan.folder)?),
             false => None,
         };
-        let mut ports = quiet_ports(plan.nats * 3 + plan.nodes * 3 + 3)?.into_iter();
+        let mut ports = quiet_ports(plan.nats * 3 + plan.nodes * 3 + 6)?.into_iter();
         let mut port = || ports.next().expect("so many were asked for");
         let mut places = |count: usize| -> Vec<[SocketAddr; 3]> {
             (0..count).map(|_| [port(), port(), port()]).collect()
         };
-        let (servers, nodes, front) = (places(plan.nats), places(plan.nodes), places(1)[0]);
+        let (servers, nodes) = (places(plan.nats), places(plan.nodes));
+        let (front, spare) = (places(1)[0], places(1)[0]);
         let mut world = Self {
             balancer: None,
             nodes: Vec::new(),
@@ -132,6 +133,7 @@ impl World {
             let nodes = world.nodes.iter();
             let addresses = Addresses {
                 browsers,
+                plain: if plan.tls { spare[0] } else { browsers },
                 sql,
                 overview: front[2],
                 nodes: nodes.map(|n| (n.name.clone(), n.http, n.mysql)).collect(),
