@@ -12,6 +12,7 @@ use anyhow::{Context as _, ensure};
 
 mod breakage;
 mod disk;
+mod quorum;
 
 use crate::ci::Ending;
 use crate::cluster::ports::until;
@@ -95,7 +96,8 @@ fn configuration() -> String {
     format!(
         "[limits]\nhistory_page = 1000000\ninbox_messages = 1000000\n\
          [[channels]]\nprefix = \"{PREFIX}\"\nsubscribe = \"anyone\"\npresence = \"anyone\"\nhistory = \"durable\"\n\
-         history_length = 1000000\n"
+         history_length = 1000000\n{}",
+        quorum::CHANNELS
     )
 }
 
@@ -161,6 +163,29 @@ fn round_of(
     shared.be_quiet(true);
     let start = Instant::now();
     let victim = usize::try_from(random.below(3))?;
+    match fault {
+        Fault::LoseLog => quorum::goes_on_live(world, victim, random)?,
+        Fault::LoseLogRefusing => quorum::refuses(world, victim, random)?,
+        _ => hold(fault, victim, world, victims, shared, threads)?,
+    }
+    world.wait().context("after it")?;
+    let all: Vec<_> = world.nodes.iter().map(|node| node.http).collect();
+    presence(shared, &all, threads, "after it")?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!("faults: {fault:?} of {victim} survived, {seconds:.0} s");
+    Ok(1)
+}
+
+/// Broken for a while, and healed.
+fn hold(
+    fault: Fault,
+    victim: usize,
+    world: &mut World,
+    victims: &Victims,
+    shared: &Shared,
+    threads: &Threads<'_>,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
     fault.begin(victim, world, victims)?;
     let others = world.nodes.iter().enumerate();
     let others = others.filter(|(at, _)| !fault.takes_node() || *at != victim);
@@ -171,13 +196,7 @@ fn round_of(
     while start.elapsed() < HOLD && !threads.any_ended() {
         std::thread::sleep(Duration::from_millis(50));
     }
-    fault.heal(victim, world, victims)?;
-    world.wait().context("after it")?;
-    let all: Vec<_> = world.nodes.iter().map(|node| node.http).collect();
-    presence(shared, &all, threads, "after it")?;
-    let seconds = start.elapsed().as_secs_f64();
-    println!("faults: {fault:?} of {victim} survived, {seconds:.0} s");
-    Ok(1)
+    fault.heal(victim, world, victims)
 }
 
 /// Waits until these nodes say that exactly those are there who are.

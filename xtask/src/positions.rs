@@ -48,6 +48,34 @@ impl Positions {
         Ok(false)
     }
 
+    /// What a `history` request says: all since the position.
+    pub(crate) fn history(&self, channel: &str) -> anyhow::Result<Value> {
+        let Position { epoch, offset } = self.0.get(channel).context("not subscribed")?;
+        Ok(json!({"channel": channel, "epoch": epoch, "offset": offset, "limit": u32::MAX}))
+    }
+
+    /// Takes a `history` reply: offsets and texts since the position, which is behind them from now on. Something that was never
+    /// kept may be missing between them.
+    pub(crate) fn kept(&mut self, reply: &Value) -> anyhow::Result<Vec<(u64, String)>> {
+        let channel = reply["channel"].as_str().context("a channel")?;
+        let position = self.0.get_mut(channel).context("not subscribed")?;
+        ensure!(reply["epoch"] == position.epoch, "{reply} at {position:?}");
+        let mut rows = Vec::new();
+        for publication in reply["publications"].as_array().context("a list")? {
+            let offset = publication["offset"].as_u64().context("an offset")?;
+            ensure!(
+                offset > position.offset,
+                "{publication} came at {position:?}"
+            );
+            let text = publication["data"].as_str().context("a text")?;
+            rows.push((offset, text.to_owned()));
+            position.offset = offset;
+        }
+        let end = reply["offset"].as_u64().context("an offset")?;
+        position.offset = position.offset.max(end);
+        Ok(rows)
+    }
+
     /// Whether something is missing before this publication, so that one has to ask again. What was seen already is an error.
     pub(crate) fn is_gap(&self, push: &Value) -> anyhow::Result<bool> {
         let channel = push["channel"].as_str().context("a channel")?;
@@ -90,5 +118,18 @@ mod tests {
         assert!(positions.subscribed(&subscribed("x", 9, true)).unwrap());
         assert!(positions.subscribed(&subscribed("x", 9, false)).is_err());
         assert!(positions.subscribed(&subscribed("y", 9, true)).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_goes_on_from_the_position() {
+        let mut positions = Positions::default();
+        let subscribed = json!({"channel": "a", "epoch": "x", "offset": 4});
+        positions.subscribed(&subscribed).unwrap();
+        let row = |offset: u64| json!({"offset": offset, "data": offset.to_string()});
+        let reply = |rows: &[Value]| json!({"channel": "a", "epoch": "x", "offset": 9, "publications": rows});
+        let kept = positions.kept(&reply(&[row(6), row(7)])).unwrap();
+        assert_eq!(kept, [(6, "6".to_owned()), (7, "7".to_owned())]);
+        assert_eq!(positions.request("a")["offset"], 9);
+        assert!(positions.kept(&reply(&[row(9)])).is_err(), "twice");
     }
 }

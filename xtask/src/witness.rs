@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     writers_stop: AtomicBool,
     quiet: AtomicBool,
     over: AtomicBool,
+    /// What a thread found first. Others then only say what had not come yet.
+    found: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -65,7 +67,19 @@ impl Shared {
             writers_stop: AtomicBool::new(false),
             quiet: AtomicBool::new(true),
             over: AtomicBool::new(false),
+            found: Mutex::default(),
         }
+    }
+
+    /// Keeps what a thread has found, unless it was told to end.
+    fn noting<T>(&self, ended: anyhow::Result<T>) -> anyhow::Result<T> {
+        if let Err(error) = &ended
+            && !self.is_over()
+        {
+            let mut found = self.found.lock().expect("nobody panics with it");
+            found.get_or_insert_with(|| format!("{error:#}"));
+        }
+        ended
     }
 
     /// From now on nobody leaves of their own accord, or they do again.
@@ -208,11 +222,14 @@ pub(crate) fn testify(
             }
             // What a thread has found says more than what its end stopped.
             let report = report(shared, threads);
-            driven.and(Ok(())).or_else(|error| match &report {
-                Err(found) => bail!("{found:#} ({error:#})"),
-                Ok(_) => Err(error),
-            })?;
-            report
+            let found = shared.found.lock().expect("nobody panics with it").take();
+            let found = found.or_else(|| report.as_ref().err().map(|error| format!("{error:#}")));
+            match (driven, found) {
+                (Err(error), Some(found)) => bail!("{found} ({error:#})"),
+                (Ok(()), Some(found)) => bail!(found),
+                (Err(error), None) => Err(error),
+                (Ok(()), None) => report,
+            }
         });
         shared.give_up();
         driven
@@ -235,7 +252,8 @@ impl<'scope> Threads<'scope> {
         let mut subscribers = Vec::new();
         for number in 0..SUBSCRIBERS {
             let random = random.split();
-            subscribers.push(scope.spawn(move || subscriber::run(number, shared, random)));
+            subscribers
+                .push(scope.spawn(move || shared.noting(subscriber::run(number, shared, random))));
         }
         // So that each sees its channels from the beginning.
         let all = || Ok(shared.all_are_there());
@@ -246,12 +264,14 @@ impl<'scope> Threads<'scope> {
         let mut inboxes = Vec::new();
         for user in 1..=USERS {
             let random = random.split();
-            inboxes.push(scope.spawn(move || inbox::run(user, shared, random)));
+            inboxes.push(scope.spawn(move || shared.noting(inbox::run(user, shared, random))));
         }
         let mut writers = Vec::new();
         for (number, target) in targets(shared).into_iter().enumerate() {
             let random = random.split();
-            writers.push(scope.spawn(move || writer::run(number, &target, shared, random)));
+            writers.push(
+                scope.spawn(move || shared.noting(writer::run(number, &target, shared, random))),
+            );
         }
         Ok(Self {
             writers,
@@ -301,12 +321,13 @@ fn report(shared: &Shared, threads: Threads<'_>) -> anyhow::Result<String> {
     let sum = |count: fn(&subscriber::Seen) -> usize| subscribers.iter().map(count).sum::<usize>();
     Ok(format!(
         "{} rows were answered OK and came to everybody once and in order; of {} more without such an answer, {} are stored; \
-         {} recoveries; {} gaps were told and closed; {} private messages came again before they were acknowledged",
+         {} recoveries; {} gaps were told and closed, {} of them by what is kept; {} private messages came again before they were acknowledged",
         counts.answered,
         counts.unknown_stored + counts.unknown_lost,
         counts.unknown_stored,
         sum(|seen| seen.recovered),
-        sum(|seen| seen.gaps),
+        sum(|seen| seen.gaps + seen.losses),
+        sum(|seen| seen.losses),
         inboxes.iter().map(|seen| seen.again).sum::<usize>(),
     ))
 }

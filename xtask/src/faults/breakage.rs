@@ -42,9 +42,14 @@ pub(super) enum Fault {
     FullDisk,
     /// Everything is killed at once.
     RestartAll,
+    /// Two of three NATS servers are killed, so that the log has no quorum.
+    LoseLog,
+    /// The same with nodes that refuse what they can't store.
+    LoseLogRefusing,
 }
 
-/// What is needed for some faults; always the same node and server, as it has to be prepared.
+/// What is needed for some faults, none by default; always the same node and server, as it has to be prepared.
+#[derive(Default)]
 pub(super) struct Victims {
     /// The file with the time of the last node; `None` = libfaketime is not installed.
     pub(super) clock: Option<PathBuf>,
@@ -129,6 +134,11 @@ impl Fault {
             Self::CutNats => world.links_of(victim).for_each(Link::cut),
             Self::SlowNats => world.links_of(victim).for_each(|link| link.slow_down(SLOW)),
             Self::FullDisk => victims.disk.as_ref().context("a disk")?.fill()?,
+            Self::LoseLog | Self::LoseLogRefusing => {
+                for server in all_but(victim, &mut world.nats) {
+                    server.program().kill();
+                }
+            }
             Self::RestartAll => {
                 for node in &mut world.nodes {
                     node.program().kill();
@@ -162,6 +172,11 @@ impl Fault {
                 world.nats[0].program().kill();
                 world.nats[0].spawn()?;
             }
+            Self::LoseLog | Self::LoseLogRefusing => {
+                for server in all_but(victim, &mut world.nats) {
+                    server.spawn()?;
+                }
+            }
             Self::RestartAll => {
                 for server in &mut world.nats {
                     server.spawn()?;
@@ -173,6 +188,11 @@ impl Fault {
         }
         Ok(())
     }
+}
+
+fn all_but<T>(one: usize, all: &mut [T]) -> impl Iterator<Item = &mut T> {
+    let others = all.iter_mut().enumerate();
+    others.filter_map(move |(at, other)| (at != one).then_some(other))
 }
 
 fn set_clock(victims: &Victims, time: &str) -> anyhow::Result<()> {

@@ -14,6 +14,8 @@ use crate::random::Random;
 const TICK: Duration = Duration::from_millis(20);
 /// One of several nodes that is silent for so long is left.
 const SILENCE: Duration = Duration::from_secs(4);
+/// From here on offsets are those of messages that no log has.
+const UNSTORED: u64 = 1 << 52;
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -80,8 +82,15 @@ impl Seen {
                 return Ok(());
             }
             match message {
+                Some(message) if message["offset"].as_u64() >= Some(UNSTORED) => {
+                    // Nothing is promised of it, but its sender waits for this.
+                    let ack = json!({"id": 3, "ack": {"offset": message["offset"]}});
+                    if browser.send(&ack).is_err() {
+                        return Ok(());
+                    }
+                }
                 Some(message) if message["push"] == "message" => self.message(&message)?,
-                Some(message) if message["acknowledged"].is_object() => {
+                Some(message) if message["acknowledged"].is_object() && message["id"] == 2 => {
                     self.acknowledged = asked.take().context("an answer to nothing")?;
                 }
                 Some(message) if message["error"].is_object() => {

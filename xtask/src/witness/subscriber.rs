@@ -27,6 +27,8 @@ pub(super) struct Seen {
     pub(super) recovered: usize,
     /// How often a node of a cluster said, or showed, that something is missing, and was asked for it.
     pub(super) gaps: usize,
+    /// How often something was missing that no node has, and what is kept was asked for.
+    pub(super) losses: usize,
     /// Channels of which such an answer is awaited.
     asked: BTreeSet<String>,
     positions: Positions,
@@ -113,9 +115,12 @@ impl Seen {
         } else if message["push"] == "gap" {
             ensure!(shared.is_cluster(), "{message}");
             let channel = message["channel"].as_str().context("a channel")?;
-            Ok(self.ask_again(channel, browser))
+            // One question at a time: what is missing behind its answer shows by itself.
+            Ok(self.asked.contains(channel) || self.ask_again(channel, browser))
         } else if message["subscribed"].is_object() {
-            self.subscribed(&message["subscribed"], shared)
+            self.subscribed(&message["subscribed"], browser, shared)
+        } else if message["history"].is_object() {
+            Ok(self.kept(&message["history"], browser)?)
         } else if message["error"].is_object() {
             ensure!(shared.is_cluster(), "refused: {message}");
             Ok(false)
@@ -133,15 +138,24 @@ impl Seen {
         Ok(())
     }
 
-    fn subscribed(&mut self, reply: &Value, shared: &Shared) -> anyhow::Result<bool> {
+    fn subscribed(
+        &mut self,
+        reply: &Value,
+        browser: &mut Browser,
+        shared: &Shared,
+    ) -> anyhow::Result<bool> {
         let channel = reply["channel"].as_str().context("a channel")?;
         let known = self.channels.contains_key(channel);
-        if shared.is_cluster() && known && reply["recovered"] != true {
+        if shared.is_cluster() && reply["epoch"].is_null() {
             // A node without its log. The position is still good where there is one.
             return Ok(false);
         }
-        if shared.is_cluster() && reply["epoch"].is_null() {
-            return Ok(false);
+        if shared.is_cluster() && known && reply["recovered"] != true {
+            // Something was delivered that is not in the log. What is, is all that was answered OK without a warning.
+            self.losses += 1;
+            let history = self.positions.history(channel)?;
+            let request = json!({"id": 3, "history": history});
+            return Ok(browser.send(&request).is_ok());
         }
         self.asked.remove(channel);
         if self.positions.subscribed(reply)? {
@@ -177,9 +191,22 @@ impl Seen {
         Ok(true)
     }
 
+    /// After a loss: what is kept, and from there on.
+    fn kept(&mut self, reply: &Value, browser: &mut Browser) -> anyhow::Result<bool> {
+        let channel = reply["channel"].as_str().context("a channel")?;
+        let rows = self.positions.kept(reply)?;
+        let seen = self.channels.entry(channel.to_owned()).or_default();
+        seen.extend(rows);
+        Ok(self.subscribe(channel, browser))
+    }
+
     /// Subscribes again from where it stands.
     fn ask_again(&mut self, channel: &str, browser: &mut Browser) -> bool {
         self.gaps += 1;
+        self.subscribe(channel, browser)
+    }
+
+    fn subscribe(&mut self, channel: &str, browser: &mut Browser) -> bool {
         self.asked.insert(channel.to_owned());
         let subscribe = self.positions.request(channel);
         browser

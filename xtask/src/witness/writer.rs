@@ -18,6 +18,9 @@ const PACE: Duration = Duration::from_millis(4);
 /// All of a cluster runs on the machine that tests it.
 const PACE_OF_A_CLUSTER: Duration = Duration::from_millis(25);
 
+/// Shorter than the silence after which a browser leaves its node.
+const IMPATIENCE: Duration = Duration::from_secs(3);
+
 /// Where rows go.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
@@ -74,7 +77,7 @@ pub(super) fn run(
             std::thread::sleep(AGAIN);
             continue;
         };
-        stream.set_read_timeout(Some(mysql::PATIENCE))?;
+        stream.set_read_timeout(Some(patience(writer, shared)))?;
         while !shared.writers_stop() {
             let batch = batch(target, writer, written.rows.len(), &mut random);
             if !send(&mut stream, &batch, &mut written.rows, shared.is_cluster())? {
@@ -88,6 +91,16 @@ pub(super) fn run(
         }
     }
     Ok(written)
+}
+
+/// In a cluster every second one goes elsewhere soon, so that there is something to hear while a node is silent; the others
+/// wait for what an election delays.
+fn patience(writer: usize, shared: &Shared) -> Duration {
+    if shared.is_cluster() && writer.is_multiple_of(2) {
+        IMPATIENCE
+    } else {
+        mysql::PATIENCE
+    }
 }
 
 /// Statements, each with its number of rows.
