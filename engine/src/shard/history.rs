@@ -66,6 +66,7 @@ impl<T> Shard<T> {
                 request,
                 key,
                 after,
+                asked: position,
             });
             let ask = StoreRequest::ReadHistory {
                 tenant,
@@ -91,10 +92,10 @@ impl<T> Shard<T> {
     /// The store has told what is kept.
     pub(super) fn on_history_rows(
         &mut self,
-        connection: ConnectionId,
-        request: u32,
+        (connection, request): (ConnectionId, u32),
         key: &ChannelKey,
         after: u64,
+        asked: Option<Position>,
         result: Result<Vec<StoredPublication>, StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
@@ -107,7 +108,12 @@ impl<T> Shard<T> {
                     ..position
                 };
                 let publications = chain(key, since, rows);
-                let position = Some(position);
+                // What was published since then may not be among them: who goes on from here must not miss it.
+                let asked = asked.filter(|asked| asked.epoch == position.epoch);
+                let places = publications.iter().filter_map(|one| one.place);
+                let last = places.map(|place| place.offset).max().unwrap_or(0);
+                let offset = asked.map_or(after, |asked| asked.offset).max(last);
+                let position = Some(Position { offset, ..position });
                 Message::HistoryRead {
                     connection,
                     request,

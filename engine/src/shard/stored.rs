@@ -44,8 +44,10 @@ impl<T> Shard<T> {
                 request,
                 key,
                 after,
+                asked,
             } => {
-                self.on_history_rows(connection, request, &key, after, rows(result), effects);
+                let to = (connection, request);
+                self.on_history_rows(to, &key, after, asked, rows(result), effects);
             }
             Then::Replay(replay) if self.cluster.is_some() => {
                 self.on_replay_part(replay, part(result), effects);

@@ -31,6 +31,8 @@ pub(super) enum Then<T> {
         request: u32,
         key: ChannelKey,
         after: u64,
+        /// Where the channel stood when it was asked: what is read holds all up to there.
+        asked: Option<Position>,
     },
     /// History for a subscription that goes on where it was.
     Replay(Replay),

@@ -509,3 +509,20 @@ fn private_messages_come_once_and_in_order() {
     arrives(&mut member, 6);
     member.check(&["message x at 4", "message x at 9"]);
 }
+
+/// Who goes on from the position of a history must not miss what came while it was read.
+#[test]
+fn a_history_ends_where_its_publications_do() {
+    const HISTORY: &str =
+        r#"{"id":2,"history":{"channel":"web_a","epoch":"0000000000000009","offset":2}}"#;
+    for (read, offset) in [(vec![(3, "a")], 5), (vec![(3, "a"), (9, "c")], 9)] {
+        let (mut member, connection) = Member::subscribed();
+        member.ask(connection, HISTORY);
+        member.hears(8, true, "meanwhile");
+        member.outside.lines.clear();
+        member.log(Ok(rows(&read, true)));
+        let told = member.outside.lines.join("\n");
+        let end = format!(r#""epoch":"0000000000000009","offset":{offset},"publications""#);
+        assert!(told.contains(&end), "{told}");
+    }
+}
