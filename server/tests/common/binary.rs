@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header};
 use mysql_async::{Conn, OptsBuilder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{Client, within};
+use super::{Client, PATIENCE, within};
 
 /// Opens every tenant.
 pub(crate) const KEY: &str = "the-first-key-of-all-tenants";
@@ -22,8 +22,6 @@ pub(crate) const OTHER_KEY: &str = "the-second-key-of-all-tenants";
 pub(crate) const JWT: &str = "the first secret that signs tokens, long enough";
 /// Signs tokens, once configured.
 pub(crate) const OTHER_JWT: &str = "the second secret that signs tokens, long enough";
-/// How long a line of the log may take.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The binary, with a folder of its own.
 pub(crate) struct Node {
