@@ -10,11 +10,8 @@ use cometql_server::app::{App, AppSettings};
 use cometql_server::storage::{Durability, Store};
 use common::backend::{World, connect, rows};
 use common::nats::Cluster;
-use common::{Client, within};
+use common::{PATIENCE, within};
 use mysql_async::prelude::Queryable;
-
-/// So long the nodes of a test may take to be alike.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// A member with a data directory.
@@ -169,12 +166,6 @@ async fn rows_written_on_one_node_are_read_on_all() {
     b.stop().await;
 }
 
-/// The connection ends by what another node was told. Within a second, when the machine does nothing else.
-async fn ends_soon(client: &mut Client) {
-    let closed = tokio::time::timeout(Duration::from_secs(5), client.closed()).await;
-    assert_eq!(closed.unwrap().0, 4102);
-}
-
 #[tokio::test]
 async fn what_is_revoked_on_one_node_ends_sessions_on_others() {
     let Some(nats) = Cluster::start(1, "revocation in a cluster") else {
@@ -185,7 +176,8 @@ async fn what_is_revoked_on_one_node_ends_sessions_on_others() {
     let mut other = b.browser(8, &[]).await;
     a.until("SELECT id FROM users_auth WHERE id = 8", "8").await;
     a.run("DELETE FROM users_auth WHERE id = 7").await;
-    ends_soon(&mut browser).await;
+    // By what the other node was told.
+    assert_eq!(browser.closed().await.0, 4102);
     // The other one goes on.
     let pong = other.ask(r#"{"id":9,"subscribe":"x"}"#).await;
     assert!(pong["error"].is_object(), "{pong}");
@@ -319,7 +311,12 @@ async fn without_a_quorum_changes_are_refused_until_it_is_back() {
     let Some(mut nats) = Cluster::start(3, "a cluster without a quorum") else {
         return;
     };
-    let mut a = nats.node("a").await;
+    let quorum_timeout = Duration::from_secs(10);
+    let mut a = nats
+        .node_with("a", |settings| {
+            settings.cluster.as_mut().unwrap().quorum_timeout = quorum_timeout;
+        })
+        .await;
     fill(&mut a).await;
     nats.servers.kill(1);
     nats.servers.kill(2);

@@ -12,7 +12,7 @@ use cometql_server::cluster::{Access, Settings};
 use common::backend::{World, connect, rows, subscribe};
 use common::binary::{JWT, Node, lasting};
 use common::nats::nats_server::{NatsServers, PASSWORD, USER};
-use common::{Client, Events, http, skipped, within};
+use common::{Client, Events, PATIENCE, http, skipped, within};
 use futures_util::SinkExt as _;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -55,7 +55,7 @@ impl Nats {
                 password: PASSWORD.to_owned(),
             },
             replicas: 1,
-            ..Settings::default()
+            ..common::nats::patient()
         };
         change(&mut cluster);
         World::start(|settings: &mut AppSettings| settings.cluster = Some(cluster)).await
@@ -77,7 +77,7 @@ async fn becomes(backend: &mut Conn, sql: &str, expected: &str) {
             tokio::task::yield_now().await;
         }
     };
-    let came = tokio::time::timeout(Duration::from_secs(20), asking).await;
+    let came = tokio::time::timeout(PATIENCE, asking).await;
     assert!(came.is_ok(), "{sql}: {last}");
 }
 
@@ -87,14 +87,23 @@ async fn boss(world: &World) -> Conn {
     connect(&world.app, "admin", "boss").await
 }
 
+/// Waits until each of two nodes knows the other one.
+async fn meet(a: &World, b: &World) {
+    for world in [a, b] {
+        let count = "SELECT COUNT(*) FROM cluster_members";
+        becomes(&mut boss(world).await, count, "2").await;
+    }
+}
+
 #[tokio::test]
 async fn select_and_show_cover_all_members() {
     let Some(nats) = nats("members of a cluster") else {
         return;
     };
     let (mut a, mut b) = (nats.node("a").await, nats.node("b").await);
+    meet(&a, &b).await;
     let mut boss = boss(&a).await;
-    becomes(&mut boss, MEMBERS, "a,1,0 | b,0,0").await;
+    assert_eq!(rows(&mut boss, MEMBERS, ()).await, "a,1,0 | b,0,0");
     let here = a.anonymous(&["web_room", "web_a"]).await;
     let mut there = b.browser(5, &["web_room"]).await;
     let watching = b.anonymous(&["web_room"]).await;
@@ -156,8 +165,9 @@ async fn who_does_not_answer_is_named_in_a_warning() {
         return;
     };
     let short = |cluster: &mut Settings| {
-        cluster.ask_timeout = Duration::from_millis(300);
-        cluster.lease = Duration::from_secs(1);
+        // So long the one is awaited that never answers, and the other one may take.
+        cluster.ask_timeout = Duration::from_secs(2);
+        cluster.lease = Duration::from_secs(2);
     };
     let mut a = nats.node_with("a", short).await;
     let mut boss = boss(&a).await;
@@ -167,13 +177,17 @@ async fn who_does_not_answer_is_named_in_a_warning() {
     let beat = |node: &str| {
         format!(r#"{{"v":1,"node":"{node}","name":"{node}","number":9,"ready":true}}"#)
     };
-    for node in ["ghost", "old"] {
-        client
-            .publish("cometql.beat", beat(node).into())
-            .await
-            .unwrap();
-    }
-    client.flush().await.unwrap();
+    let heart = client.clone();
+    let beating = tokio::spawn(async move {
+        let mut beats = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            beats.tick().await;
+            for node in ["ghost", "old"] {
+                let beat = heart.publish("cometql.beat", beat(node).into());
+                beat.await.unwrap();
+            }
+        }
+    });
     becomes(&mut boss, MEMBERS, "a,1,0 | ghost,0,0 | old,0,0").await;
     let answering = async {
         use futures_util::StreamExt as _;
@@ -193,7 +207,8 @@ async fn who_does_not_answer_is_named_in_a_warning() {
          Warning,206,Node old has another version that does not answer this: its part is missing",
     )
     .await;
-    // Both are silent for longer than their lease.
+    // From now on both are silent, and that for longer than their lease.
+    beating.abort();
     becomes(&mut boss, MEMBERS, "a,1,0").await;
     a.check("SELECT name, users FROM pipes", "web_room,1").await;
     a.check("SHOW COUNT(*) WARNINGS", "0").await;
@@ -207,6 +222,7 @@ async fn requests_of_an_event_stream_reach_the_node_that_has_it() {
         return;
     };
     let (a, b) = (nats.node("a").await, nats.node("b").await);
+    meet(&a, &b).await;
     let mut events = Events::at(b.app.http_address(), "/sse?v=1", "").await;
     let session = events.session().await;
     let post =
@@ -292,8 +308,8 @@ async fn a_user_on_two_nodes_is_offline_once_it_has_left_both() {
         return;
     };
     let (mut a, mut b) = (nats.node("a").await, nats.node("b").await);
+    meet(&a, &b).await;
     let mut boss = boss(&a).await;
-    becomes(&mut boss, MEMBERS, "a,1,0 | b,0,0").await;
     let mut watcher = a.browser(9, &["track_a", "user_status_5", "web_end"]).await;
     let there = b.browser(5, &["track_a"]).await;
     both(&mut watcher, "join", "online").await;
@@ -320,7 +336,8 @@ async fn a_user_on_two_nodes_is_offline_once_it_has_left_both() {
     leave(here).await;
     both(&mut watcher, "leave", "offline").await;
     assert_eq!(end(&mut b, &mut watcher).await, [""; 0], "it is told once");
-    assert_ne!(rows(&mut b.backend, ONLINE, ()).await, "0");
+    // What this node hears of the other one comes by itself.
+    within(async { while rows(&mut b.backend, ONLINE, ()).await == "0" {} }).await;
     drop((boss, asking, marker));
     a.stop().await;
     b.stop().await;
@@ -331,7 +348,8 @@ async fn other_process(nats: &Nats) -> (Node, Client) {
     let node = Node::start_with(&[], |text| {
         let url = nats.servers.url(0);
         format!(
-            "{text}\n[cluster]\nnats = ['{url}']\nuser = '{USER}'\npassword = '{PASSWORD}'\nreplicas = 1\nlease = '2 s'\n"
+            "{text}\n[cluster]\nnats = ['{url}']\nuser = '{USER}'\npassword = '{PASSWORD}'\nreplicas = 1\nlease = '4 s'\n\
+             ask_timeout = '5 s'\n"
         )
     });
     let mut browser = Client::at(node.browsers, "/connect?v=1").await;
@@ -348,7 +366,8 @@ async fn the_users_of_a_dead_node_leave_once() {
     let Some(nats) = nats("the death of a node") else {
         return;
     };
-    let lease = |cluster: &mut Settings| cluster.lease = Duration::from_secs(2);
+    // Several times as long as a process waits for its turn on a busy machine.
+    let lease = |cluster: &mut Settings| cluster.lease = Duration::from_secs(4);
     let (mut a, mut b) = (
         nats.node_with("a", lease).await,
         nats.node_with("b", lease).await,
@@ -377,10 +396,10 @@ async fn the_users_of_a_dead_node_leave_once() {
     becomes(&mut b.backend, HERE, "1").await;
     node.process.kill().unwrap();
     for (watcher, world) in watchers.iter_mut().zip([&mut b, &mut a]) {
-        becomes(&mut world.backend, HERE, "0").await;
         let words = told_both(watcher, "leave", "offline").await;
         let of = |word: &str| words.iter().filter(|told| *told == word).count();
         assert_eq!((of("leave"), of("offline")), (1, 1), "{words:?}");
+        becomes(&mut world.backend, HERE, "0").await;
         assert_eq!(end(world, watcher).await, [""; 0], "both are told once");
     }
     drop(browser);

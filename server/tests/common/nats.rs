@@ -1,6 +1,7 @@
 //! Real NATS servers, and nodes that are members of a cluster on them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cometql_engine::Rules;
 use cometql_engine::permission::{Pattern, Retention, Rule, UserDataRule};
@@ -8,11 +9,22 @@ use cometql_server::app::AppSettings;
 use cometql_server::cluster::{Access, Settings};
 
 use super::backend::World;
-use super::skipped;
+use super::{PATIENCE, skipped};
 
 #[path = "../../src/cluster/nats_server.rs"]
 pub(crate) mod nats_server;
 use nats_server::{NatsServers, PASSWORD, USER};
+
+/// Settings with which a slow machine does not count for a dead node, nor an election for a lost quorum. Who tests what happens
+/// then has others.
+pub(crate) fn patient() -> Settings {
+    Settings {
+        quorum_timeout: PATIENCE / 2,
+        lease: PATIENCE,
+        ask_timeout: Duration::from_secs(5),
+        ..Settings::default()
+    }
+}
 
 /// NATS, and nodes that use it.
 pub(crate) struct Cluster {
@@ -65,7 +77,7 @@ impl Cluster {
                 password: PASSWORD.into(),
             },
             replicas: self.servers.count(),
-            ..Settings::default()
+            ..patient()
         });
         let rule = |prefix: &str, retention| Rule {
             retention: Some(retention),
