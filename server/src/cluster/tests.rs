@@ -3,11 +3,22 @@
 mod conformance;
 mod log;
 
+use async_nats::jetstream::message::PublishMessage;
 use cometql_engine::Limits;
+use tokio::time::Instant;
 
 use super::names::StreamKind;
 use super::nats_server::{NatsServers, PASSWORD, USER};
 use super::*;
+
+/// So long a test waits for what must come before it fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what must come.
+pub(super) async fn within<F: Future>(future: F) -> F::Output {
+    let came = tokio::time::timeout(PATIENCE, future).await;
+    came.expect("it comes")
+}
 
 /// A NATS of so many servers, or the reason why there is none, which is told.
 pub(super) fn nats(count: usize, what: &str) -> Option<(NatsServers, tempfile::TempDir)> {
@@ -51,18 +62,15 @@ async fn a_node_connects_and_comes_back_after_the_servers_death() {
     let other = Cluster::connect(settings(&nats, "a")).await.unwrap();
     assert_ne!(cluster.node(), other.node(), "each run is another member");
     let mut connection = cluster.connection();
-    let first = *connection
-        .wait_for(|connection| connection.up)
+    let first = *within(connection.wait_for(|connection| connection.up))
         .await
         .unwrap();
     nats.kill(0);
-    connection
-        .wait_for(|connection| !connection.up)
+    within(connection.wait_for(|connection| !connection.up))
         .await
         .unwrap();
     nats.run(0);
-    let again = *connection
-        .wait_for(|connection| connection.up)
+    let again = *within(connection.wait_for(|connection| connection.up))
         .await
         .unwrap();
     assert_eq!(again.times, first.times + 1);
@@ -89,11 +97,21 @@ async fn member(nats: &NatsServers, limits: &Limits) -> Cluster {
     cluster
 }
 
-async fn publish(cluster: &Cluster, subject: &str, body: &str) -> u64 {
-    let sent = cluster
-        .log()
-        .publish(subject.to_owned(), body.to_owned().into());
-    sent.await.unwrap().await.unwrap().sequence
+async fn publish(cluster: &Cluster, kind: StreamKind, subject: &str, body: &str) -> u64 {
+    let outgoing = append::Outgoing {
+        kind,
+        subject: subject.to_owned(),
+        message: PublishMessage::build()
+            .payload(body.to_owned().into())
+            .message_id(uuid::Uuid::new_v4().to_string()),
+        once: None,
+    };
+    // A new stream of several servers may have no leader yet.
+    let (sent, deadline) = (cluster.send(&outgoing).await, Instant::now() + PATIENCE);
+    match cluster.settle(&outgoing, sent, deadline).await {
+        Ok(append::Fate::Stored(offset)) => offset,
+        _ => panic!("the log did not take {body}"),
+    }
 }
 
 fn offsets(rows: &[read::Row]) -> Vec<u64> {
@@ -121,7 +139,7 @@ async fn streams_are_made_once_and_follow_the_limits() {
     let subject = cluster.names().subject("w.0.web_a");
     let mut sent = Vec::new();
     for body in ["1", "2", "3", "4"] {
-        sent.push(publish(&cluster, &subject, body).await);
+        sent.push(publish(&cluster, StreamKind::Windows, &subject, body).await);
     }
     let end = cluster.end(StreamKind::Windows).await.unwrap();
     assert_eq!(Some(&end), sent.last());
@@ -164,10 +182,11 @@ async fn ranges_of_three_servers_are_whole() {
     let cluster = member(&nats, &Limits::default()).await;
     let names = cluster.names();
     let (a, b) = (names.subject("h.0.web_a"), names.subject("h.0.web_b"));
+    let kind = StreamKind::History;
     let mut sent = Vec::new();
     for _ in 0..20 {
-        sent.push(publish(&cluster, &a, "a").await);
-        publish(&cluster, &b, "b").await;
+        sent.push(publish(&cluster, kind, &a, "a").await);
+        publish(&cluster, kind, &b, "b").await;
         let last = cluster
             .last(StreamKind::History, &a)
             .await
@@ -179,7 +198,6 @@ async fn ranges_of_three_servers_are_whole() {
             .unwrap();
         assert_eq!(offsets(&rows), sent);
     }
-    let kind = StreamKind::History;
     let counted = cluster.count_from(kind, &a, sent[5] + 1).await.unwrap();
     assert_eq!(counted, Some((sent[6], 14)));
     let first = cluster

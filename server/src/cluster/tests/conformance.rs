@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::oneshot;
 
 use super::log::Shard;
-use super::{StreamKind, nats};
+use super::{PATIENCE, StreamKind, nats};
 use crate::cluster::history::Place;
 use crate::storage::{Durability, Store};
 
@@ -510,5 +510,5 @@ async fn the_log_on_nats() {
         inbox_messages: INBOX,
         ..Limits::default()
     };
-    run(Shard::start(&nats, limits).await).await;
+    run(Shard::start(&nats, limits, PATIENCE / 2).await).await;
 }
