@@ -131,12 +131,10 @@ async fn a_full_node_says_so() {
 async fn a_slow_head_ends_the_connection() {
     let app = node(|settings| settings.http.head_timeout = Duration::from_millis(100)).await;
     let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
-    stream
-        .write_all(b"GET /health HTTP/1.1\r\nhost:")
-        .await
-        .unwrap();
+    // The time may be over before this is written: then it ends with a reset.
+    _ = stream.write_all(b"GET /health HTTP/1.1\r\nhost:").await;
     let mut answer = Vec::new();
-    within(stream.read_to_end(&mut answer)).await.unwrap();
+    _ = within(stream.read_to_end(&mut answer)).await;
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
     app.stop().await;
 }
@@ -200,6 +198,8 @@ async fn who_never_reads_a_file_is_left() {
     let mut stream = TcpStream::connect(app.http_address()).await.unwrap();
     let request = b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n";
     stream.write_all(request).await.unwrap();
+    // It has its place once it is answered. Another shard may take the next connection before this one was taken.
+    within(stream.read_u8()).await.unwrap();
     let free = async {
         let ready = "GET /health?ready HTTP/1.1";
         while !http(app.http_address(), ready)
@@ -208,7 +208,7 @@ async fn who_never_reads_a_file_is_left() {
         {}
     };
     within(free).await;
-    let mut read = 0;
+    let mut read = 1;
     let mut piece = vec![0; 1 << 20];
     while let Ok(more @ 1..) = within(stream.read(&mut piece)).await {
         read += more as u64;
@@ -372,8 +372,14 @@ async fn pages_of_the_original() {
         (&json!("serverInfo"), &json!(false))
     );
     client.send("subscription\nweb_t1").await;
-    client.send("pipe_count\nweb_t1\nMARK").await;
-    assert_eq!(client.json().await["data"]["user_in_pipe"], 1);
+    // Nothing tells when that is in force.
+    let count = async {
+        client.send("pipe_count\nweb_t1\nMARK").await;
+        while client.json().await["data"]["user_in_pipe"] != 1 {
+            client.send("pipe_count\nweb_t1\nMARK").await;
+        }
+    };
+    within(count).await;
     assert_eq!(published(publish(&app, "web_t1", "m0").await).1, 1);
     let push = client.json().await;
     assert_eq!(
