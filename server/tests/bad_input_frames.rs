@@ -123,7 +123,8 @@ async fn frames_that_end_the_connection() {
             }
         };
         assert_eq!(got, code, "{what}");
-        raw.0.shutdown().await.unwrap();
+        // The server may have stopped waiting for it.
+        _ = raw.0.shutdown().await;
         raw.ended().await;
         scene.goes_on().await;
     }
@@ -289,10 +290,8 @@ async fn slow_heads_end_and_hold_nobody_up() {
     let mut slow = Vec::new();
     for _ in 0..20 {
         let mut stream = TcpStream::connect(scene.app.http_address()).await.unwrap();
-        stream
-            .write_all(b"GET /health HTTP/1.1\r\nx")
-            .await
-            .unwrap();
+        // The time may be over before this is written.
+        _ = stream.write_all(b"GET /health HTTP/1.1\r\nx").await;
         slow.push(stream);
     }
     scene.goes_on().await;
@@ -307,7 +306,8 @@ async fn slow_heads_end_and_hold_nobody_up() {
 
 #[tokio::test]
 async fn who_answers_no_ping_goes_and_who_does_stays() {
-    let mut scene = Scene::new(|s| s.http.ping_every = Duration::from_millis(250)).await;
+    // Whoever lives has so long to answer.
+    let mut scene = Scene::new(|s| s.http.ping_every = Duration::from_secs(3)).await;
     let mut dead = Raw::connect(&scene.app).await;
     let code = async {
         loop {

@@ -177,7 +177,8 @@ async fn closes(bytes: &[u8], expected: u16) {
     let mut raw = Raw::connect(&app).await;
     raw.0.write_all(bytes).await.unwrap();
     assert_eq!(raw.close_code().await, expected, "{bytes:02x?}");
-    raw.0.shutdown().await.unwrap();
+    // The server may have stopped waiting for it.
+    _ = raw.0.shutdown().await;
     raw.ended().await;
     app.stop().await;
 }
