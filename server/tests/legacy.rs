@@ -10,13 +10,14 @@ mod common;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cometql_engine::shard::inspect::Channels;
-use cometql_engine::{Answer, Command, Disconnect, Draft, MessageId};
+use cometql_engine::{Answer, Command, Disconnect, Draft, MessageId, StoreAnswer, StoreRequest};
 use cometql_protocol::{ChannelName, EventName, TenantId, UserId};
 use cometql_server::app::App;
 use cometql_server::auth::{Keyring, Keys, TokenSettings, Tokens};
 use common::{Client, node, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -164,6 +165,27 @@ async fn message(app: &App, user: u64, data: &str) {
     };
     let answer = within(app.hub().submit(command)).await;
     assert!(matches!(answer, Answer::Sent { .. }), "{answer:?}");
+}
+
+/// How many messages wait for a user.
+async fn waiting(app: &App, user: u64) -> usize {
+    let read = StoreRequest::InboxRead {
+        tenant: TENANT,
+        user: id(user),
+        after: 0,
+        limit: 1,
+    };
+    let (told, answer) = oneshot::channel();
+    app.store().ask(read, |result| _ = told.send(result));
+    match answer.await.unwrap().unwrap() {
+        StoreAnswer::Inbox(messages) => messages.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until what was written to a page is acknowledged by that: nobody is told.
+async fn nothing_waits(app: &App, user: u64) {
+    within(async { while waiting(app, user).await > 0 {} }).await;
 }
 
 #[tokio::test]
@@ -316,6 +338,7 @@ async fn private_messages() {
     let mut other = Page::user(&app, 8).await;
     message(&app, 8, "for 8").await;
     assert_eq!(other.next().await["data"], "for 8");
+    nothing_waits(&app, 7).await;
     let (mut again, _) = Page::open(&app, "hash7", "7", "4.08").await;
     message(&app, 7, "last").await;
     assert_eq!(again.next().await["data"], "last");
@@ -347,6 +370,7 @@ async fn a_write_does_not_acknowledge_while_one_of_ours_is_open() {
     within(async { while app.hub().connections(None).await.len() > 1 {} }).await;
     message(&app, 7, "gone").await;
     assert_eq!(page.next().await["data"], "gone");
+    nothing_waits(&app, 7).await;
     let mut reader = ours(&app, true).await;
     message(&app, 7, "last").await;
     assert_eq!(reader.json().await["data"], "last");
@@ -359,6 +383,8 @@ async fn what_waits_for_a_full_socket_was_not_written() {
     let app = node(|settings| settings.limits.outbox_bytes = 64 << 20).await;
     let user = Page::user(&app, 7).await;
     drop(user);
+    // What is written to its socket before the node sees that it is gone counts as received.
+    within(async { while !app.hub().connections(None).await.is_empty() {} }).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 << 10).unwrap();
     let stream = socket.connect(app.http_address()).await.unwrap();
