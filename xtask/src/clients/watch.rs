@@ -2,6 +2,10 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -9,18 +13,31 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tungstenite::{Message, WebSocket};
 
-/// How long one read waits before the time is looked at again.
+/// How long one read waits before it is looked whether it is over.
 const TICK: Duration = Duration::from_millis(50);
-/// How long the last messages of a client that ended may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last messages of a client that ended may take, on however slow a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long messages that came twice are watched for.
 const LISTEN_ON: Duration = Duration::from_millis(200);
 
 /// Event and payload text, as a page would see them.
 pub(super) type Seen = (String, String);
 
+/// A browser that reads all the time, so that it answers pings however long the client takes.
 pub(super) struct Watch {
-    socket: WebSocket<TcpStream>,
+    told: Receiver<anyhow::Result<Seen>>,
+    over: Arc<AtomicBool>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(reading) = self.reading.take() {
+            // It has told what it found.
+            _ = reading.join();
+        }
+    }
 }
 
 impl Watch {
@@ -40,33 +57,59 @@ impl Watch {
             "not subscribed: {reply}"
         );
         socket.get_ref().set_read_timeout(Some(TICK))?;
-        Ok(Self { socket })
+        let (tell, told) = mpsc::channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        let reading = std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                match read(&mut socket).transpose() {
+                    None => {}
+                    // Whoever asked may have gone.
+                    Some(Ok(seen)) => _ = tell.send(Ok(seen)),
+                    Some(Err(error)) => {
+                        _ = tell.send(Err(error));
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Self {
+            told,
+            over,
+            reading: Some(reading),
+        })
     }
 
     /// Waits for `count` publications, and a moment longer for one too many.
-    pub(super) fn collect(mut self, count: usize) -> anyhow::Result<Vec<Seen>> {
-        let mut seen = Vec::new();
+    pub(super) fn collect(self, count: usize) -> anyhow::Result<Vec<Seen>> {
+        let mut all = Vec::new();
         let until = Instant::now() + PATIENCE;
-        while seen.len() < count && Instant::now() < until {
-            self.read(&mut seen)?;
+        while all.len() < count {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(seen) = self.told.recv_timeout(left) else {
+                return Ok(all);
+            };
+            all.push(seen?);
         }
-        let until = Instant::now() + LISTEN_ON;
-        while Instant::now() < until {
-            self.read(&mut seen)?;
+        while let Ok(seen) = self.told.recv_timeout(LISTEN_ON) {
+            all.push(seen?);
         }
-        Ok(seen)
+        Ok(all)
     }
+}
 
-    fn read(&mut self, seen: &mut Vec<Seen>) -> anyhow::Result<()> {
-        match self.socket.read() {
-            Ok(Message::Text(text)) => seen.extend(publication(&text)?),
-            Ok(Message::Close(frame)) => bail!("the server closed the connection: {frame:?}"),
-            Ok(_) => {}
-            Err(tungstenite::Error::Io(error))
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error.into()),
+/// The next publication; `None` when none came for a tick.
+fn read(socket: &mut WebSocket<TcpStream>) -> anyhow::Result<Option<Seen>> {
+    match socket.read() {
+        Ok(Message::Text(text)) => publication(&text),
+        Ok(Message::Close(frame)) => bail!("the server closed the connection: {frame:?}"),
+        Ok(_) => Ok(None),
+        Err(tungstenite::Error::Io(error))
+            if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+        {
+            Ok(None)
         }
-        Ok(())
+        Err(error) => Err(error.into()),
     }
 }
 
