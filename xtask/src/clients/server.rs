@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::load::{free_port, wait_for};
+use crate::cluster::ports::quiet_ports;
+use crate::load::wait_for;
 use crate::process::{output, target_dir};
 
 /// The key of its tenant 0: it lives as long as the tests and listens on loopback only.
@@ -40,7 +41,8 @@ impl Drop for Server {
 impl Server {
     pub(super) fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (mysql, http, admin) = (free_port()?, free_port()?, free_port()?);
+        let ports = quiet_ports(3)?;
+        let (mysql, http, admin) = (ports[0], ports[1], ports[2]);
         let authority = make_certificate(folder.path())?;
         let config = folder.path().join("cometql.toml");
         std::fs::write(&config, config_text(folder.path()))?;
