@@ -217,7 +217,8 @@ fn killed(proof: &mut Proof) -> anyhow::Result<()> {
     proof.world.nodes[0].program().kill();
     proof.followers[0].move_to(proof.world.nodes[1].http);
     proof.send(6)?;
-    ensure!(proof.followers[0].recovered == 1, "it did not recover");
+    // More than once, when a connection of the new place broke: what came was compared.
+    ensure!(proof.followers[0].recovered > 0, "it did not recover");
     proof.until_seen(0, false)?;
     proof.send(6)
 }
@@ -226,9 +227,10 @@ fn back(proof: &mut Proof) -> anyhow::Result<()> {
     proof.world.nodes[0].spawn()?;
     proof.world.nodes[0].wait()?;
     proof.until_seen(0, true)?;
+    let before = proof.followers[0].recovered;
     proof.followers[0].move_to(proof.world.nodes[0].http);
     proof.send(9)?;
-    ensure!(proof.followers[0].recovered == 2, "it did not recover");
+    ensure!(proof.followers[0].recovered > before, "it did not recover");
     Ok(())
 }
 
