@@ -3,26 +3,17 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+import { quietPort } from './server.mjs';
 
 export class DemoServer {
   /** `more` are flags. */
   static async start(more) {
     const server = new DemoServer();
     server.folder = await mkdtemp(join(tmpdir(), 'cometql-demos-'));
-    server.ports = { http: await freePort(), mysql: await freePort(), admin: await freePort() };
+    server.ports = { http: await quietPort(), mysql: await quietPort(), admin: await quietPort() };
     server.more = more;
     await server.spawn();
     return server;

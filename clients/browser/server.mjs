@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
@@ -10,10 +11,28 @@ import mysql from 'mysql2/promise';
 /** Opens the nodes of browser tests: they live as long as one and listen on loopback only. */
 const KEY = 'for tests of browsers only: 32 characters';
 
+let tried = 0;
+
+/**
+ * A free port that the system gives to no client (`ip_local_port_range`), and browsers do not refuse. While a node is dead, a
+ * client that tries to connect to a port of the system's own range may be given this very port, and then speaks to itself.
+ */
+export async function quietPort() {
+  for (;;) {
+    // Who looks at the same time begins at another place.
+    const port = 11_000 + (process.pid * 97 + tried++) % 9_000;
+    const probe = createServer();
+    const isFree = await new Promise((tell) => {
+      probe.once('error', () => tell(false)).listen(port, '127.0.0.1', () => tell(true));
+    });
+    if (isFree) return new Promise((tell) => probe.close(() => tell(port)));
+  }
+}
+
 /** Own data directory, free ports that stay the same over restarts. */
 export class Node {
   #folder = mkdtempSync(join(tmpdir(), 'cometql-browser-'));
-  #listen = { http: '127.0.0.1:0', mysql: '127.0.0.1:0' };
+  #listen;
   #config = join(this.#folder, 'cometql.toml');
   #child;
   #backend;
@@ -25,13 +44,13 @@ export class Node {
 
   /** Returns once it listens; tells whether browsers come over `http` or `https`. */
   async start() {
+    this.#listen ??= { http: `127.0.0.1:${await quietPort()}`, mysql: `127.0.0.1:${await quietPort()}` };
     this.#child = spawn(process.env.COMETQL_BINARY, [
       'serve', '--password', KEY, '--log-level', 'warn', '--config', this.#config, '--data-dir', join(this.#folder, 'data'), '--admin', '127.0.0.1:0',
       '--http', this.#listen.http, '--mysql', this.#listen.mysql,
     ], { stdio: ['ignore', 'pipe', 'inherit'] });
     const said = await this.#announcement();
-    const [, scheme, address] = /browsers\s+(\w+):\/\/(\S+)/.exec(said);
-    this.#listen = { http: address, mysql: /mysql\s+(\S+)/.exec(said)[1] };
+    const [, scheme] = /browsers\s+(\w+):/.exec(said);
     const [host, port] = this.#listen.mysql.split(':');
     this.#backend = await mysql.createConnection({ host, port: Number(port), user: 'root', password: KEY, database: 'CometQL_v1' });
     // It breaks when the node is killed.
@@ -104,7 +123,7 @@ export class Node {
 }
 
 /** How long a test waits for one thing before it says that it never happened, in ms. */
-export const PATIENCE = 20_000;
+export const PATIENCE = 60_000;
 
 /** Resolves when the condition holds; fails with what `seen` tells when it never does. */
 export async function until(condition, seen = () => condition) {
