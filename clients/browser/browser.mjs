@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, firefox } from 'playwright-core';
+import { PATIENCE } from './server.mjs';
 
 const { COMETQL_BROWSER = 'chromium', COMETQL_HTTP, COMETQL_ADMIN, COMETQL_HOST, COMETQL_PORT, COMETQL_PASSWORD } = process.env;
 
@@ -38,6 +39,7 @@ const BROWSERS = {
 export async function withBrowser(test, more = []) {
   const profile = await mkdtemp(join(tmpdir(), 'cometql-browser-'));
   const browser = await BROWSERS[COMETQL_BROWSER](profile, more);
+  browser.setDefaultTimeout(PATIENCE);
   const errors = [];
   browser.on('weberror', (error) => errors.push(error.error()));
   try {
