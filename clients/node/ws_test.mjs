@@ -5,6 +5,8 @@ import WebSocket from 'ws';
 import { cases, channel } from './common.mjs';
 
 const LARGEST = 64 * 1024;
+/** How long one thing may take, in ms, on however slow a machine. */
+const PATIENCE = 60_000;
 const url = `ws://${process.env.COMETQL_HTTP}/connect?v=1`;
 
 async function open(options) {
@@ -22,11 +24,11 @@ async function open(options) {
 }
 
 async function until(socket, done) {
-  while (!done()) await once(socket, 'news', { signal: AbortSignal.timeout(10_000) });
+  while (!done()) await once(socket, 'news', { signal: AbortSignal.timeout(PATIENCE) });
 }
 
 async function closed(socket) {
-  const [code] = await once(socket, 'close', { signal: AbortSignal.timeout(10_000) });
+  const [code] = await once(socket, 'close', { signal: AbortSignal.timeout(PATIENCE) });
   return code;
 }
 
@@ -55,7 +57,7 @@ assert.deepEqual(socket.pushes.map((push) => push.data), texts.map(dataOf));
 // The same in fragments of 7 bytes, which cut characters, with a ping in the middle.
 socket.pushes.length = 0;
 const whole = Buffer.from(publish(texts[7]));
-const ponged = once(socket, 'pong', { signal: AbortSignal.timeout(10_000) });
+const ponged = once(socket, 'pong', { signal: AbortSignal.timeout(PATIENCE) });
 for (let at = 0; at < whole.length; at += 7) {
   const last = at + 7 >= whole.length;
   socket.send(whole.subarray(at, at + 7), { fin: last, binary: false });

@@ -13,7 +13,7 @@ import pymysql
 from common import CASES, CHANNEL, HOST, INSERT, LOGIN, PORT, SELECT, SETTINGS, expect_rows, finish
 
 CHECKS = {"user": "user haproxy_check", "post": "user haproxy_check post-41", "bare": ""}
-PATIENCE = 20
+PATIENCE = 60
 
 
 def free_port():
@@ -82,5 +82,5 @@ with tempfile.TemporaryDirectory() as folder:
         connection.close()
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(PATIENCE)
 finish(["text"])
