@@ -16,8 +16,8 @@ use super::node::{KEY, Node};
 use crate::process::find_program;
 use crate::{clients, package};
 
-/// A script that says nothing for so long hangs. It waits for one thing at most 20 seconds.
-const SILENCE: Duration = Duration::from_secs(90);
+/// A script that says nothing for so long hangs. It waits for one thing at most a minute.
+const SILENCE: Duration = Duration::from_secs(180);
 
 /// Runs the script in a browser (`chromium`, `firefox`). `front` is where HAProxy takes browsers.
 pub(super) fn run(
