@@ -12,7 +12,7 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use cometql_engine::publication::Content;
-use cometql_engine::store::Once;
+use cometql_engine::store::{Keep, Once};
 use cometql_engine::{MessageId, StoreAnswer, StoreFailure};
 use tokio::time::{Instant, timeout_at};
 
@@ -67,14 +67,14 @@ pub(super) enum Fate {
 pub(super) type Sent = Result<PublishAckFuture, PublishError>;
 
 impl Cluster {
-    /// A publication or private message for the log. `age_ms`: how long its channel keeps it, where it does not for ever.
+    /// A publication or private message for the log; `keep`: what its channel keeps.
     pub(super) fn outgoing(
         &self,
         kind: StreamKind,
         subject: String,
         content: &Content,
         once: Option<Once>,
-        age_ms: u64,
+        keep: Keep,
     ) -> Outgoing {
         let mut headers = message::headers(content, self.node().as_str());
         message::put_id(&mut headers, &subject, content.id);
@@ -82,9 +82,7 @@ impl Cluster {
         if let Some(once) = once {
             message::put_once(&mut headers, once, attempt);
         }
-        if age_ms != u64::MAX {
-            message::put_age(&mut headers, age_ms);
-        }
+        message::put_keep(&mut headers, keep);
         let body = Bytes::copy_from_slice(content.data.as_bytes());
         Outgoing {
             kind,

@@ -15,6 +15,9 @@ use super::{Cluster, now_ms};
 /// Oldest messages that are looked at when a channel is trimmed by age.
 const TRIM_AT_ONCE: u64 = 256;
 
+/// So many notes behind a channel's last publication, or among those that it keeps, are nothing unusual.
+const NOTES: u64 = 32;
+
 /// A channel's place in the log.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -137,9 +140,14 @@ impl Cluster {
         limit: u64,
         newest: bool,
     ) -> Result<StoreAnswer, Unreachable> {
-        let Range { rows, whole } = self.range(place, limits, after, limit, newest).await?;
-        let oldest = oldest(&rows);
-        let mut publications = publications(rows, after, oldest);
+        let (mut publications, whole) = match self.kept(place, after).await? {
+            Some(kept) => (kept, false),
+            None => {
+                let Range { rows, whole } = self.range(place, limits, after, limit, newest).await?;
+                let oldest = oldest(&rows);
+                (publications(rows, after, oldest), whole)
+            }
+        };
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let all = publications.len() <= most;
         if newest {
@@ -152,6 +160,48 @@ impl Cluster {
             rows: publications,
             whole: whole && all,
         })
+    }
+
+    /// All that a durable channel keeps, when it has more than that and is asked for all: it is trimmed now and then only.
+    async fn kept(
+        &self,
+        place: &Place,
+        after: u64,
+    ) -> Result<Option<Vec<StoredPublication>>, Unreachable> {
+        if after > 0 || place.kind != StreamKind::History {
+            return Ok(None);
+        }
+        let Some(last) = self.last(place.kind, &place.subject).await? else {
+            return Ok(None);
+        };
+        let keep = self.keeps(place, &last).await?;
+        let all = self.count_from(place.kind, &place.subject, 0).await?;
+        if all.is_none_or(|(_, all)| all <= keep) {
+            return Ok(None);
+        }
+        let wanted = keep.saturating_add(NOTES);
+        let from = self.before_newest(place, 0, wanted, last.offset).await?;
+        let rows = self
+            .up_to(place.kind, &place.subject, from, last.offset)
+            .await?;
+        let oldest = oldest(&rows);
+        let mut kept = publications(rows, 0, oldest);
+        let surplus = (kept.len() as u64).saturating_sub(keep);
+        kept.drain(..usize::try_from(surplus).unwrap_or(0));
+        Ok(Some(kept))
+    }
+
+    /// How many publications a channel keeps: its last one says so, and notes behind it don't.
+    async fn keeps(&self, place: &Place, last: &Row) -> Result<u64, Unreachable> {
+        if is_publication(&last) {
+            return Ok(message::keep(&last.headers));
+        }
+        let from = self.before_newest(place, 0, NOTES, last.offset).await?;
+        let rows = self
+            .up_to(place.kind, &place.subject, from, last.offset)
+            .await?;
+        let found = rows.iter().rfind(is_publication);
+        Ok(found.map_or(u64::MAX, |row| message::keep(&row.headers)))
     }
 
     async fn range(
@@ -266,26 +316,42 @@ impl Cluster {
             purged.map_err(Unreachable::told)?;
         }
         if keep.age_ms != u64::MAX {
-            let oldest = now_ms().saturating_sub(keep.age_ms);
-            let rows = self
-                .first(place.kind, &place.subject, 0, TRIM_AT_ONCE)
-                .await?;
-            let is_old = |row: &&Row| message::time(&row.headers).is_none_or(|time| time < oldest);
-            if let Some(last) = rows.iter().take_while(is_old).last() {
-                let purge = stream.purge().filter(&place.subject).sequence(last.offset);
-                purge.await.map_err(Unreachable::told)?;
-            }
+            self.trim_old(place, keep.age_ms).await?;
         }
         Ok(())
+    }
+
+    /// Removes the oldest of what is too old, but for the newest of that; true when there may be more.
+    pub(super) async fn trim_old(&self, place: &Place, age_ms: u64) -> Result<bool, Unreachable> {
+        let oldest = now_ms().saturating_sub(age_ms);
+        let rows = self
+            .first(place.kind, &place.subject, 0, TRIM_AT_ONCE)
+            .await?;
+        let is_old = |row: &&Row| message::time(&row.headers).is_none_or(|time| time < oldest);
+        let old = rows.iter().take_while(is_old);
+        let (count, last) = old.fold((0, None), |(count, _), row| (count + 1, Some(row.offset)));
+        let Some(last) = last.filter(|_| count > 1) else {
+            return Ok(false);
+        };
+        let stream = self.stream(place.kind).await?;
+        let purge = stream.purge().filter(&place.subject).sequence(last);
+        purge.await.map_err(Unreachable::told)?;
+        Ok(count == TRIM_AT_ONCE)
     }
 }
 
 /// From when on publications count: the last one says how long its channel keeps them.
 fn oldest(rows: &[Row]) -> u64 {
     let age = rows
-        .last()
+        .iter()
+        .rfind(is_publication)
         .map_or(u64::MAX, |row| message::age(&row.headers));
     now_ms().saturating_sub(age)
+}
+
+/// Whether a message is no note.
+fn is_publication(row: &&Row) -> bool {
+    message::time(&row.headers).is_some()
 }
 
 /// Whether a message is a note that positions before it are not whole.

@@ -170,6 +170,7 @@ impl Unstarted {
             tokio::spawn(service.run(jobs)),
             tokio::spawn(cluster.clone().tell_unstored(unstored)),
             tokio::spawn(cluster.clone().hear_taken(doors)),
+            tokio::spawn(super::sweep::run(cluster.clone())),
             tokio::spawn(super::reconcile::run(cluster, limits, log.clone())),
         ]
     }

@@ -7,7 +7,7 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
 use cometql_engine::publication::{Content, InboxMessage};
-use cometql_engine::store::Once;
+use cometql_engine::store::{Keep, Once};
 use cometql_engine::{MessageId, Publication};
 use cometql_protocol::{EventName, UserId};
 
@@ -22,6 +22,7 @@ const DIGEST: &str = "Cometql-Digest";
 const NODE: &str = "Cometql-Node";
 const ATTEMPT: &str = "Cometql-Try";
 const AGE: &str = "Cometql-Age";
+const KEEP: &str = "Cometql-Keep";
 const LOSSY: &str = "Cometql-Lossy";
 const DO: &str = "Cometql-Do";
 /// Says that all before it in its subject is removed.
@@ -126,9 +127,18 @@ pub(super) fn once(headers: &HeaderMap) -> (Option<u64>, Option<u64>) {
     (hex(headers, DIGEST), hex(headers, ATTEMPT))
 }
 
-/// Adds how long the channel keeps its publications, for who reads them.
-pub(super) fn put_age(headers: &mut HeaderMap, age_ms: u64) {
-    headers.insert(AGE, age_ms.to_string());
+/// Adds how many publications the channel keeps, and for how long, for who reads them.
+pub(super) fn put_keep(headers: &mut HeaderMap, keep: Keep) {
+    for (name, most) in [(AGE, keep.age_ms), (KEEP, keep.publications)] {
+        if most != u64::MAX {
+            headers.insert(name, most.to_string());
+        }
+    }
+}
+
+/// How many publications the channel keeps; `u64::MAX` = all.
+pub(super) fn keep(headers: &HeaderMap) -> u64 {
+    number(headers, KEEP).unwrap_or(u64::MAX)
 }
 
 /// How long the channel keeps its publications; `u64::MAX` = for ever.
@@ -266,7 +276,11 @@ mod tests {
             },
             7,
         );
-        put_age(&mut headers, 60_000);
+        let keep = Keep {
+            publications: 100,
+            age_ms: 60_000,
+        };
+        put_keep(&mut headers, keep);
         headers
     }
 
@@ -278,6 +292,7 @@ mod tests {
         Cometql-Digest: 00000000000000ff
         Cometql-Event: goal
         Cometql-Json: 1
+        Cometql-Keep: 100
         Cometql-Node: n1-00000000
         Cometql-Once: 1
         Cometql-Time: 1700000000123
@@ -301,7 +316,7 @@ mod tests {
         let headers = recorded(
             "Cometql-V: 1\nCometql-Node: n9-0a0b0c0d\nCometql-Time: 1700000000123\nCometql-Event: goal\nCometql-User: 42\n\
              Cometql-Json: 1\nCometql-Browser: 1\nCometql-Once: 1\nCometql-Digest: 00000000000000ff\nCometql-Try: 0000000000000007\n\
-             Cometql-Age: 60000\nCometql-New: what a later version says\n\
+             Cometql-Age: 60000\nCometql-Keep: 100\nCometql-New: what a later version says\n\
              Nats-Msg-Id: 0123456789abcdef.0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051",
         );
         let Some(Said::Content(read)) = read(&headers, &Bytes::from(content().data.to_string()))
@@ -310,7 +325,8 @@ mod tests {
         };
         assert_eq!(format!("{read:?}"), format!("{:?}", content()));
         assert_eq!(once(&headers), (Some(255), Some(7)));
-        assert_eq!((age(&headers), is_lossy(&headers)), (60_000, false));
+        assert_eq!((age(&headers), keep(&headers)), (60_000, 100));
+        assert!(!is_lossy(&headers));
     }
 
     #[track_caller]

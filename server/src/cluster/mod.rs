@@ -35,6 +35,7 @@ mod reconcile;
 mod serve;
 pub mod state;
 pub mod streams;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod unstored;
@@ -251,6 +252,12 @@ impl Cluster {
     #[must_use]
     pub fn counters(&self) -> &OfCluster {
         &self.0.counters
+    }
+
+    /// The largest message that NATS takes, headers included.
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        self.client().server_info().max_payload
     }
 
     fn health(&self) -> &Health {

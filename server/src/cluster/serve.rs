@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cometql_engine::store::LogKind;
+use cometql_engine::store::{Keep, LogKind};
 use cometql_engine::{Limits, StoreAnswer, StoreFailure, StoreRequest};
 use cometql_protocol::wire::{Epoch, Position};
 use cometql_protocol::{ChannelName, TenantId, UserId};
@@ -21,6 +21,11 @@ use super::streams::Unreachable;
 
 /// Pause before something is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What an inbox keeps: who acknowledges decides.
+const ALL: Keep = Keep {
+    publications: u64::MAX,
+    age_ms: u64::MAX,
+};
 /// How long a log may take to answer that is known to be out of reach.
 const LOST_TIME: Duration = Duration::from_secs(1);
 
@@ -90,7 +95,7 @@ impl Serving {
             } => {
                 let kind = log.and_then(kind_of).unwrap_or(StreamKind::Windows);
                 let subject = names.channel(kind, tenant, &channel);
-                let outgoing = cluster.outgoing(kind, subject, &content, once, keep.age_ms);
+                let outgoing = cluster.outgoing(kind, subject, &content, once, keep);
                 (outgoing, appended)
             }
             StoreRequest::InboxAppend {
@@ -101,8 +106,7 @@ impl Serving {
                 ..
             } => {
                 let subject = names.inbox(tenant, user);
-                let outgoing =
-                    cluster.outgoing(StreamKind::Inbox, subject, &content, once, u64::MAX);
+                let outgoing = cluster.outgoing(StreamKind::Inbox, subject, &content, once, ALL);
                 (outgoing, delivered)
             }
             StoreRequest::MarkGap {

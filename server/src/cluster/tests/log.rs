@@ -385,3 +385,54 @@ async fn a_lost_log_is_told_and_comes_back() {
     shard.append(LogKind::Window, 4).await;
     assert_eq!(shard.event().await, "publication 4 true");
 }
+
+#[tokio::test]
+async fn what_is_too_old_is_swept_by_one_member() {
+    let Some((shard, _nats, _folder)) = shard("what is too old", Limits::default()).await else {
+        return;
+    };
+    let log = LogKind::Durable;
+    shard.open(log).await;
+    let keep = Keep {
+        age_ms: 60_000,
+        ..EVER
+    };
+    for (number, ago_ms) in [(1, 90_000), (2, 80_000), (3, 70_000), (4, 1_000)] {
+        let mut content = content(number);
+        content.time_ms -= ago_ms;
+        let request = StoreRequest::Append {
+            tenant: TENANT,
+            channel: channel(),
+            offset: 0,
+            content,
+            keep,
+            once: None,
+            log: Some(log),
+        };
+        shard.ask(request).await;
+    }
+    let kind = super::StreamKind::History;
+    let subject = shard.cluster.names().channel(kind, TENANT, &channel());
+    let count = async || {
+        let counted = shard.cluster.count_from(kind, &subject, 0).await.unwrap();
+        counted.map_or(0, |(_, count)| count)
+    };
+    assert_eq!(shard.read(log, 0, 10, true).await.0, [4]);
+    // One of them tells that nothing after it is missing.
+    let pause = Duration::ZERO;
+    assert_eq!(shard.cluster.sweep(pause).await.unwrap(), 1);
+    assert_eq!(count().await, 2);
+    assert_eq!(shard.read(log, 0, 10, true).await.0, [4]);
+    assert_eq!(shard.cluster.sweep(pause).await.unwrap(), 1);
+    assert_eq!(count().await, 2);
+    let turns = [5, 5, 6].map(|turn| shard.cluster.takes_turn(turn));
+    let turns = futures_util::future::join_all(turns).await;
+    assert_eq!(
+        turns
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|took| *took)
+            .count(),
+        2
+    );
+}
