@@ -160,7 +160,7 @@ impl App {
         let (http_address, capacity) = (port.address, capacity(http.capacity, &backends));
         let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
-        let cluster = member::join(cluster, &limits).await?;
+        let cluster = member::join(cluster, &limits, backends.language.insert_bytes).await?;
         let tables = tables::join(cluster.as_ref(), &store, &limits).await?;
         let readiness = readiness(cluster.as_ref(), &mut backends);
         let joined = membership::join(cluster.as_ref(), http_address, &sockets).await?;

@@ -10,17 +10,34 @@ use crate::cluster::{self, Cluster, Log, OnQuorumLoss, Unstarted};
 use crate::metrics::Metrics;
 use crate::shard::{Shards, Shared};
 
+/// What headers may take beside a payload, bytes.
+const HEADERS: usize = 4 << 10;
+
 /// Becomes a member, where that is asked for.
 pub(super) async fn join(
     settings: Option<cluster::Settings>,
     limits: &Limits,
+    insert_bytes: usize,
 ) -> Result<Option<Cluster>, StartError> {
     let Some(settings) = settings else {
         return Ok(None);
     };
     let cluster = Cluster::connect(settings).await?;
+    warn_of_payload(cluster.max_payload(), insert_bytes);
     cluster::streams::prepare(&cluster, limits).await?;
     Ok(Some(cluster))
+}
+
+/// What one INSERT may bring has to fit into a message.
+fn warn_of_payload(max_payload: usize, insert_bytes: usize) {
+    if max_payload < insert_bytes.saturating_add(HEADERS) {
+        tracing::warn!(
+            max_payload,
+            insert = insert_bytes,
+            "NATS takes smaller messages (max_payload in its configuration) than an INSERT may bring (limits.insert): \
+             larger ones are refused; raise max_payload, or lower limits.insert on all nodes"
+        );
+    }
 }
 
 /// The shards' way to the cluster's log, before there are shards.

@@ -274,11 +274,27 @@ impl Hub {
         found
     }
 
-    /// Closes connections, on whatever node; returns how many were told to close.
+    /// Closes connections, on whatever node; returns how many this node knows to be told to close. One connection is closed
+    /// by the node that has it. Those of a user or token each member closes when it hears of the row that says so, with
+    /// which the caller's statement begins.
     pub async fn disconnect(&self, which: Disconnect) -> u64 {
-        let question = wire::DisconnectAsked::from(&which);
-        let (here, others) = tokio::join!(self.disconnect_here(which), self.others(&question));
-        others.into_iter().fold(here, u64::saturating_add)
+        let there = self.disconnect_there(&which);
+        let (here, there) = tokio::join!(self.disconnect_here(which.clone()), there);
+        here.saturating_add(there)
+    }
+
+    async fn disconnect_there(&self, which: &Disconnect) -> u64 {
+        let (Some(members), Disconnect::Connection { connection, .. }) = (&self.0.members, which)
+        else {
+            return 0;
+        };
+        let Some(node) = members.with_number(connection.member()) else {
+            return 0;
+        };
+        let question = wire::DisconnectAsked::from(which);
+        let Told { by, missing } = members.ask_one(&node, &question).await;
+        self.note(missing);
+        by.into_iter().flat_map(|(_, rows)| rows).sum()
     }
 
     /// Ends the subscriptions that needed rows of `pipes_members` which are gone, on whatever node; `None` = all rows of

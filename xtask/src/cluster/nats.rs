@@ -101,7 +101,7 @@ fn configuration(name: &str, place: &Place<'_>) -> String {
         format!("tls {{ ca_file: \"{ca}\", cert_file: \"{leaf}\", key_file: \"{key}\" }}")
     });
     let mut text = format!(
-        "server_name: \"{name}\"\nlisten: \"{client}\"\nhttp: \"{health}\"\nmax_payload: 8MB\n{account}\n{tls}\n\
+        "server_name: \"{name}\"\nlisten: \"{client}\"\nhttp: \"{health}\"\nmax_payload: 17MB\n{account}\n{tls}\n\
          jetstream {{ store_dir: \"{store}\", max_mem: 1GB, max_file: 4GB }}\n"
     );
     if !others.is_empty() {
