@@ -5,11 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use cometql_engine::shard::inspect::{ChannelRow, ConnectionRow, SubscriberRow, Totals};
 use cometql_engine::shard::trace::{Event, Happened};
 use cometql_engine::{ConnectionId, Disconnect, Ending, MessageId, ShardId};
-use cometql_protocol::wire::{Epoch, Position};
+use cometql_protocol::wire::{Epoch, Member, Position};
 use cometql_protocol::{ChannelName, CloseCode, ErrorCode, TenantId, UserId};
 use serde_json::Value;
 
 use super::wire::{self, Ask};
+use crate::cluster::members::Beat;
+use crate::cluster::presence::{UsersAsked, UsersTold};
+use crate::cometql::ProcessRow;
 use crate::hub::Found;
 use crate::shard::{InOutbox, Outlook, Sought};
 
@@ -193,6 +196,52 @@ fn changes() {
         text: "{}".into(),
     };
     check(&post, &true);
+}
+
+#[test]
+fn who_is_there() {
+    let beat = Beat {
+        v: 1,
+        node: "n1-0a1b2c3d".into(),
+        name: "n1".into(),
+        number: 7,
+        version: "0.1.0".into(),
+        http: "10.0.0.1:8080".into(),
+        mysql: "10.0.0.1:3306".into(),
+        started_ms: 1_700_000_000_000,
+        ready: true,
+        connected: 2,
+        ..Beat::default()
+    };
+    check(&wire::BeatAsked {}, &beat);
+    let process = ProcessRow {
+        id: 7,
+        user: "root".into(),
+        tenant: Some(TenantId(0)),
+        host: ([127, 0, 0, 1], 4000).into(),
+        database: "CometQL_v1".into(),
+        command: "Query",
+        seconds: 2,
+        info: "SELECT 1".into(),
+    };
+    check(&wire::ProcessesAsked { tenant: Some(0) }, &process.into());
+    let member = Member {
+        user: Some(user()),
+        uuid: "u".into(),
+    };
+    let (tenant, channel) = (0, "web_a".to_owned());
+    check(&wire::PresenceAsked { tenant, channel }, &member.into());
+    let channel = "web_a".to_owned();
+    check(&wire::PresenceCountAsked { tenant, channel }, &3);
+    let users = [(TenantId(7), UserId::new(1).unwrap(), true)];
+    check(&UsersAsked {}, &UsersTold::parts(3, 8, &users)[0]);
+}
+
+#[test]
+fn every_question_is_recorded() {
+    for what in wire::ALL.iter().chain([&UsersAsked::WHAT]) {
+        recorded(what);
+    }
 }
 
 #[track_caller]

@@ -106,6 +106,10 @@ macro_rules! asks {
             const WHAT: &'static str = $what;
             type Row = $row;
         })*
+
+        /// All of them.
+        #[cfg(test)]
+        pub(super) const ALL: &[&str] = &[$($what),*];
     };
 }
 
