@@ -159,6 +159,51 @@ async fn private_messages_need_an_acknowledgement_then() {
 }
 
 #[tokio::test]
+async fn who_missed_nothing_live_is_told_of_the_gap() {
+    let Some(mut cluster) = Cluster::start(3, "a gap that a lost quorum leaves") else {
+        return;
+    };
+    let (mut a, mut b) = (cluster.impatient("a").await, cluster.impatient("b").await);
+    let publish = |message: &str| {
+        format!(
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('web_kept', '', '{message}')"
+        )
+    };
+    let mut browser = b.anonymous(&["web_kept"]).await;
+    a.run(&publish("one")).await;
+    let one = browser.json().await;
+    assert_eq!(one["data"], "one", "{one}");
+    cluster.lose_quorum();
+    let told = outcome(&mut a, &publish("two")).await;
+    assert!(told.contains(",207,"), "{told}");
+    let two = browser.json().await;
+    assert_eq!(two["data"], "two", "{two}");
+    assert!(two["offset"].is_null(), "it has no place: {two}");
+    cluster.regain_quorum();
+    until_ready(&a, true).await;
+    // The node that delivered it says in the log that it lacks something.
+    while browser.json().await["push"] != "gap" {}
+    a.run(&publish("three")).await;
+    let three = loop {
+        let push = browser.json().await;
+        if push["push"] != "gap" && push["data"] != "two" {
+            break push;
+        }
+    };
+    assert_eq!(three["data"], "three", "{three}");
+    assert!(three["offset"].as_u64() > one["offset"].as_u64(), "{three}");
+    let read = "SELECT message FROM pipes_messages WHERE name = 'web_kept'";
+    let kept = rows(&mut b.backend, read, ()).await;
+    // What was refused an answer may have come into the log all the same.
+    assert!(
+        ["one | three", "one | two | three"].contains(&&*kept),
+        "{kept}"
+    );
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
 async fn balancers_are_told_until_it_is_back() {
     let Some(mut cluster) = Cluster::start(3, "health checks without a quorum") else {
         return;

@@ -24,6 +24,8 @@ pub(crate) const PASSWORD: &str = "a password for tests";
 pub(crate) struct NatsServers {
     program: PathBuf,
     folder: PathBuf,
+    /// How they know who may connect: a part of their configuration.
+    access: String,
     servers: Vec<Server>,
 }
 
@@ -56,6 +58,11 @@ pub(crate) fn program() -> Result<PathBuf, String> {
 impl NatsServers {
     /// Starts so many, in a new folder below this one. `Err` says why they can't be tried here.
     pub(crate) fn start(count: usize, folder: &Path) -> Result<Self, String> {
+        Self::start_with(count, folder, &password())
+    }
+
+    /// The same, with another part of their configuration that says who may connect.
+    pub(crate) fn start_with(count: usize, folder: &Path, access: &str) -> Result<Self, String> {
         let program = program()?;
         let ports = free_ports(count * 2);
         let server = |at: usize| Server {
@@ -66,6 +73,7 @@ impl NatsServers {
         let mut servers = Self {
             program,
             folder: folder.to_owned(),
+            access: access.to_owned(),
             servers: (0..count).map(server).collect(),
         };
         for at in 0..count {
@@ -117,10 +125,10 @@ impl NatsServers {
 
     fn configuration(&self, at: usize) -> String {
         let Server { client, route, .. } = self.servers[at];
-        let folder = self.folder.display();
+        let (folder, access) = (self.folder.display(), &self.access);
         let mut text = format!(
-            "server_name: \"nats-{at}\"\nlisten: \"127.0.0.1:{client}\"\nmax_payload: 8MB\n\
-             authorization {{ user: \"{USER}\", password: \"{PASSWORD}\" }}\n\
+            "server_name: \"nats-{at}\"\nlisten: \"127.0.0.1:{client}\"\nmax_payload: 17MB\n\
+             {access}\n\
              jetstream {{ store_dir: \"{folder}/nats-{at}\", max_mem: 1GB, max_file: 4GB }}\n\
              log_file: \"{folder}/nats-{at}.log\"\n"
         );
@@ -134,6 +142,11 @@ impl NatsServers {
         }
         text
     }
+}
+
+/// Who knows the password may connect.
+pub(crate) fn password() -> String {
+    format!("authorization {{ user: \"{USER}\", password: \"{PASSWORD}\" }}")
 }
 
 impl Drop for NatsServers {

@@ -1,5 +1,6 @@
 //! Real NATS servers, and nodes that are members of a cluster on them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +36,18 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// With so many NATS servers; `None` = they can't be had here, which was told.
     pub(crate) fn start(servers: usize, what: &str) -> Option<Self> {
+        Self::start_with(servers, what, |_| nats_server::password())
+    }
+
+    /// The same; `access` says, given their folder, who may connect.
+    pub(crate) fn start_with(
+        servers: usize,
+        what: &str,
+        access: impl FnOnce(&Path) -> String,
+    ) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        match NatsServers::start(servers, folder.path()) {
+        let access = access(folder.path());
+        match NatsServers::start_with(servers, folder.path(), &access) {
             Ok(servers) => Some(Self { servers, folder }),
             Err(why) => {
                 skipped(what, &why);
