@@ -59,9 +59,10 @@ impl World {
             Event::Snapshot(node, _, asker, key) => self.snapshot(node, asker, key),
             Event::LeaseEnds(id) => {
                 for node in self.alive() {
-                    self.every_shard(node, &LogEvent::NodeGone(id));
+                    self.is_gone(node, id);
                 }
             }
+            Event::SilenceEnds(node, _, times) => self.silence_ends(node, times),
             other => unreachable!("not at the edge: {other:?}"),
         }
     }
@@ -80,7 +81,9 @@ impl World {
             request,
             StoreRequest::Append { .. } | StoreRequest::InboxAppend { .. }
         );
-        let result = if in_log && !self.log.quorum {
+        let result = if self.is_cut(node) && matches!(request, StoreRequest::SetHistory { .. }) {
+            Err(StoreFailure::NoQuorum)
+        } else if in_log && (!self.log.quorum || self.is_cut(node)) {
             // An append may be in the log all the same, if it was lost while it was asked.
             if append && self.rng.once_in(6) {
                 self.may_come_again(request);
@@ -270,6 +273,9 @@ impl World {
                     None => drop(self.log.settings.remove(&key)),
                 }
                 for node in self.alive() {
+                    if self.is_cut(node) {
+                        continue;
+                    }
                     let event = LogEvent::Setting {
                         tenant: *tenant,
                         channel: channel.clone(),
@@ -301,7 +307,7 @@ impl World {
             return;
         };
         let (kind, told, hole) = (follows.kind, follows.told, follows.hole);
-        if !follows.open || kind == LogKind::Live || !self.log.quorum {
+        if !follows.open || kind == LogKind::Live || !self.log.quorum || self.is_cut(node) {
             return;
         }
         // Now and then the last one comes once more.
@@ -349,6 +355,9 @@ impl World {
     }
 
     fn inbox_news(&mut self, node: usize, key: UserKey) {
+        if self.is_cut(node) {
+            return;
+        }
         let Some(told) = self.slots[node].edge.users.get(&key).copied() else {
             return;
         };
