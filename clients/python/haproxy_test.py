@@ -29,7 +29,9 @@ def configuration(folder, port):
     )
     return (
         f"global\n  stats socket {folder}/stats\n"
-        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n"
+        # Without a time of its own, a check that is answered later than the next one is due has failed.
+        f"defaults\n  mode tcp\n  timeout check {PATIENCE}s\n  timeout connect {PATIENCE}s\n"
+        f"  timeout client {PATIENCE}s\n  timeout server {PATIENCE}s\n"
         f"frontend front\n  bind 127.0.0.1:{port}\n  default_backend user\n{backends}"
     )
 
@@ -41,8 +43,9 @@ def statuses(folder):
         connection.sendall(b"show stat\n")
         text = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     rows = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
-    # Columns 17 and 36 are status and check_status; INI = not checked yet.
-    return {row[0]: (row[17], row[36]) for row in rows if row[1] == "node" and row[36] not in ("INI", "")}
+    # Columns 17 and 36 are status and check_status; INI = not checked yet, with a star while the next check runs.
+    found = {row[0]: (row[17], row[36].removeprefix("* ")) for row in rows if row[1] == "node"}
+    return {name: state for name, state in found.items() if state[1] not in ("INI", "")}
 
 
 def wait_until_checked(folder, child):
