@@ -151,8 +151,9 @@ fn states(table: &str) -> BTreeMap<(String, String), String> {
     let rows = rows.map(|line| line.split(',').collect::<Vec<_>>());
     let of_nodes = rows.filter(|row| row.len() > 36 && !matches!(row[1], "FRONTEND" | "BACKEND"));
     let state = |row: Vec<&str>| {
-        // Columns 17 and 36 are `status` and `check_status`; INI is a check that was not made yet.
-        let unchecked = row[36] == "INI" || row[36].is_empty();
+        // Columns 17 and 36 are `status` and `check_status`; INI is a check that was not made yet, with a star while one runs.
+        let last = row[36].trim_start_matches("* ");
+        let unchecked = last == "INI" || last.is_empty();
         let state = if unchecked { "UNCHECKED" } else { row[17] };
         ((row[0].to_owned(), row[1].to_owned()), state.to_owned())
     };
@@ -240,8 +241,9 @@ mod tests {
             row("one", "UP 1/2", "L7OK"),
             row("two", "UP", "INI"),
             row("three", "DOWN", "L4CON"),
+            row("four", "UP 1/3", "* INI"),
         ];
         let states: Vec<_> = states(&table.join("\n")).into_values().collect();
-        assert_eq!(states, ["UP 1/2", "DOWN", "UNCHECKED"]);
+        assert_eq!(states, ["UNCHECKED", "UP 1/2", "DOWN", "UNCHECKED"]);
     }
 }
