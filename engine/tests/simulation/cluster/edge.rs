@@ -59,10 +59,9 @@ impl World {
             Event::Snapshot(node, _, asker, key) => self.snapshot(node, asker, key),
             Event::LeaseEnds(id) => {
                 for node in self.alive() {
-                    self.is_gone(node, id);
+                    self.every_shard(node, &LogEvent::NodeGone(id));
                 }
             }
-            Event::SilenceEnds(node, _, times) => self.silence_ends(node, times),
             other => unreachable!("not at the edge: {other:?}"),
         }
     }
@@ -81,9 +80,7 @@ impl World {
             request,
             StoreRequest::Append { .. } | StoreRequest::InboxAppend { .. }
         );
-        let result = if self.is_cut(node) && matches!(request, StoreRequest::SetHistory { .. }) {
-            Err(StoreFailure::NoQuorum)
-        } else if in_log && (!self.log.quorum || self.is_cut(node)) {
+        let result = if in_log && !self.log.quorum {
             // An append may be in the log all the same, if it was lost while it was asked.
             if append && self.rng.once_in(6) {
                 self.may_come_again(request);
@@ -273,9 +270,6 @@ impl World {
                     None => drop(self.log.settings.remove(&key)),
                 }
                 for node in self.alive() {
-                    if self.is_cut(node) {
-                        continue;
-                    }
                     let event = LogEvent::Setting {
                         tenant: *tenant,
                         channel: channel.clone(),
@@ -307,7 +301,7 @@ impl World {
             return;
         };
         let (kind, told, hole) = (follows.kind, follows.told, follows.hole);
-        if !follows.open || kind == LogKind::Live || !self.log.quorum || self.is_cut(node) {
+        if !follows.open || kind == LogKind::Live || !self.log.quorum {
             return;
         }
         // Now and then the last one comes once more.
@@ -355,9 +349,6 @@ impl World {
     }
 
     fn inbox_news(&mut self, node: usize, key: UserKey) {
-        if self.is_cut(node) {
-            return;
-        }
         let Some(told) = self.slots[node].edge.users.get(&key).copied() else {
             return;
         };

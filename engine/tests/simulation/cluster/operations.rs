@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cometql_engine::{Command, Draft, LogEvent, MessageId};
+use cometql_engine::{Command, Draft, LogEvent, LogKind, MessageId};
 use cometql_protocol::client::{self, Publish, TabId, TabInput};
 use cometql_protocol::{ChannelName, EventName, TenantId, UserId};
 
@@ -37,7 +37,7 @@ pub(super) fn run(operations: usize, world: &mut World) -> u64 {
 
 impl World {
     fn operate(&mut self) {
-        match self.rng.below(42) {
+        match self.rng.below(40) {
             0..11 => self.publish_some(),
             11..14 => self.send_private(),
             14..21 => self.subscribe_any(),
@@ -50,7 +50,6 @@ impl World {
             36 => self.change_setting(),
             37 => self.delete(),
             38 => self.absence(),
-            39 | 40 => self.cut_or_heal(),
             _ => self.lose_windows(),
         }
     }
@@ -233,17 +232,6 @@ impl World {
         self.command(node, command, Sent::Other);
     }
 
-    /// What is set of the channel that has settings.
-    pub(super) fn setting(&self) -> LogEvent {
-        let (tenant, channel) = (TENANT, ChannelName::parse(CHANGING).unwrap());
-        let length = self.log.settings.get(&(tenant, channel.clone())).copied();
-        LogEvent::Setting {
-            tenant,
-            channel,
-            length,
-        }
-    }
-
     fn delete(&mut self) {
         let Some(node) = self.any_node() else {
             return;
@@ -278,8 +266,16 @@ impl World {
         self.note("the windows are lost".into());
         self.log.window = Stream::new(self.rng.next());
         for node in self.alive() {
-            if !self.is_cut(node) {
-                self.windows_are_lost(node);
+            let follows = self.slots[node].edge.follows.iter_mut();
+            let lost = follows.filter(|(_, one)| one.kind == LogKind::Window);
+            let lost: Vec<_> = lost
+                .map(|(key, one)| {
+                    one.open = false;
+                    key.clone()
+                })
+                .collect();
+            for (tenant, channel) in lost {
+                self.send(node, node, LogEvent::Reset { tenant, channel });
             }
         }
     }
@@ -290,10 +286,8 @@ impl World {
         self.healed = true;
         self.log.quorum = true;
         for node in 0..NODES {
-            match self.slots[node].node {
-                Some(_) if self.is_cut(node) => self.heal(node),
-                Some(_) => {}
-                None => self.start(node),
+            if self.slots[node].node.is_none() {
+                self.start(node);
             }
         }
         for browser in 0..self.browsers.len() {
