@@ -229,5 +229,6 @@ fn sum(sum: Totals, part: Totals) -> Totals {
         // A channel may have subscribers on several shards; this is how many (channel, shard) pairs there are.
         channels: sum.channels + part.channels,
         users_online: sum.users_online + part.users_online,
+        users_first: sum.users_first + part.users_first,
     }
 }

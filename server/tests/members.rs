@@ -143,6 +143,23 @@ async fn select_and_show_cover_all_members() {
     backends_of_all_nodes(a, b, boss).await;
 }
 
+#[tokio::test]
+async fn a_user_on_two_nodes_counts_once() {
+    let Some(nats) = nats("users of a cluster") else {
+        return;
+    };
+    let (mut a, mut b) = (nats.node("a").await, nats.node("b").await);
+    let on_both = (a.browser(5, &[]).await, b.browser(5, &[]).await);
+    let on_one = b.browser(6, &[]).await;
+    let counted = "SHOW GLOBAL STATUS LIKE 'users_online'";
+    for world in [&mut a, &mut b] {
+        becomes(&mut world.backend, counted, "users_online,2").await;
+    }
+    drop((on_both, on_one));
+    a.stop().await;
+    b.stop().await;
+}
+
 /// `SHOW PROCESSLIST` and `KILL` of MySQL connections, and a node's goodbye.
 async fn backends_of_all_nodes(mut a: World, mut b: World, mut boss: Conn) {
     let own: Option<u32> = within(b.backend.query_first("SELECT CONNECTION_ID()"))
@@ -407,6 +424,33 @@ async fn the_users_of_a_dead_node_leave_once() {
     b.stop().await;
 }
 
+/// More than a SELECT may read is refused, not cut off.
+#[tokio::test]
+async fn too_many_messages_are_no_result() {
+    let Some(cluster) = common::nats::Cluster::start(1, "SELECT of much from the log") else {
+        return;
+    };
+    let mut a = cluster
+        .node_with("a", |settings| settings.backends.language.select_rows = 3)
+        .await;
+    for number in 0..4 {
+        a.run(&format!(
+            "INSERT INTO pipes_messages (name, event, message) VALUES ('web_kept_{number}', 'e', '{number}')"
+        ))
+        .await;
+    }
+    let error = within(a.backend.query_drop("SELECT COUNT(*) FROM pipes_messages"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("More than 3 rows"), "{error}");
+    a.check(
+        "SELECT COUNT(*) FROM pipes_messages WHERE name = 'web_kept_1'",
+        "1",
+    )
+    .await;
+    a.stop().await;
+}
+
 /// Messages are in the cluster's log, not in the store of a node.
 #[tokio::test]
 async fn messages_are_read_from_the_log() {
@@ -437,12 +481,48 @@ async fn messages_are_read_from_the_log() {
         world
             .check("SELECT COUNT(*) FROM users_messages WHERE id = 5", "1")
             .await;
-        for table in ["pipes_messages", "users_messages"] {
-            let all = format!("SELECT COUNT(*) FROM {table}");
-            let error = within(world.backend.query_drop(all)).await.unwrap_err();
-            assert!(error.to_string().contains("is not supported"), "{error}");
-        }
     }
+    // Without a key, all of the tenant, and of no other.
+    let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051";
+    for channel in ["web_kept_2", "web_kept_3"] {
+        a.run(&format!(
+            "INSERT INTO pipes_messages (name, event, message, id) VALUES ('{channel}', 'e', 'same', '{id}')"
+        ))
+        .await;
+    }
+    a.run("INSERT INTO users_messages (id, event, message) VALUES (4, 'e', 'ho')")
+        .await;
+    let mut other = connect(&a.app, "7", common::backend::OTHER).await;
+    for sql in [
+        "INSERT INTO pipes_messages (name, event, message) VALUES ('web_kept_1', 'e', 'theirs')",
+        "INSERT INTO users_messages (id, event, message) VALUES (5, 'e', 'theirs')",
+    ] {
+        within(other.query_drop(sql)).await.unwrap();
+    }
+    let all = "SELECT name, `index`, message FROM pipes_messages";
+    let private = "SELECT id, message FROM users_messages";
+    for world in [&mut a, &mut b] {
+        world
+            .check(
+                all,
+                "web_kept_1,0,one | web_kept_1,1,two | web_kept_2,0,same | web_kept_3,0,same",
+            )
+            .await;
+        world.check(private, "4,ho | 5,hi").await;
+        world
+            .check(
+                "SELECT name FROM pipes_messages GROUP BY name HAVING COUNT(*) > 1",
+                "web_kept_1",
+            )
+            .await;
+    }
+    assert_eq!(rows(&mut other, all, ()).await, "web_kept_1,0,theirs");
+    // Who knows the id only removes it from all channels.
+    b.run(&format!("DELETE FROM pipes_messages WHERE id = '{id}'"))
+        .await;
+    a.check("SELECT message FROM pipes_messages", "one | two")
+        .await;
+    within(other.disconnect()).await.unwrap();
     a.stop().await;
     b.stop().await;
 }

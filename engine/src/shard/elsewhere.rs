@@ -135,6 +135,19 @@ impl<T> Shard<T> {
             .collect()
     }
 
+    /// Whether it is this node that counts a user of its own, who may be on several. One whose return is awaited here counts
+    /// as long as another node has it.
+    pub(super) fn counts_user(&self, key: UserKey, connected: bool) -> bool {
+        let Some(cluster) = &self.cluster else {
+            return connected;
+        };
+        let own = cluster.settings.node;
+        match cluster.users.get(&key).filter(|places| !places.doubted) {
+            Some(places) => places.nodes.iter().all(|(node, _)| own < *node),
+            None => connected,
+        }
+    }
+
     /// Whether another node has the user.
     pub(super) fn is_elsewhere(&self, key: UserKey) -> bool {
         let cluster = self.cluster.as_ref();

@@ -85,6 +85,8 @@ pub struct Totals {
     pub channels: u64,
     /// Logged-in users with this shard as their home that have a connection.
     pub users_online: u64,
+    /// Users that are online and that no node before this one has: the sum over a cluster's nodes counts each once.
+    pub users_first: u64,
 }
 
 impl<T> Shard<T> {
@@ -144,11 +146,17 @@ impl<T> Shard<T> {
             channels += 1;
         }
         let users = self.homes.iter().filter(|((of, _), _)| own(*of));
+        let (mut users_online, mut users_first) = (0, 0);
+        for (key, connected) in users {
+            users_online += u64::from(connected);
+            users_first += u64::from(self.counts_user(*key, connected));
+        }
         Totals {
             connections: self.sessions_of(tenant).count() as u64,
             subscriptions,
             channels,
-            users_online: users.filter(|(_, connected)| *connected).count() as u64,
+            users_online,
+            users_first,
         }
     }
 

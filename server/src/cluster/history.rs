@@ -362,6 +362,17 @@ fn breaks(row: &Row) -> bool {
     )
 }
 
+/// What a durable channel keeps of all that is there of it.
+pub(super) fn kept(rows: Vec<Row>) -> Vec<StoredPublication> {
+    let oldest = oldest(&rows);
+    let last = rows.iter().rfind(is_publication);
+    let keep = last.map_or(u64::MAX, |row| message::keep(&row.headers));
+    let mut kept = publications(rows, 0, oldest);
+    let surplus = (kept.len() as u64).saturating_sub(keep);
+    kept.drain(..usize::try_from(surplus).unwrap_or(0));
+    kept
+}
+
 fn publications(rows: Vec<Row>, after: u64, oldest: u64) -> Vec<StoredPublication> {
     let mut previous = after;
     let content = |row: &Row| match message::read(&row.headers, &row.body)? {

@@ -83,7 +83,7 @@ impl Cluster {
     }
 }
 
-fn private(row: Row) -> Option<InboxMessage> {
+pub(super) fn private(row: Row) -> Option<InboxMessage> {
     match message::read(&row.headers, &row.body)? {
         Said::Content(content) => Some(message::inbox_message(row.offset, content, true)),
         Said::Note(_) => None,

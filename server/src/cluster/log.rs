@@ -36,6 +36,7 @@ pub(crate) type Reply = Box<dyn FnOnce(Result<StoreAnswer, StoreFailure>) + Send
 pub(crate) struct Log {
     jobs: UnboundedSender<Job>,
     unstored: UnboundedSender<Unstored>,
+    cluster: Cluster,
 }
 
 /// The log before there are shards to tell.
@@ -72,15 +73,16 @@ impl Log {
     pub(crate) fn new(cluster: Cluster, limits: Arc<Limits>) -> (Self, Unstarted) {
         let (sender, jobs) = mpsc::unbounded_channel();
         let (publish, unstored) = mpsc::unbounded_channel();
+        let log = Self {
+            jobs: sender,
+            unstored: publish,
+            cluster: cluster.clone(),
+        };
         let unstarted = Unstarted {
             jobs,
             unstored,
             cluster,
             limits,
-        };
-        let log = Self {
-            jobs: sender,
-            unstored: publish,
         };
         (log, unstarted)
     }
@@ -121,6 +123,11 @@ impl Log {
     /// Nobody here uses the channel any more.
     pub(crate) fn unfollow(&self, tenant: TenantId, channel: ChannelName, log: LogKind) {
         self.tell(Job::Unfollow(tenant, channel, log));
+    }
+
+    /// For what is asked out of any channel's or user's turn.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     pub(super) fn tell(&self, job: Job) {

@@ -36,6 +36,7 @@ mod serve;
 pub mod state;
 pub mod streams;
 mod sweep;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod unstored;
@@ -45,6 +46,7 @@ pub use connect::ConnectError;
 pub(crate) use log::{Log, Unstarted};
 pub use names::Names;
 pub use ready::Readiness;
+pub(crate) use tenant::NotAll;
 
 /// How a node is a member.
 #[derive(Clone, PartialEq, Eq)]

@@ -74,6 +74,12 @@ impl Names {
         self.subject(&format!("{}.>", kind.token()))
     }
 
+    /// All subjects of a tenant's channels or inboxes in a stream.
+    #[must_use]
+    pub fn all_of_tenant(&self, kind: StreamKind, tenant: TenantId) -> String {
+        self.subject(&format!("{}.{}.>", kind.token(), tenant.0))
+    }
+
     /// The subject of a stream's epoch.
     #[must_use]
     pub fn epoch(&self, kind: StreamKind) -> String {
@@ -197,6 +203,8 @@ mod tests {
         let names = Names::new("My cluster.2");
         assert_eq!(names.stream(StreamKind::History), "MY_CLUSTER_2_HISTORY");
         assert_eq!(names.all_of(StreamKind::Inbox), "My_cluster_2.i.>");
+        let of_tenant = names.all_of_tenant(StreamKind::History, TenantId(7));
+        assert_eq!(of_tenant, "My_cluster_2.h.7.>");
         assert_eq!(names.epoch(StreamKind::State), "My_cluster_2.s-epoch");
         assert_eq!(
             names.unstored(TenantId(1), &channel("a.b")),

@@ -250,6 +250,39 @@ impl Cluster {
     }
 }
 
+/// All messages of a subject, which may have wildcards, page by page, also those that come meanwhile.
+pub(super) struct Pages<'a> {
+    cluster: &'a Cluster,
+    kind: StreamKind,
+    subject: String,
+    from: u64,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(cluster: &'a Cluster, kind: StreamKind, subject: String) -> Self {
+        Self {
+            cluster,
+            kind,
+            subject,
+            from: 1,
+        }
+    }
+
+    /// The next messages; none = that was all.
+    pub(super) async fn next(&mut self) -> Result<Vec<Row>, Unreachable> {
+        let (kind, subject) = (self.kind, &self.subject);
+        let mut rows = self.cluster.first(kind, subject, self.from, BATCH).await?;
+        if rows.is_empty() {
+            // The server that was asked may lag; the leader does not.
+            rows.extend(self.cluster.next(kind, subject, self.from).await?);
+        }
+        if let Some(last) = rows.last() {
+            self.from = last.offset + 1;
+        }
+        Ok(rows)
+    }
+}
+
 fn found(
     told: Result<StreamMessage, async_nats::jetstream::stream::RawMessageError>,
 ) -> Result<Option<Row>, Unreachable> {

@@ -3,13 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cometql_engine::shard::inspect::Channels;
-use cometql_engine::{LogKind, StoreAnswer, StoreFailure, StoreRequest, StoredPublication};
-use cometql_protocol::{ChannelName, UserId};
+use cometql_engine::{
+    InboxMessage, LogKind, MessageId, StoreAnswer, StoreFailure, StoreRequest, StoredPublication,
+};
+use cometql_protocol::{ChannelName, TenantId, UserId};
 
 use super::parse::Lookup;
 use super::tables::fields;
 use super::{Column, Context, Outcome, RowSet, SqlError, SqlSession, Value, errors, tables};
-use crate::cluster::Log;
+use crate::cluster::{Log, NotAll};
 
 /// Publications of a channel that a SELECT without LIMIT shows, as in the original.
 const PUBLICATIONS: u64 = 99;
@@ -87,31 +89,88 @@ pub(super) async fn ask(
         .unwrap_or_else(|_| Err(StoreFailure::Failed("the node is stopping".to_owned())))
 }
 
-/// In a cluster: the messages of these channels or users that its log has, in the catalog's columns; `None` for tables
-/// that are on every node.
+/// In a cluster: the messages of these channels or users, or (`None`) of all, that its log has, in the catalog's columns.
 pub(super) async fn logged(
     context: &Context,
     session: &SqlSession,
+    log: &Log,
     table: &str,
-    keys: &[Value],
-) -> Result<Option<Vec<Row>>, SqlError> {
-    let mut keys: Vec<&Value> = keys.iter().collect();
+    keys: Option<&[Value]>,
+) -> Result<Vec<Row>, SqlError> {
     let looked = Look { context, session };
+    let most = context.settings.load().select_rows;
+    let Some(keys) = keys else {
+        return all(log, session.tenant, table, most).await;
+    };
+    let mut keys: Vec<&Value> = keys.iter().collect();
     // One more than may be shows that it is too much.
-    let most = context.settings.load().select_rows as u64 + 1;
-    Ok(match table {
-        "pipes_messages" => {
-            let mut seen = BTreeSet::new();
-            keys.retain(|key| fields::known_channel(key).is_some_and(|name| seen.insert(name)));
-            Some(looked.pipes_messages(&keys, most, false).await?)
+    let most = most as u64 + 1;
+    if table == "pipes_messages" {
+        let mut seen = BTreeSet::new();
+        keys.retain(|key| fields::known_channel(key).is_some_and(|name| seen.insert(name)));
+        return looked.pipes_messages(&keys, most, false).await;
+    }
+    let mut seen = BTreeSet::new();
+    keys.retain(|key| fields::known_user(key).is_some_and(|user| seen.insert(user)));
+    looked.users_messages(&keys, most).await
+}
+
+/// All messages of a tenant, channel by channel, or user by user.
+async fn all(log: &Log, tenant: TenantId, table: &str, most: usize) -> Result<Vec<Row>, SqlError> {
+    let refuse = |why| match why {
+        NotAll::TooMuch => errors::too_big(format!(
+            "More than {most} rows, or 256 MiB: add WHERE with the key of the table"
+        )),
+        NotAll::Failed(failure) => failure.into(),
+    };
+    let mut rows = Vec::new();
+    if table == "pipes_messages" {
+        let channels = log.publications(tenant, most).await.map_err(refuse)?;
+        for (channel, publications) in channels {
+            let shown = publications.into_iter().enumerate();
+            rows.extend(shown.map(|(index, row)| publication(&channel, index, row)));
         }
-        "users_messages" => {
-            let mut seen = BTreeSet::new();
-            keys.retain(|key| fields::known_user(key).is_some_and(|user| seen.insert(user)));
-            Some(looked.users_messages(&keys, most).await?)
-        }
-        _ => None,
+        return Ok(rows);
+    }
+    let users = log.private_messages(tenant, most).await.map_err(refuse)?;
+    for (user, messages) in users {
+        rows.extend(messages.into_iter().map(|row| private(user, row)));
+    }
+    Ok(rows)
+}
+
+/// The channels that keep a publication.
+pub(super) async fn channels_of(
+    context: &Context,
+    tenant: TenantId,
+    id: MessageId,
+) -> Result<Vec<ChannelName>, SqlError> {
+    Ok(match context.hub.log() {
+        Some(log) => log.channels_of(tenant, id).await?.into_iter().collect(),
+        None => context.store.channels_of(tenant, id).await?,
     })
+}
+
+fn publication(channel: &ChannelName, index: usize, row: StoredPublication) -> Row {
+    let content = row.content;
+    vec![
+        Value::Text(uuid_text(content.id.0)),
+        number(content.time_ms / 1000),
+        Value::Text(channel.as_str().to_owned()),
+        number(index as u64),
+        Value::Text(content.event.as_str().to_owned()),
+        Value::Text(content.data.to_string()),
+        number(content.user.map_or(0, UserId::get)),
+    ]
+}
+
+fn private(user: UserId, message: InboxMessage) -> Row {
+    vec![
+        number(user.get()),
+        Value::Text(uuid_text(message.id.0)),
+        Value::Text(message.event.as_str().to_owned()),
+        Value::Text(message.data.to_string()),
+    ]
 }
 
 /// A row as the catalog's columns, all of them.
@@ -182,14 +241,7 @@ impl Look<'_> {
             let StoreAnswer::Inbox(messages) = ask(self.context, request).await? else {
                 return Err(errors::internal());
             };
-            rows.extend(messages.into_iter().map(|message| {
-                vec![
-                    number(user.get()),
-                    Value::Text(uuid_text(message.id.0)),
-                    Value::Text(message.event.as_str().to_owned()),
-                    Value::Text(message.data.to_string()),
-                ]
-            }));
+            rows.extend(messages.into_iter().map(|message| private(user, message)));
         }
         Ok(rows)
     }
@@ -219,17 +271,9 @@ impl Look<'_> {
             else {
                 return Err(errors::internal());
             };
-            for (index, StoredPublication { content, .. }) in publications.into_iter().enumerate() {
+            for (index, row) in publications.into_iter().enumerate() {
                 let index = if of_all { rows.len() } else { index };
-                rows.push(vec![
-                    Value::Text(uuid_text(content.id.0)),
-                    number(content.time_ms / 1000),
-                    Value::Text(channel.as_str().to_owned()),
-                    number(index as u64),
-                    Value::Text(content.event.as_str().to_owned()),
-                    Value::Text(content.data.to_string()),
-                    number(content.user.map_or(0, UserId::get)),
-                ]);
+                rows.push(publication(&channel, index, row));
             }
         }
         Ok(rows)

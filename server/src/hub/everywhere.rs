@@ -197,7 +197,8 @@ impl Hub {
         online.into_iter().collect()
     }
 
-    /// Totals, of one tenant or (`None`) all. A channel or user counts once for each node, and a channel for each shard.
+    /// Totals, of one tenant or (`None`) all. A channel counts once for each shard of each node, and so does a user in
+    /// `users_online`; not in `users_first`.
     pub async fn totals(&self, tenant: Option<TenantId>) -> Totals {
         let question = wire::TotalsAsked {
             tenant: tenant.map(|tenant| tenant.0),

@@ -122,6 +122,7 @@ fn subscriptions_and_connections() {
         subscriptions: 2,
         channels: 3,
         users_online: 4,
+        users_first: 4,
     };
     check(&wire::TotalsAsked { tenant: None }, &totals.into());
 }

@@ -59,10 +59,10 @@ pub(super) async fn snapshots(
             "cluster_members" => {
                 found.insert(table.clone(), members(&seen(context, session)?));
             }
-            name @ ("pipes_messages" | "users_messages") if context.hub.log().is_some() => {
-                found.insert(table.clone(), logged(context, session, name, keys).await?);
-            }
             name => {
+                if let Some(rows) = logged(context, session, name, keys).await? {
+                    found.insert(table.clone(), rows);
+                }
                 let name = name.strip_prefix("information_schema.");
                 if let Some(info) = name.and_then(information_schema::table) {
                     found.insert(table.clone(), info.snapshot());
@@ -192,18 +192,19 @@ pub(super) fn trace(events: &[Traced]) -> Snapshot {
     Snapshot::new(shape, events.iter().map(row).collect())
 }
 
-/// Messages that a cluster's log has. It has no list of all channels and inboxes, so they must be named.
+/// Messages that a cluster's log has; `None` for other tables, and without a cluster.
 async fn logged(
     context: &Context,
     session: &SqlSession,
     table: &str,
     keys: Option<Vec<Value>>,
-) -> Result<Snapshot, SqlError> {
+) -> Result<Option<Snapshot>, SqlError> {
+    let is_message = matches!(table, "pipes_messages" | "users_messages");
+    let Some(log) = context.hub.log().filter(|_| is_message) else {
+        return Ok(None);
+    };
     let known = catalog::table(table).ok_or_else(errors::internal)?;
-    let keys = keys.ok_or_else(|| {
-        errors::key_missing("In a cluster, SELECT from this table", known.key().name)
-    })?;
-    let rows = lookup::logged(context, session, table, &keys).await?;
+    let rows = lookup::logged(context, session, log, table, keys.as_deref()).await?;
     let shape = known.columns.iter().map(|field| {
         let declared = match (field.kind, field.compare) {
             (Kind::Integer, _) => "INTEGER",
@@ -218,8 +219,8 @@ async fn logged(
         Value::Null | Value::Double(_) | Value::Bytes(_) => Cell::Null,
     };
     let row = |row: Vec<Value>| -> Box<[Cell]> { row.into_iter().map(cell).collect() };
-    let rows = rows.unwrap_or_default().into_iter().map(row).collect();
-    Ok(Snapshot::new(shape.collect(), rows))
+    let rows = rows.into_iter().map(row).collect();
+    Ok(Some(Snapshot::new(shape.collect(), rows)))
 }
 
 /// The nodes are nobody's business but of who may see all tenants.

@@ -57,7 +57,7 @@ pub(super) async fn global(context: &Context, session: &SqlSession) -> Pairs {
     rows.extend(pairs([
         ("subscriptions", totals.subscriptions.to_string()),
         ("channels", totals.channels.to_string()),
-        ("users_online", totals.users_online.to_string()),
+        ("users_online", totals.users_first.to_string()),
         ("Threads_connected", backends.to_string()),
         ("Uptime", uptime.to_string()),
     ]));

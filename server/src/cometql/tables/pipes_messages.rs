@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use cometql_engine::{Answer, Command, MessageId};
 
 use super::{KeyRow, Row, Rows, fields};
-use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors};
+use crate::cometql::{Context, Done, SqlError, SqlSession, Value, errors, lookup};
 use crate::hub::Pending;
 
 pub(super) async fn insert(
@@ -150,7 +150,7 @@ pub(super) async fn delete(
         };
         let channels = match (name, id) {
             (Some(name), _) => fields::known_channel(name).into_iter().collect(),
-            (None, Some(id)) => context.store.channels_of(tenant, id).await?,
+            (None, Some(id)) => lookup::channels_of(context, tenant, id).await?,
             (None, None) => return Err(errors::key_missing("Deleting", "name")),
         };
         for channel in channels {

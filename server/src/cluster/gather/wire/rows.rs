@@ -54,6 +54,9 @@ pub(crate) struct TotalsTold {
     subscriptions: u64,
     channels: u64,
     users_online: u64,
+    /// Told where it is another number; version 1 has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    users_first: Option<u64>,
 }
 
 /// A publication that is kept in memory.
@@ -210,6 +213,7 @@ impl From<Totals> for TotalsTold {
             subscriptions: totals.subscriptions,
             channels: totals.channels,
             users_online: totals.users_online,
+            users_first: (totals.users_first != totals.users_online).then_some(totals.users_first),
         }
     }
 }
@@ -221,6 +225,7 @@ impl From<TotalsTold> for Totals {
             subscriptions: told.subscriptions,
             channels: told.channels,
             users_online: told.users_online,
+            users_first: told.users_first.unwrap_or(told.users_online),
         }
     }
 }
