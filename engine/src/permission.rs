@@ -65,6 +65,24 @@ pub enum Retention {
     },
 }
 
+impl Retention {
+    /// What a channel keeps for which the rules say this, and `pipes_settings` this length (0 = nothing).
+    #[must_use]
+    pub fn with_length(self, length: u64) -> Self {
+        match (length, self) {
+            (0, by_rule) => by_rule,
+            (publications, Self::Durable { age_ms, .. }) => Self::Durable {
+                publications,
+                age_ms,
+            },
+            (publications, Self::Ephemeral | Self::Window) => Self::Durable {
+                publications,
+                age_ms: u64::MAX,
+            },
+        }
+    }
+}
+
 /// What waits for a connection whose socket takes nothing for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflate {

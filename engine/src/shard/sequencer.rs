@@ -418,17 +418,7 @@ impl<T> Shard<T> {
     pub(super) fn retention(&self, key: &ChannelKey) -> Retention {
         let by_rule = self.rules.behaviour(key.0, key.1.as_str()).retention;
         let length = self.sequencer.settings.get(key).copied().unwrap_or(0);
-        match (length, by_rule) {
-            (0, by_rule) => by_rule,
-            (publications, Retention::Durable { age_ms, .. }) => Retention::Durable {
-                publications,
-                age_ms,
-            },
-            (publications, _) => Retention::Durable {
-                publications,
-                age_ms: u64::MAX,
-            },
-        }
+        by_rule.with_length(length)
     }
 
     /// Answers an input that waited for a channel that can't be opened.

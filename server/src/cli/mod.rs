@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 mod demo;
 mod key;
 mod logs;
+mod moving;
 mod node;
+mod progress;
 mod serve;
 mod sql;
 mod token;
@@ -51,6 +53,17 @@ enum Command {
         /// The directory to make; it must not exist.
         target: PathBuf,
     },
+    /// Copy the data of a single node, which must not run, into a cluster.
+    ///
+    /// Rows of tables, histories and waiting private messages go into the cluster that [cluster] of the configuration names,
+    /// whether its nodes run or not. It can be stopped and run again: nothing is copied twice. What clients hold as their
+    /// positions does not count in the cluster: they are told recovered:false, and load anew.
+    Import(moving::Import),
+    /// Copy the data of a cluster into a new data directory, with which a single node starts.
+    ///
+    /// What the cluster's log has when it is read is copied: stop the nodes first if nothing may be missing. Positions that
+    /// clients hold don't count in the new data directory: they are told recovered:false, and load anew.
+    Export(moving::Export),
     /// Print the version.
     Version,
 }
@@ -71,6 +84,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             storage::backup(&data_dir, &target)?;
             say(&format!("{}\n", target.display()));
         }
+        Command::Import(options) => options.run()?,
+        Command::Export(options) => options.run()?,
         Command::Version => say(concat!("cometql ", env!("CARGO_PKG_VERSION"), "\n")),
     }
     Ok(ExitCode::SUCCESS)

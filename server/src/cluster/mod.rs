@@ -25,6 +25,7 @@ mod lanes;
 mod log;
 pub mod members;
 mod message;
+pub mod moving;
 mod names;
 #[cfg(test)]
 mod nats_server;

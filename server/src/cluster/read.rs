@@ -10,6 +10,7 @@ use async_nats::{HeaderMap, Message, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::Cluster;
 use super::message::number;
@@ -268,8 +269,25 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// The next messages; none = that was all.
+    /// How many messages there are.
+    pub(super) async fn count(&self) -> Result<u64, Unreachable> {
+        let count = self.cluster.count_from(self.kind, &self.subject, 1);
+        Ok(count.await?.map_or(0, |(_, count)| count))
+    }
+
+    /// The next messages; none = that was all. Asks again for as long as a quorum may take.
     pub(super) async fn next(&mut self) -> Result<Vec<Row>, Unreachable> {
+        let deadline = Instant::now() + self.cluster.settings().quorum_timeout;
+        loop {
+            match self.ask().await {
+                Ok(rows) => return Ok(rows),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(LAG_PAUSE).await,
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> Result<Vec<Row>, Unreachable> {
         let (kind, subject) = (self.kind, &self.subject);
         let mut rows = self.cluster.first(kind, subject, self.from, BATCH).await?;
         if rows.is_empty() {

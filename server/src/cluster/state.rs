@@ -7,6 +7,7 @@ mod act;
 mod follow;
 mod join;
 mod log;
+pub(super) mod moving;
 mod pending;
 mod record;
 mod write;

@@ -92,6 +92,15 @@ pub async fn prepare(cluster: &Cluster, limits: &Limits) -> Result<(), StreamErr
     Ok(())
 }
 
+/// Whether there is a stream.
+pub(super) async fn is_there(cluster: &Cluster, kind: StreamKind) -> Result<bool, Unreachable> {
+    match cluster.log().get_stream(cluster.names().stream(kind)).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(Unreachable::told(error)),
+    }
+}
+
 /// Makes a stream that is gone: one in memory goes with a single server.
 pub(super) async fn remake(
     cluster: &Cluster,

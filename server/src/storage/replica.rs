@@ -61,6 +61,21 @@ pub enum Row {
     },
 }
 
+impl Row {
+    /// Of which table it is.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        match self {
+            Self::Hash { .. } => Table::Auth,
+            Self::Data { .. } => Table::Data,
+            Self::LastSeen { .. } => Table::Time,
+            Self::Length { .. } => Table::Settings,
+            Self::Member { .. } => Table::Members,
+            Self::Token { .. } => Table::Tokens,
+        }
+    }
+}
+
 /// A change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -97,6 +112,19 @@ impl Table {
         Self::Data,
         Self::Time,
     ];
+
+    /// As `CometQL` calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Settings => "pipes_settings",
+            Self::Members => "pipes_members",
+            Self::Tokens => "revoked_tokens",
+            Self::Auth => "users_auth",
+            Self::Data => "users_data",
+            Self::Time => "users_time",
+        }
+    }
 }
 
 /// How far a store has come in joining a log.
@@ -226,7 +254,23 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<Change>, StoreFailure> {
         self.call(0, move |connection| {
-            rows::unlogged(connection, table, after.as_ref(), limit)
+            rows::logged_up_to(connection, table, 0, after.as_ref(), limit)
+        })
+        .await
+    }
+
+    /// Rows of a table, whether a log has them or not, in the order of their keys, those behind a row of before.
+    ///
+    /// # Errors
+    /// When the store can't do it.
+    pub async fn rows(
+        &self,
+        table: Table,
+        after: Option<Change>,
+        limit: u64,
+    ) -> Result<Vec<Change>, StoreFailure> {
+        self.call(0, move |connection| {
+            rows::logged_up_to(connection, table, u64::MAX, after.as_ref(), limit)
         })
         .await
     }

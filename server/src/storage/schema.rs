@@ -28,7 +28,8 @@
 //!
 //! The tables that all nodes of a cluster have alike (the six without offsets, but not `channels`, `inboxes`, `sent`) also
 //! have `logged`: the place in the cluster's log that the row came from, 0 = the log does not have it. `replica` has one
-//! row: which log that is and how far it was followed (see `replica.rs`).
+//! row: which log that is and how far it was followed (see `replica.rs`). `moved` says up to which offset `cometql import` has
+//! put a channel's history (`name`) or an inbox (`user_id`) into a cluster's log, by the `epoch` of that log (see `moving.rs`).
 
 use rusqlite::Connection;
 
@@ -91,6 +92,9 @@ ALTER TABLE revoked_tokens ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE replica (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, applied INTEGER NOT NULL,
     stage INTEGER NOT NULL, current_ms INTEGER NOT NULL);
 INSERT INTO replica VALUES (1, 0, 0, 0, 0);
+", "
+CREATE TABLE moved (epoch INTEGER NOT NULL, tenant INTEGER NOT NULL, name TEXT NOT NULL, user_id INTEGER NOT NULL,
+    up_to INTEGER NOT NULL, PRIMARY KEY (epoch, tenant, name, user_id)) WITHOUT ROWID;
 "];
 
 /// A statement that fails when a table or column of the current version is missing.
@@ -108,6 +112,7 @@ pub(super) const PROBES: &[&str] = &[
     "SELECT tenant, name, user_id, id, offset, digest, until_ms FROM sent",
     "SELECT one, ran_until, is_copy, rules, boot, file, inboxes_from FROM node",
     "SELECT one, epoch, applied, stage, current_ms FROM replica",
+    "SELECT epoch, tenant, name, user_id, up_to FROM moved",
 ];
 
 /// The version that `steps` lead to.

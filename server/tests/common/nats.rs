@@ -90,18 +90,23 @@ impl Cluster {
             replicas: self.servers.count(),
             ..patient()
         });
-        let rule = |prefix: &str, retention| Rule {
-            retention: Some(retention),
-            ..Rule::new("test", Pattern::Prefix(prefix.into()))
-        };
-        let kept = Retention::Durable {
-            publications: 1_000,
-            age_ms: u64::MAX,
-        };
-        let rules = vec![
-            rule("web_now", Retention::Ephemeral),
-            rule("web_kept", kept),
-        ];
-        settings.rules = Arc::new(Rules::new(rules, UserDataRule::Anyone));
+        settings.rules = rules();
     }
+}
+
+/// Channels `web_now…` are ephemeral, `web_kept…` durable.
+pub(crate) fn rules() -> Arc<Rules> {
+    let rule = |prefix: &str, retention| Rule {
+        retention: Some(retention),
+        ..Rule::new("test", Pattern::Prefix(prefix.into()))
+    };
+    let kept = Retention::Durable {
+        publications: 1_000,
+        age_ms: u64::MAX,
+    };
+    let rules = vec![
+        rule("web_now", Retention::Ephemeral),
+        rule("web_kept", kept),
+    ];
+    Arc::new(Rules::new(rules, UserDataRule::Anyone))
 }

@@ -21,7 +21,7 @@ use super::State;
 use super::act::Acting;
 use super::follow::Broken;
 use super::log::{Put, Unreachable};
-use crate::storage::{Membership, Stage, Table};
+use crate::storage::{Membership, Queues, Stage, Table};
 
 /// The name of the mark among the rows.
 pub(super) const MARK: &str = "import";
@@ -39,9 +39,9 @@ pub enum JoinError {
     /// Two truths.
     #[error(
         "the data directory has rows of a node that was no member of a cluster (users_auth, users_data, pipes_settings, \
-         pipes_members or revoked_tokens), and this cluster has rows already: they can't be merged. To use the cluster's, \
-         start with an empty data directory (move this one away); to use these, start this node first, on a NATS that has no \
-         rows yet (cluster_other_rows)"
+         pipes_members or revoked_tokens), and this cluster has rows already. To bring its data into the cluster, run `cometql \
+         import` with it; then, or to use only the cluster's, start with an empty data directory (move this one away) \
+         (cluster_other_rows)"
     )]
     OtherRows,
     /// NATS is there, and its log is not.
@@ -67,6 +67,11 @@ impl JoinError {
 struct Mark {
     /// All rows of who founds the log are in it.
     done: bool,
+}
+
+/// The body of the mark.
+pub(super) fn mark(done: bool) -> Vec<u8> {
+    serde_json::to_vec(&Mark { done }).expect("a flag is JSON")
 }
 
 impl State {
@@ -141,10 +146,9 @@ impl State {
     /// Writes the mark where nobody else has since; false = somebody has.
     async fn mark(&self, done: bool, expected: u64) -> Result<bool, Unreachable> {
         let log = &self.0.log;
-        let body = serde_json::to_vec(&Mark { done }).expect("a flag is JSON");
         let deadline = Instant::now() + log.patience();
         match log
-            .put(log.bare(MARK, body), Some(expected), Some(deadline))
+            .put(log.bare(MARK, mark(done)), Some(expected), Some(deadline))
             .await
         {
             Put::Stored(_) => Ok(true),
@@ -166,6 +170,17 @@ impl State {
         }
         if rows > 0 {
             tracing::info!(rows, "the rows of this node's tables are the cluster's now");
+        }
+        let store = &self.0.store;
+        for which in [Queues::Channels, Queues::Inboxes] {
+            let messages = store.count_queued(which).await.map_err(JoinError::from)?;
+            if messages > 0 {
+                tracing::warn!(
+                    messages,
+                    ?which,
+                    "messages of this data directory are not in the cluster: stop the node and run `cometql import` with it"
+                );
+            }
         }
         let now = Membership {
             stage: Stage::Following,

@@ -202,42 +202,43 @@ pub(super) fn sweep(connection: &Connection) -> Outcome<Vec<Change>> {
     Ok(gone)
 }
 
-/// Rows that are not logged, in the order of their keys.
-pub(super) fn unlogged(
+/// Rows from up to a place in the log (0 = the log does not have them), in the order of their keys.
+pub(super) fn logged_up_to(
     connection: &Connection,
     table: Table,
+    place: u64,
     after: Option<&Change>,
     limit: u64,
 ) -> Outcome<Vec<Change>> {
     let sql = match table {
         Table::Auth => {
             "SELECT tenant, '', id, hash, 0 FROM users_auth
-             WHERE logged = 0 AND (tenant, id) > (?1, ?3) AND ?2 = '' ORDER BY tenant, id LIMIT ?4"
+             WHERE logged <= ?5 AND (tenant, id) > (?1, ?3) AND ?2 = '' ORDER BY tenant, id LIMIT ?4"
         }
         Table::Data => {
             "SELECT tenant, '', id, data, 0 FROM users_data
-             WHERE logged = 0 AND (tenant, id) > (?1, ?3) AND ?2 = '' ORDER BY tenant, id LIMIT ?4"
+             WHERE logged <= ?5 AND (tenant, id) > (?1, ?3) AND ?2 = '' ORDER BY tenant, id LIMIT ?4"
         }
         // 0 = was never seen to leave: there is nothing to tell.
         Table::Time => {
             "SELECT tenant, '', id, '', time FROM users_time
-             WHERE logged = 0 AND time > 0 AND (tenant, id) > (?1, ?3) AND ?2 = '' ORDER BY tenant, id LIMIT ?4"
+             WHERE logged <= ?5 AND time > 0 AND (tenant, id) > (?1, ?3) AND ?2 = '' ORDER BY tenant, id LIMIT ?4"
         }
         Table::Settings => {
             "SELECT tenant, name, 0, '', length FROM pipes_settings
-             WHERE logged = 0 AND (tenant, name) > (?1, ?2) AND ?3 <= 0 ORDER BY tenant, name LIMIT ?4"
+             WHERE logged <= ?5 AND (tenant, name) > (?1, ?2) AND ?3 <= 0 ORDER BY tenant, name LIMIT ?4"
         }
         Table::Members => {
             "SELECT tenant, name, user_id, '', 0 FROM pipes_members
-             WHERE logged = 0 AND (tenant, name, user_id) > (?1, ?2, ?3) ORDER BY tenant, name, user_id LIMIT ?4"
+             WHERE logged <= ?5 AND (tenant, name, user_id) > (?1, ?2, ?3) ORDER BY tenant, name, user_id LIMIT ?4"
         }
         Table::Tokens => {
             "SELECT tenant, token, 0, '', 0 FROM revoked_tokens
-             WHERE logged = 0 AND (tenant, token) > (?1, ?2) AND ?3 <= 0 ORDER BY tenant, token LIMIT ?4"
+             WHERE logged <= ?5 AND (tenant, token) > (?1, ?2) AND ?3 <= 0 ORDER BY tenant, token LIMIT ?4"
         }
     };
     let (tenant, text, user) = after.map_or((-1, "", -1), key);
-    let parameters = params![tenant, text, user, integer(limit)];
+    let parameters = params![tenant, text, user, integer(limit), integer(place)];
     changes(connection, table, sql, parameters, true)
 }
 
