@@ -7,12 +7,17 @@
 
 mod common;
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use common::backend::World;
 use common::nats::Cluster;
-use common::{Client, within};
+use common::{Client, http, within};
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
+/// So long something may take to become so.
+const PATIENCE: Duration = Duration::from_secs(30);
 const ID: &str = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4051";
 
 impl World {
@@ -201,7 +206,7 @@ async fn a_node_without_nats_serves_what_needs_no_log() {
         .node_with("a", |settings| {
             let member = settings.cluster.as_mut().unwrap();
             // Whatever waits for the log waits for longer than this test may take.
-            member.quorum_timeout = std::time::Duration::from_secs(3_600);
+            member.quorum_timeout = Duration::from_secs(3_600);
         })
         .await;
     let mut before = node.anonymous(&["web_now"]).await;
@@ -220,4 +225,67 @@ async fn a_node_without_nats_serves_what_needs_no_log() {
     node.publish("web_now_last", "last").await;
     assert_eq!(data(&mut last).await, "last");
     node.stop().await;
+}
+
+/// The sample of `/metrics` that begins so.
+async fn sample(world: &World, name: &str) -> f64 {
+    let admin = world.app.admin_address().unwrap();
+    let text = http(admin, "GET /metrics HTTP/1.1").await;
+    let found = text.lines().find_map(|line| line.strip_prefix(name));
+    let told = found.unwrap_or_else(|| panic!("{name}: {text}"));
+    told.trim().parse().unwrap()
+}
+
+/// Waits until it is so.
+async fn becomes(world: &World, name: &str, value: f64) {
+    let began = Instant::now();
+    loop {
+        let told = sample(world, name).await;
+        if (told - value).abs() < f64::EPSILON {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{name}: {told}, not {value}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_tell_how_the_log_is() {
+    let Some(mut cluster) = Cluster::start(1, "metrics of a cluster") else {
+        return;
+    };
+    let mut a = cluster
+        .node_with("a", |settings| {
+            settings.backends.admin.address = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            settings.cluster.as_mut().unwrap().quorum_timeout = Duration::from_secs(1);
+        })
+        .await;
+    let mut browser = a.anonymous(&["web_kept"]).await;
+    for message in ["one", "two", "three"] {
+        a.publish("web_kept", message).await;
+        assert_eq!(data(&mut browser).await, message);
+    }
+    a.run("INSERT INTO users_auth (id, hash) VALUES (7, 'h7')")
+        .await;
+    let lost = "cometql_cluster_log_lost{log=\"history\"}";
+    for (name, value) in [
+        ("cometql_cluster_append_seconds_count", 3.0),
+        ("cometql_cluster_arrival_seconds_count", 3.0),
+        ("cometql_cluster_disconnects_total", 0.0),
+        ("cometql_cluster_lossy_total", 0.0),
+        (lost, 0.0),
+    ] {
+        let told = sample(&a, name).await;
+        assert!((told - value).abs() < f64::EPSILON, "{name}: {told}");
+    }
+    becomes(&a, "cometql_cluster_tables_behind", 0.0).await;
+    becomes(&a, "cometql_cluster_waiting", 0.0).await;
+    cluster.servers.kill(0);
+    a.publish("web_kept", "live").await;
+    assert_eq!(data(&mut browser).await, "live");
+    becomes(&a, lost, 1.0).await;
+    becomes(&a, "cometql_cluster_lossy_total", 1.0).await;
+    becomes(&a, "cometql_cluster_disconnects_total", 1.0).await;
+    cluster.servers.run(0);
+    becomes(&a, lost, 0.0).await;
+    a.stop().await;
 }

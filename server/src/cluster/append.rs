@@ -177,6 +177,7 @@ impl Cluster {
     /// The log answers.
     pub(super) fn found(&self, kind: StreamKind) {
         if self.health().set_lost(kind, false) {
+            self.counters().set_lost(kind, false);
             tracing::info!(
                 stream = self.names().stream(kind),
                 "the log takes messages again"
@@ -188,6 +189,7 @@ impl Cluster {
     pub(super) fn lose(&self, kind: StreamKind) {
         if self.health().set_lost(kind, true) {
             self.counters().quorum_lost.inc();
+            self.counters().set_lost(kind, true);
             let stream = self.names().stream(kind);
             tracing::warn!(stream, "the log's quorum is lost: it acknowledges nothing");
         }

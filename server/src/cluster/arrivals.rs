@@ -16,11 +16,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Cluster;
 use super::history::Place;
 use super::message::{self, Note, Said, number};
 use super::read::Row;
 use super::streams::Unreachable;
+use super::{Cluster, now_ms};
 use crate::shard::Mail;
 
 /// How long what is missing may take to be fetched, before it is told that something is missing.
@@ -295,7 +295,12 @@ impl Live {
                 });
             }
         }
-        self.follower.cluster.counters().received.inc();
+        let counters = self.follower.cluster.counters();
+        counters.received.inc();
+        if let Some(time_ms) = message::time(headers) {
+            let late = now_ms().saturating_sub(time_ms);
+            counters.arrived(Duration::from_millis(late));
+        }
         self.shared.delivered.store(offset, Ordering::Release);
     }
 

@@ -8,6 +8,7 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
 use tokio::sync::watch;
 
 use super::{Access, Cluster, Connection, Inner, Names, NodeId, Settings};
+use crate::metrics::OfCluster;
 
 /// How long one server may take to take the connection.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
@@ -61,10 +62,11 @@ impl Cluster {
         let (told, state) = watch::channel(Connection::default());
         let told = Arc::new(told);
         let servers = addresses(&settings)?;
+        let counters = OfCluster::default();
         let began = tokio::time::Instant::now();
         let mut said = began;
         let client = loop {
-            let options = options(&settings, Arc::clone(&told)).await?;
+            let options = options(&settings, Arc::clone(&told), &counters).await?;
             match options.connect(servers.as_slice()).await {
                 Ok(client) => break client,
                 Err(source) if began.elapsed() > START_TIME => {
@@ -87,7 +89,7 @@ impl Cluster {
             log: jetstream(&client, settings.quorum_timeout),
             health: Default::default(),
             epochs: Default::default(),
-            counters: Default::default(),
+            counters,
             client,
             state,
             settings,
@@ -128,7 +130,9 @@ fn without_secret(url: &str) -> String {
 async fn options(
     settings: &Settings,
     told: Arc<watch::Sender<Connection>>,
+    counters: &OfCluster,
 ) -> Result<ConnectOptions, ConnectError> {
+    let (disconnects, overruns) = (counters.disconnects.clone(), counters.overruns.clone());
     let mut options = ConnectOptions::new()
         .name(&settings.node)
         .no_echo()
@@ -137,6 +141,11 @@ async fn options(
         .max_reconnects(None)
         .reconnect_delay_callback(pause)
         .event_callback(move |event| {
+            match &event {
+                Event::Disconnected => disconnects.inc(),
+                Event::SlowConsumer(_) => overruns.inc(),
+                _ => {}
+            }
             note(&told, &event);
             std::future::ready(())
         });

@@ -142,7 +142,10 @@ impl Members {
             let patience = self.cluster().settings().ask_timeout;
             collect(answers, patience, &mut awaited).await;
         }
-        sorted(awaited)
+        let told = sorted(awaited);
+        let unanswered = &self.cluster().counters().unanswered;
+        unanswered.inc_by(told.missing.len() as u64);
+        told
     }
 
     async fn send<Q: Ask>(

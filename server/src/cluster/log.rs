@@ -137,6 +137,7 @@ impl Log {
 
     /// Tells the other nodes what no log has, in the order of these calls.
     pub(crate) fn broadcast(&self, publication: &Arc<Publication>, lossy: bool) {
+        self.cluster.counters().lossy.inc_by(u64::from(lossy));
         // The task ends with the node.
         _ = self
             .unstored
@@ -313,6 +314,7 @@ impl Service {
         };
         self.flying
             .push(outcome.map(move |outcome| (key, turn, outcome)).boxed());
+        self.note_waiting();
     }
 
     fn give_out(&mut self, key: &Key, outcome: Outcome) {
@@ -345,6 +347,12 @@ impl Service {
         }
         let followed = i64::try_from(self.followed.len()).unwrap_or(i64::MAX);
         self.cluster.counters().followed.set(followed);
+        self.note_waiting();
+    }
+
+    fn note_waiting(&self) {
+        let waiting = i64::try_from(self.flying.len()).unwrap_or(i64::MAX);
+        self.cluster.counters().waiting.set(waiting);
     }
 
     /// Counts publications of durable channels, and trims a channel now and then.

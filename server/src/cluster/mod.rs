@@ -13,7 +13,6 @@ use async_nats::jetstream;
 use tokio::sync::watch;
 
 use crate::metrics::OfCluster;
-use names::StreamKind;
 
 mod append;
 mod arrivals;
@@ -45,7 +44,7 @@ mod unstored;
 use append::Health;
 pub use connect::ConnectError;
 pub(crate) use log::{Log, Unstarted};
-pub use names::Names;
+pub use names::{Names, StreamKind};
 pub use ready::Readiness;
 pub(crate) use tenant::NotAll;
 

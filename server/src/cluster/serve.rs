@@ -127,6 +127,9 @@ impl Serving {
         cluster.counters().sent.inc();
         async move {
             let settled = self.cluster.settle(&outgoing, sent, deadline).await;
+            if settled.is_ok() {
+                self.cluster.counters().acknowledged(asked.elapsed());
+            }
             Outcome::Answer(reply, settled.map(answer))
         }
         .boxed()

@@ -51,15 +51,6 @@ struct Inner {
     own: Mutex<HashMap<String, Option<u64>>>,
 }
 
-/// How far a member's tables have come, for `/metrics`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// The place in the log up to which this node's tables are.
-    pub applied: u64,
-    /// How far the log is ahead of them, as last known.
-    pub lag: u64,
-}
-
 impl State {
     /// Makes the store follow the cluster's log, until it has all of it. From then on its tables change only by the log.
     ///
@@ -83,17 +74,6 @@ impl State {
         Ok(Joined { state, wanted })
     }
 
-    /// How far it has come.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        let applied = self.0.applied.load(Ordering::Acquire);
-        let last = self.0.last.load(Ordering::Relaxed);
-        Progress {
-            applied,
-            lag: last.saturating_sub(applied),
-        }
-    }
-
     fn membership(&self) -> Membership {
         *locked(&self.0.membership)
     }
@@ -108,6 +88,15 @@ impl State {
     fn moved(&self, now: Membership) {
         *locked(&self.0.membership) = now;
         self.0.applied.store(now.applied, Ordering::Release);
+        self.tell_lag();
+    }
+
+    /// Tells `/metrics` how far the log is ahead of this node's tables, as last known.
+    fn tell_lag(&self) {
+        let applied = self.0.applied.load(Ordering::Acquire);
+        let lag = self.0.last.load(Ordering::Relaxed).saturating_sub(applied);
+        let behind = &self.0.log.counters().tables_behind;
+        behind.set(i64::try_from(lag).unwrap_or(i64::MAX));
     }
 }
 

@@ -155,6 +155,7 @@ const NOT_SHOWN: [&str; 6] = [
 fn the_dashboard_asks_for_metrics_that_exist_and_for_all_that_matter() {
     let metrics = Metrics::default();
     metrics.count(ShardId(0), Counted::Deliveries, 0);
+    metrics.join_cluster(&OfCluster::default());
     let text = text(&metrics);
     let dashboard = include_str!("../../../docs-site/operating/grafana/cometql.json");
     let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();

@@ -14,7 +14,7 @@ use super::act::Acting;
 use super::join::JoinError;
 use super::log::Unreachable;
 use super::{AWAY_MOST, State, locked, now_ms, record};
-use crate::cluster::Connection;
+use crate::cluster::{Connection, StreamKind};
 use crate::storage::{Change, Membership, Stage};
 
 /// Most messages that are applied at once.
@@ -134,6 +134,9 @@ impl State {
             return Err(Broken::Renewed);
         }
         self.0.last.store(end, Ordering::Relaxed);
+        self.tell_lag();
+        // Only a leader tells, and without a quorum there is none.
+        self.0.log.counters().set_lost(StreamKind::State, false);
         Ok(end)
     }
 

@@ -16,6 +16,7 @@ use super::record;
 use crate::cluster::names::StreamKind;
 use crate::cluster::streams;
 use crate::cluster::{Cluster, Connection};
+use crate::metrics::OfCluster;
 use crate::storage::Change;
 
 /// How long one request or acknowledgement may take, before it is asked for again.
@@ -97,6 +98,10 @@ impl Log {
     /// After so long without an acknowledgement the log's quorum counts as lost.
     pub(super) fn patience(&self) -> Duration {
         self.cluster.settings().quorum_timeout
+    }
+
+    pub(super) fn counters(&self) -> &OfCluster {
+        self.cluster.counters()
     }
 
     pub(super) fn connection(&self) -> tokio::sync::watch::Receiver<Connection> {
@@ -227,6 +232,7 @@ impl Log {
                 PublishErrorKind::MaxPayloadExceeded => return Put::TooLarge,
                 _ if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                     tracing::debug!(%error, "a row was not acknowledged");
+                    self.counters().set_lost(StreamKind::State, true);
                     return Put::NoQuorum;
                 }
                 PublishErrorKind::TimedOut => {}
