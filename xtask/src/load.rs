@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 mod accounting;
+mod at_rest;
 mod bare;
 mod bare_log;
 mod cluster;

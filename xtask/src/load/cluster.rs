@@ -27,10 +27,11 @@ pub(super) fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     latency(count, report)
 }
 
-fn start(nodes: usize, folder: &std::path::Path) -> anyhow::Result<World> {
+/// So many nodes on so many NATS servers.
+pub(super) fn start(nodes: usize, nats: usize, folder: &std::path::Path) -> anyhow::Result<World> {
     World::start(&Plan {
         nodes,
-        nats: 3,
+        nats,
         binary: &target_dir().join("release/cometql"),
         folder,
         more: "",
@@ -43,7 +44,7 @@ fn start(nodes: usize, folder: &std::path::Path) -> anyhow::Result<World> {
 }
 
 /// Publishes at the first node, listens at this one.
-fn target(world: &World, listen: usize) -> anyhow::Result<Target> {
+pub(super) fn target(world: &World, listen: usize) -> anyhow::Result<Target> {
     Ok(Target {
         kind: Kind::Cometql,
         pid: world.nodes[0].id().context("it runs")?,
@@ -68,7 +69,7 @@ fn costs(world: &World) -> anyhow::Result<(u64, u64)> {
 
 fn deliveries(nodes: usize, count: u64, report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let world = start(nodes, folder.path())?;
+    let world = start(nodes, 3, folder.path())?;
     let mut generator = Generator::new(target(&world, 0)?)?;
     for node in &world.nodes {
         generator.subscribe_at(node.http, SUBSCRIBERS / nodes)?;
@@ -97,7 +98,7 @@ fn deliveries(nodes: usize, count: u64, report: &mut Report) -> anyhow::Result<(
 /// An INSERT at one node, a browser at another one, and the bare loop on the same NATS servers right after it.
 fn latency(count: u64, report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let world = start(3, folder.path())?;
+    let world = start(3, 3, folder.path())?;
     let mut generator = Generator::new(target(&world, 1)?)?;
     generator.subscribe(1)?;
     generator.publish(u64::from(RATE), PAYLOAD, Pace::PerSecond(RATE))?;

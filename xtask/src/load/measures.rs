@@ -7,7 +7,7 @@ use super::generator::{Generator, Pace};
 use super::publisher::insert;
 use super::report::Report;
 use super::subjects::{KEY, Kind, Target};
-use super::{cluster, durable, frames, mysql, tabs};
+use super::{at_rest, cluster, durable, frames, mysql, tabs};
 
 /// Bytes of a publication's payload.
 pub(super) const PAYLOAD: usize = 128;
@@ -29,6 +29,8 @@ pub(super) enum Measure {
     Recover,
     /// Deliveries with one, two and three nodes, and latency from one node to another.
     Cluster,
+    /// Memory and processor time of members and NATS at rest, and for each channel that is followed.
+    ClusterAtRest,
     /// How soon a page is connected, in the browsers that are there.
     TabStart,
 }
@@ -45,6 +47,7 @@ impl Measure {
             | Self::DurableInserts
             | Self::Recover
             | Self::Cluster
+            | Self::ClusterAtRest
             | Self::TabStart
                 if kind != Kind::Cometql =>
             {
@@ -55,6 +58,7 @@ impl Measure {
             Self::DurableInserts => durable::inserts(kind, quick, report),
             Self::Recover => durable::recover(kind, quick, report),
             Self::Cluster => cluster::measure(quick, report),
+            Self::ClusterAtRest => at_rest::measure(quick, report),
             Self::TabStart => tabs::start(quick, report),
         }
     }
