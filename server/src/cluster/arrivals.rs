@@ -83,8 +83,14 @@ impl Handle {
 
     /// The log has something up to here.
     pub(super) fn want(&self, offset: u64) {
-        self.shared.wanted.fetch_max(offset, Ordering::AcqRel);
-        self.shared.wake.notify_one();
+        self.shared.want(offset);
+    }
+}
+
+impl Shared {
+    fn want(&self, offset: u64) {
+        self.wanted.fetch_max(offset, Ordering::AcqRel);
+        self.wake.notify_one();
     }
 }
 
@@ -172,6 +178,11 @@ impl Live {
         let missed = before > self.follower.delivered || times != self.times;
         if missed {
             let fetched = self.fetch(offset - 1).await;
+            if !fetched && matches!(self.follower.key, Key::User(..)) {
+                // Its acknowledgement would be one of all that is missing: they come together.
+                self.shared.want(offset);
+                return;
+            }
             self.times = times;
             if !fetched {
                 return self.hand_over(offset, &headers, &message.payload, false);
