@@ -24,8 +24,9 @@ use crate::witness::{PREFIX, Server, Shared, Threads, testify};
 use breakage::{Fault, Victims};
 use disk::SmallDisk;
 
-/// The default lease of a member, and what is added to it in our promise about presence.
-const LEASE: Duration = Duration::from_secs(10);
+/// The default lease of a member, what is added to it in our promise about presence, and as long again: a browser of a node
+/// that is cut off leaves it only once it has heard nothing for a while.
+const LEASE: Duration = Duration::from_secs(20);
 /// How long the witnesses may take to notice that their node is silent, and to find one that is not.
 const MOVE: Duration = Duration::from_secs(20);
 /// How long a broken cluster is looked at: longer than a leader's election takes, and than the lease.

@@ -104,6 +104,16 @@ impl Shared {
         self.servers[at]
     }
 
+    /// Another one than that which was silent.
+    fn server_but(&self, silent: Option<SocketAddr>, random: &mut Random) -> SocketAddr {
+        loop {
+            let server = self.server(random).http;
+            if Some(server) != silent || !self.is_cluster() {
+                return server;
+            }
+        }
+    }
+
     fn handshake(&self) -> Duration {
         if self.is_cluster() {
             HANDSHAKE_OF_MANY

@@ -34,16 +34,17 @@ pub(super) struct Seen {
 /// Runs until the end has come and is acknowledged.
 pub(super) fn run(user: u64, shared: &Shared, mut random: Random) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
+    let mut silent = None;
     while !seen.is_complete() {
         let count = seen.messages.len();
         ensure!(!shared.is_over(), "the end did not come after {count}");
-        let Ok(mut browser) =
-            Browser::open_within(shared.server(&mut random).http, TICK, shared.handshake())
-        else {
+        let server = shared.server_but(silent, &mut random);
+        let Ok(mut browser) = Browser::open_within(server, TICK, shared.handshake()) else {
             std::thread::sleep(AGAIN);
             continue;
         };
-        seen.visit(user, &mut browser, shared, &mut random)?;
+        let was_silent = seen.visit(user, &mut browser, shared, &mut random)?;
+        silent = was_silent.then_some(server);
     }
     Ok(seen)
 }
@@ -54,40 +55,45 @@ impl Seen {
         last.is_some_and(|(offset, text)| text == END && *offset <= self.acknowledged)
     }
 
-    /// One connection. An error is a broken promise; a connection that ends is none.
+    /// One connection. An error is a broken promise; a connection that ends is none. True = the node was silent.
     fn visit(
         &mut self,
         user: u64,
         browser: &mut Browser,
         shared: &Shared,
         random: &mut Random,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let hash = Shared::hash(user);
         let connect = json!({"id": 1, "connect": {"user": user, "hash": hash, "inbox": true}});
         if browser.send(&connect).is_err() {
-            return Ok(());
+            return Ok(false);
         }
         let mut asked = None;
         let mut heard = Instant::now();
         let leave_at = Instant::now() + random.millis(200, 3000);
         while !self.is_complete() && !shared.is_over() {
             if Instant::now() > leave_at && !shared.is_quiet() {
-                return Ok(());
+                return Ok(false);
             }
             let Ok(message) = browser.read() else {
-                return Ok(());
+                return Ok(false);
             };
-            if message.is_some() {
+            // What a node says without the log is no sign that it hears of the others.
+            let is_unstored = |message: &Value| message["offset"].as_u64() >= Some(UNSTORED);
+            if message
+                .as_ref()
+                .is_some_and(|message| !is_unstored(message))
+            {
                 heard = Instant::now();
             } else if shared.is_cluster() && heard.elapsed() > SILENCE {
-                return Ok(());
+                return Ok(true);
             }
             match message {
                 Some(message) if message["offset"].as_u64() >= Some(UNSTORED) => {
                     // Nothing is promised of it, but its sender waits for this.
                     let ack = json!({"id": 3, "ack": {"offset": message["offset"]}});
                     if browser.send(&ack).is_err() {
-                        return Ok(());
+                        return Ok(false);
                     }
                 }
                 Some(message) if message["push"] == "message" => {
@@ -98,7 +104,7 @@ impl Seen {
                 }
                 Some(message) if message["error"].is_object() => {
                     ensure!(shared.is_cluster(), "refused: {message}");
-                    return Ok(());
+                    return Ok(false);
                 }
                 _ => {}
             }
@@ -109,11 +115,11 @@ impl Seen {
                     .send(&json!({"id": 2, "ack": {"offset": last}}))
                     .is_err()
                 {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn message(&mut self, push: &Value, cluster: bool) -> anyhow::Result<()> {

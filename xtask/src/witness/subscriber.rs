@@ -37,17 +37,17 @@ pub(super) struct Seen {
 /// Runs until the end of every channel has come.
 pub(super) fn run(number: usize, shared: &Shared, mut random: Random) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
+    let mut silent = None;
     while !seen.is_complete(shared) {
         ensure!(!shared.is_over(), "{}", seen.missing(shared));
-        let Ok(mut browser) =
-            Browser::open_within(shared.server(&mut random).http, TICK, shared.handshake())
-        else {
+        let server = shared.server_but(silent, &mut random);
+        let Ok(mut browser) = Browser::open_within(server, TICK, shared.handshake()) else {
             std::thread::sleep(AGAIN);
             continue;
         };
         let visit = seen.visit(number, &mut browser, shared, &mut random);
         shared.leave(number);
-        visit?;
+        silent = visit?.then_some(server);
     }
     Ok(seen)
 }
@@ -67,40 +67,43 @@ impl Seen {
         format!("the end of a channel did not come; came so far: {counts:?}")
     }
 
-    /// One connection. An error is a broken promise; a connection that ends is none.
+    /// One connection. An error is a broken promise; a connection that ends is none. True = the node was silent.
     fn visit(
         &mut self,
         number: usize,
         browser: &mut Browser,
         shared: &Shared,
         random: &mut Random,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         if self.greet(number, browser, shared).is_err() {
-            return Ok(());
+            return Ok(false);
         }
         self.asked = shared.channels.iter().cloned().collect();
         let mut heard = Instant::now();
         let leave_at = Instant::now() + random.millis(200, 3000);
         while !self.is_complete(shared) && !shared.is_over() {
             if Instant::now() > leave_at && !shared.is_quiet() {
-                return Ok(());
+                return Ok(false);
             }
             let Ok(message) = browser.read() else {
-                return Ok(());
+                return Ok(false);
             };
-            if message.is_none() && shared.is_cluster() && heard.elapsed() > SILENCE {
-                return Ok(());
+            if shared.is_cluster() && heard.elapsed() > SILENCE {
+                return Ok(true);
             }
             let Some(message) = message else { continue };
-            heard = Instant::now();
+            // What a node says without the log is no sign that it hears of the others.
+            if message["offset"].is_u64() && message["push"] == "publication" {
+                heard = Instant::now();
+            }
             if !self.take(&message, browser, shared)? {
-                return Ok(());
+                return Ok(false);
             }
             if self.asked.is_empty() {
                 shared.enter(number);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// False = this node is of no use for now.
