@@ -5,7 +5,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cometql_engine::Rules;
 use cometql_engine::permission::{Pattern, Retention, Rule, UserDataRule, Who};
@@ -20,8 +19,6 @@ use mysql_async::prelude::Queryable as _;
 use serde_json::{Value, json};
 
 const SECRET: &str = "a secret of at least thirty-two characters";
-/// So long nodes may take to be alike.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the channels `web_young…` keep.
 const AGE_MS: u64 = 2_000;
 
@@ -65,24 +62,6 @@ async fn nodes(cluster: &Cluster) -> (World, World) {
 }
 
 impl World {
-    /// Waits until a query tells this.
-    #[track_caller]
-    fn until(&mut self, sql: &str, expected: &str) -> impl Future<Output = ()> {
-        let place = std::panic::Location::caller();
-        async move {
-            let began = Instant::now();
-            loop {
-                let told = rows(&mut self.backend, sql, ()).await;
-                if told == expected {
-                    return;
-                }
-                let waited = began.elapsed();
-                assert!(waited < PATIENCE, "{place}: {sql}: {told}, not {expected}");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    }
-
     async fn publish(&mut self, channel: &str, message: &str) {
         self.run(&format!(
             "INSERT INTO pipes_messages (name, event, message) VALUES ('{channel}', '', '{message}')"

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cometql_server::app::{App, AppSettings};
 use cometql_server::storage::{Durability, Store};
-use common::backend::{World, connect, rows};
+use common::backend::{World, connect};
 use common::nats::Cluster;
 use common::{PATIENCE, within};
 use mysql_async::prelude::Queryable;
@@ -41,24 +41,6 @@ impl World {
                 format!("error {}: {}", error.code, error.message)
             }
             Err(error) => panic!("{sql}: {error}"),
-        }
-    }
-
-    /// Waits until a query tells this.
-    #[track_caller]
-    fn until(&mut self, sql: &str, expected: &str) -> impl Future<Output = ()> {
-        let place = std::panic::Location::caller();
-        async move {
-            let began = Instant::now();
-            loop {
-                let told = rows(&mut self.backend, sql, ()).await;
-                if told == expected {
-                    return;
-                }
-                let waited = began.elapsed();
-                assert!(waited < PATIENCE, "{place}: {sql}: {told}, not {expected}");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
         }
     }
 }

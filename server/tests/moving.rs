@@ -86,6 +86,16 @@ async fn fill(node: &mut World) {
     drop(browser);
 }
 
+/// A single node's data directory that was filled, and what is in it.
+async fn full() -> (tempfile::TempDir, Vec<String>) {
+    let home = tempfile::tempdir().unwrap();
+    let mut node = single(home.path()).await;
+    fill(&mut node).await;
+    node.stop().await;
+    let before = ended(home.path()).await;
+    (home, before)
+}
+
 /// What is left when a node has ended: nobody counts as online then.
 async fn ended(directory: &Path) -> Vec<String> {
     let store = Store::open(directory, Durability::Process).unwrap();
@@ -318,11 +328,7 @@ async fn an_import_that_was_stopped_goes_on() {
     let Some(nats) = Cluster::start(1, "an import that is stopped") else {
         return;
     };
-    let home = tempfile::tempdir().unwrap();
-    let mut node = single(home.path()).await;
-    fill(&mut node).await;
-    node.stop().await;
-    let before = ended(home.path()).await;
+    let (home, before) = full().await;
     let (limits, rules) = (Limits::default(), rules());
     let how = Importing {
         limits: &limits,
@@ -360,11 +366,7 @@ async fn a_founders_messages_can_follow() {
     let Some(nats) = Cluster::start(1, "a founder's messages") else {
         return;
     };
-    let home = tempfile::tempdir().unwrap();
-    let mut node = single(home.path()).await;
-    fill(&mut node).await;
-    node.stop().await;
-    let before = ended(home.path()).await;
+    let (home, before) = full().await;
     let founder = async || {
         let store = Store::open(home.path(), Durability::Process).unwrap();
         nats.node_with("a", |settings| settings.store = store).await

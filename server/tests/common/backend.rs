@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use cometql_protocol::TenantId;
 use cometql_server::app::{App, AppSettings};
@@ -13,7 +14,7 @@ use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Client, node, within};
+use super::{Client, PATIENCE, node, within};
 
 /// Opens tenant 0.
 pub(crate) const KEY: &str = "a key of tenant zero";
@@ -45,6 +46,24 @@ impl World {
         .await;
         let backend = connect(&app, "root", KEY).await;
         Self { app, backend }
+    }
+
+    /// Waits until a query tells this.
+    #[track_caller]
+    pub(crate) fn until(&mut self, sql: &str, expected: &str) -> impl Future<Output = ()> {
+        let place = std::panic::Location::caller();
+        async move {
+            let began = Instant::now();
+            loop {
+                let told = rows(&mut self.backend, sql, ()).await;
+                if told == expected {
+                    return;
+                }
+                let waited = began.elapsed();
+                assert!(waited < PATIENCE, "{place}: {sql}: {told}, not {expected}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
     }
 
     /// A logged-in browser with these subscriptions.
