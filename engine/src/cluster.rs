@@ -98,6 +98,13 @@ pub enum LogEvent {
         /// The message; its offset is the log's.
         message: InboxMessage,
     },
+    /// The log has lost what it had for a user, and counts anew: what it has now is read.
+    InboxReset {
+        /// Whose user.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+    },
     /// Private messages were acknowledged or removed on another node.
     InboxRemoved {
         /// Whose user.

@@ -254,7 +254,13 @@ pub enum StoreAnswer {
         digest: u64,
     },
     /// To `InboxRead`.
-    Inbox(Vec<InboxMessage>),
+    Inbox {
+        /// What waits, oldest first.
+        messages: Vec<InboxMessage>,
+        /// What of this user had an offset up to here and is not among them was gone when it was read. 0 = the store answers in
+        /// the order in which it is asked, and what comes later is newer.
+        end: u64,
+    },
     /// To `Append`, `SetHistory`, `DeleteHistory`, `MarkGap`, `InboxRemove`, `InboxRemoveOne`, `SetLastSeen`: rows that changed.
     Changed(u64),
     /// To `LastSeen`.

@@ -178,7 +178,7 @@ async fn waiting(app: &App, user: u64) -> usize {
     let (told, answer) = oneshot::channel();
     app.store().ask(read, |result| _ = told.send(result));
     match answer.await.unwrap().unwrap() {
-        StoreAnswer::Inbox(messages) => messages.len(),
+        StoreAnswer::Inbox { messages, .. } => messages.len(),
         other => panic!("{other:?}"),
     }
 }

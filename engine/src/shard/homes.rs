@@ -47,7 +47,7 @@ pub(super) enum Inbox {
     Reading,
     /// More waits in the store after this offset, which was sent.
     More(u64),
-    /// All that waited was sent, the last one at this offset (0 = none): new messages go out at once.
+    /// All that waited up to this offset was sent (0 = nothing did): newer messages go out at once.
     Live(u64),
 }
 

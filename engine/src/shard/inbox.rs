@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::homes::{Home, Inbox};
+use super::homes::{Device, Home, Inbox};
 use super::recent::{Chosen, Place, Told, once, same};
 use super::tickets::Then;
 use super::trace::Happened;
@@ -169,7 +169,7 @@ impl<T> Shard<T> {
         key: UserKey,
         connection: ConnectionId,
         (after, arrived): (u64, u64),
-        result: Result<Vec<InboxMessage>, StoreFailure>,
+        result: Result<(Vec<InboxMessage>, u64), StoreFailure>,
         effects: &mut impl Effects<Token = T>,
     ) {
         let cluster = self.cluster.as_ref();
@@ -177,7 +177,7 @@ impl<T> Shard<T> {
         let Some(device) = self.homes.device(key, connection) else {
             return;
         };
-        let Ok(messages) = result else {
+        let Ok((messages, end)) = result else {
             // What waits is still in the store: asked again at the next tick.
             device.inbox = Inbox::More(after);
             return self.homes.more.push((key, connection));
@@ -196,12 +196,17 @@ impl<T> Shard<T> {
         let Some(device) = self.homes.device(key, connection) else {
             return;
         };
-        let missed = arrives > sent.max(arrived) && !planted("engine-forgets-arrivals");
+        let end = match planted("engine-forgets-what-is-gone") {
+            true => sent,
+            false => sent.max(end),
+        };
+        let missed = arrives > end.max(arrived) && !planted("engine-forgets-arrivals");
         device.inbox = match (last, more) {
             (Some(sent), true) if waits => Inbox::More(sent),
             (Some(_), true) => Inbox::Reading,
             _ if missed => Inbox::Reading,
-            _ => Inbox::Live(sent),
+            // What was acknowledged may still be on its way from the log.
+            _ => Inbox::Live(end),
         };
         let reads = device.inbox == Inbox::Reading;
         let read = Happened::InboxRead {
@@ -244,6 +249,25 @@ impl<T> Shard<T> {
                 self.send_live(key, shown, effects);
             }
             shown => self.catch_up_unstored(key, offset, shown, effects),
+        }
+    }
+
+    /// The log counts from the beginning again.
+    pub(super) fn read_inbox_anew(&mut self, key: UserKey, effects: &mut impl Effects<Token = T>) {
+        let Some(home) = self.homes.get_mut(key) else {
+            return;
+        };
+        if let Some(cluster) = &mut self.cluster {
+            cluster.forget_arrivals(key);
+        }
+        let wanted = |device: &&mut Device| device.inbox != Inbox::None;
+        let devices = home.devices.iter_mut().filter(wanted);
+        let reading = devices.map(|device| {
+            device.inbox = Inbox::Reading;
+            device.connection
+        });
+        for connection in reading.collect::<Vec<_>>() {
+            self.read_inbox(key, connection, 0, effects);
         }
     }
 

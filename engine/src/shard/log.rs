@@ -59,6 +59,7 @@ impl<T> Shard<T> {
                 user,
                 message,
             } => self.on_inbox_arrived((tenant, user), message, effects),
+            LogEvent::InboxReset { tenant, user } => self.read_inbox_anew((tenant, user), effects),
             LogEvent::InboxRemoved {
                 tenant,
                 user,

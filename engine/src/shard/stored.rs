@@ -171,9 +171,9 @@ fn rows(result: Stored) -> Result<Vec<StoredPublication>, StoreFailure> {
     })
 }
 
-fn inbox(result: Stored) -> Result<Vec<InboxMessage>, StoreFailure> {
+fn inbox(result: Stored) -> Result<(Vec<InboxMessage>, u64), StoreFailure> {
     result.map(|answer| match answer {
-        StoreAnswer::Inbox(messages) => messages,
+        StoreAnswer::Inbox { messages, end } => (messages, end),
         other => unreachable!("InboxRead is answered by messages, not {other:?}"),
     })
 }

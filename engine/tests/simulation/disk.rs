@@ -255,7 +255,10 @@ impl Disk {
                 let limit = usize::try_from(limit).unwrap();
                 let (_, rows) = self.inboxes.entry((tenant, user)).or_default();
                 let rows = rows.range(after + 1..).take(limit);
-                StoreAnswer::Inbox(rows.map(inbox_message).collect())
+                StoreAnswer::Inbox {
+                    messages: rows.map(inbox_message).collect(),
+                    end: 0,
+                }
             }
             R::InboxRemove {
                 tenant,

@@ -374,10 +374,11 @@ impl Live {
     }
 }
 
-/// The log of a channel began a new life.
+/// The log of a channel or user began a new life.
 pub(super) fn reset(doors: &Doors, key: &Key) {
-    if let Key::Channel(tenant, channel) = key {
-        let (tenant, channel) = (*tenant, channel.clone());
-        doors.tell(key, LogEvent::Reset { tenant, channel });
-    }
+    let event = match key.clone() {
+        Key::Channel(tenant, channel) => LogEvent::Reset { tenant, channel },
+        Key::User(tenant, user) => LogEvent::InboxReset { tenant, user },
+    };
+    doors.tell(key, event);
 }

@@ -89,6 +89,7 @@ impl Cluster {
             log: jetstream(&client, settings.quorum_timeout),
             health: Default::default(),
             epochs: Default::default(),
+            ends: Default::default(),
             counters,
             client,
             state,

@@ -19,18 +19,39 @@ impl Cluster {
         limit: u64,
     ) -> Result<StoreAnswer, Unreachable> {
         let (kind, subject) = (StreamKind::Inbox, self.names().inbox(tenant, user));
-        let Some(last) = self.last(kind, &subject).await? else {
-            return Ok(StoreAnswer::Inbox(Vec::new()));
+        // In this order: what has an offset up to the end is in what is read then, or gone.
+        let end = self.end(kind).await?;
+        let rows = self.waiting(kind, &subject, after, limit).await?;
+        Ok(StoreAnswer::Inbox {
+            messages: rows.into_iter().filter_map(private).collect(),
+            end,
+        })
+    }
+
+    async fn waiting(
+        &self,
+        kind: StreamKind,
+        subject: &str,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<Row>, Unreachable> {
+        let Some(last) = self.last(kind, subject).await? else {
+            return Ok(Vec::new());
         };
-        let mut rows = self.first(kind, &subject, after + 1, limit).await?;
+        let Some(first) = self.next(kind, subject, after + 1).await? else {
+            return Ok(Vec::new());
+        };
+        if first.offset >= last.offset {
+            return Ok(vec![first]);
+        }
+        let mut rows = self.first(kind, subject, first.offset, limit).await?;
         let reaches = rows.last().is_some_and(|row| row.offset >= last.offset);
         if !reaches && (rows.len() as u64) < limit {
-            rows = self.up_to(kind, &subject, after, last.offset).await?;
+            let before = first.offset - 1;
+            rows = self.up_to(kind, subject, before, last.offset).await?;
         }
-        let rows = rows
-            .into_iter()
-            .take(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(StoreAnswer::Inbox(rows.filter_map(private).collect()))
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
     }
 
     /// Removes what was acknowledged, up to and including an offset.

@@ -251,7 +251,7 @@ impl Service {
                     handle.want(offset);
                 }
             }
-            (None, Job::Reset(kind)) => self.reset(kind),
+            (None, Job::Reset(kind)) => self.reset(kind).await,
             (None, Job::Ask(_, _, reply)) => {
                 reply(Err(StoreFailure::Failed("that is not the log's".into())));
             }
@@ -272,20 +272,19 @@ impl Service {
         stored.collect()
     }
 
-    /// Channels are opened again by those who use them; inboxes are followed on.
-    fn reset(&mut self, kind: StreamKind) {
-        let doors = &self.doors;
-        self.followed.retain(|key, handle| {
-            let concerned = handle
-                .place
-                .as_ref()
-                .is_some_and(|place| place.kind == kind);
-            let gone = concerned && matches!(key, Key::Channel(..));
-            if gone {
-                super::arrivals::reset(doors, key);
+    /// Channels are opened again by those who use them; inboxes are followed anew, and then read.
+    async fn reset(&mut self, kind: StreamKind) {
+        let concerned = |handle: &Handle| {
+            let place = handle.place.as_ref();
+            place.is_some_and(|place| place.kind == kind)
+        };
+        let gone = self.followed.extract_if(|_, handle| concerned(handle));
+        for key in gone.map(|(key, _)| key).collect::<Vec<_>>() {
+            if let Key::User(tenant, user) = key {
+                Box::pin(self.take(Job::FollowUser(tenant, user, true))).await;
             }
-            !gone
-        });
+            super::arrivals::reset(&self.doors, &key);
+        }
     }
 
     /// Begins what a job asks. Appends are sent before this returns, so that they are in the log in order.

@@ -150,6 +150,7 @@ struct Inner {
     state: watch::Receiver<Connection>,
     health: Arc<Health>,
     epochs: Epochs,
+    ends: read::Ends,
     counters: OfCluster,
 }
 

@@ -1,6 +1,7 @@
 //! Reading streams. What must be the newest is asked of the stream's leader; ranges come in batches from any server that
 //! has them, and are checked against what the leader said, because such a server may lag.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::header::{NATS_SEQUENCE, NATS_SUBJECT};
@@ -10,6 +11,7 @@ use async_nats::{HeaderMap, Message, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Cluster;
@@ -56,6 +58,38 @@ struct BatchRequest<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     multi_last: &'a [String],
     batch: u64,
+}
+
+/// Where each stream ends.
+#[derive(Default)]
+pub(super) struct Ends([End; 4]);
+
+impl Ends {
+    fn of(&self, kind: StreamKind) -> &End {
+        &self.0[kind as usize]
+    }
+}
+
+#[derive(Default)]
+struct End {
+    /// How many wanted to know.
+    wishes: AtomicU64,
+    told: Mutex<Told>,
+}
+
+/// The answer to all wishes up to a number.
+struct Told {
+    wish: u64,
+    end: Result<u64, Unreachable>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            wish: 0,
+            end: Ok(0),
+        }
+    }
 }
 
 /// Some messages, and whether there are more.
@@ -107,8 +141,20 @@ impl Cluster {
         found(self.stream(kind).await?.get_raw_message(offset).await)
     }
 
-    /// The last offset that a stream gave out, by the leader.
+    /// The last offset that a stream gave out, by the leader. Asked once for all that want to know it at a time.
     pub(super) async fn end(&self, kind: StreamKind) -> Result<u64, Unreachable> {
+        let end = self.0.ends.of(kind);
+        let wish = end.wishes.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut told = end.told.lock().await;
+        if told.wish < wish {
+            let wish = end.wishes.load(Ordering::SeqCst);
+            let end = self.ask_end(kind).await;
+            *told = Told { wish, end };
+        }
+        told.end.clone()
+    }
+
+    async fn ask_end(&self, kind: StreamKind) -> Result<u64, Unreachable> {
         let info = self.stream(kind).await?.get_info().await;
         Ok(info.map_err(Unreachable::told)?.state.last_sequence)
     }

@@ -238,7 +238,7 @@ impl Look<'_> {
                 after: 0,
                 limit,
             };
-            let StoreAnswer::Inbox(messages) = ask(self.context, request).await? else {
+            let StoreAnswer::Inbox { messages, .. } = ask(self.context, request).await? else {
                 return Err(errors::internal());
             };
             rows.extend(messages.into_iter().map(|message| private(user, message)));

@@ -183,7 +183,9 @@ pub(super) fn inbox(store: &Store, of: u64, after: u64) -> Vec<u64> {
         limit: 100,
     };
     match ask(store, request) {
-        StoreAnswer::Inbox(messages) => messages.iter().map(|message| message.offset).collect(),
+        StoreAnswer::Inbox { messages, .. } => {
+            messages.iter().map(|message| message.offset).collect()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -120,7 +120,7 @@ impl Store {
                     content: row.content,
                 })
                 .collect(),
-            StoreAnswer::Inbox(rows) => rows
+            StoreAnswer::Inbox { messages, .. } => messages
                 .into_iter()
                 .map(|row| Kept {
                     offset: row.offset,

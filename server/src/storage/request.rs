@@ -105,7 +105,10 @@ fn about_inbox(c: &Connection, request: &StoreRequest) -> Outcome<StoreAnswer> {
             user,
             after,
             limit,
-        } => StoreAnswer::Inbox(inbox::read(c, *tenant, *user, *after, *limit)?),
+        } => StoreAnswer::Inbox {
+            messages: inbox::read(c, *tenant, *user, *after, *limit)?,
+            end: 0,
+        },
         StoreRequest::InboxRemove {
             tenant,
             user,

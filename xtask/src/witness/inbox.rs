@@ -24,8 +24,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub(super) struct Seen {
     /// Offsets and texts, each once, as they first came.
     pub(super) messages: Vec<(u64, String)>,
-    /// Messages that came again because their acknowledgement had not been answered, or, in a cluster, had not come to
-    /// a node that hears late.
+    /// Messages that came again because their acknowledgement had not been answered.
     pub(super) again: usize,
     /// The server answered the acknowledgement of all messages up to this one.
     acknowledged: u64,
@@ -97,7 +96,7 @@ impl Seen {
                     }
                 }
                 Some(message) if message["push"] == "message" => {
-                    self.message(&message, shared.is_cluster())?;
+                    self.message(&message)?;
                 }
                 Some(message) if message["acknowledged"].is_object() && message["id"] == 2 => {
                     self.acknowledged = asked.take().context("an answer to nothing")?;
@@ -122,12 +121,12 @@ impl Seen {
         Ok(false)
     }
 
-    fn message(&mut self, push: &Value, cluster: bool) -> anyhow::Result<()> {
+    fn message(&mut self, push: &Value) -> anyhow::Result<()> {
         let offset = push["offset"].as_u64().context("an offset")?;
         let text = push["data"].as_str().context("a text")?.to_owned();
         let acknowledged = self.acknowledged;
         ensure!(
-            offset > acknowledged || cluster,
+            offset > acknowledged,
             "{push} came after {acknowledged} was acknowledged"
         );
         let last = self.messages.last().map_or(0, |(offset, _)| *offset);

@@ -210,6 +210,11 @@ impl Member {
         self.put(Input::Stored { ticket, result });
     }
 
+    /// The log tells what waits for a user.
+    fn reads(&mut self, messages: Vec<InboxMessage>, end: u64) {
+        self.log(Ok(StoreAnswer::Inbox { messages, end }));
+    }
+
     fn opened(&mut self, epoch: u64, offset: u64) {
         self.log(Ok(StoreAnswer::Opened {
             position: at(epoch, offset),
@@ -472,13 +477,8 @@ fn another_log_is_a_gap() {
     member.check(&[open, open, gap, &told("x", 1, 0)]);
 }
 
-#[test]
-fn private_messages_come_once_and_in_order() {
-    let mut member = Member::new();
-    member.user();
-    member.log(Ok(StoreAnswer::Changed(1)));
-    member.outside.lines.clear();
-    let message = |offset: u64| InboxMessage {
+fn message(offset: u64) -> InboxMessage {
+    InboxMessage {
         id: MessageId(7),
         offset,
         event: EventName::default(),
@@ -486,16 +486,25 @@ fn private_messages_come_once_and_in_order() {
         data_is_json: false,
         time_ms: 0,
         waited: false,
-    };
-    let arrives = |member: &mut Member, offset| {
-        member.put(Input::Log(LogEvent::Inbox {
-            tenant: TENANT,
-            user: UserId::new(7).unwrap(),
-            message: message(offset),
-        }));
-    };
+    }
+}
+
+fn arrives(member: &mut Member, offset: u64) {
+    member.put(Input::Log(LogEvent::Inbox {
+        tenant: TENANT,
+        user: UserId::new(7).unwrap(),
+        message: message(offset),
+    }));
+}
+
+#[test]
+fn private_messages_come_once_and_in_order() {
+    let mut member = Member::new();
+    member.user();
+    member.log(Ok(StoreAnswer::Changed(1)));
+    member.outside.lines.clear();
     arrives(&mut member, 4);
-    member.log(Ok(StoreAnswer::Inbox(vec![message(2), message(3)])));
+    member.reads(vec![message(2), message(3)], 3);
     member.check(&[
         "log: read messages after 3",
         "message x at 2",
@@ -503,11 +512,35 @@ fn private_messages_come_once_and_in_order() {
     ]);
     // The online status, whose place does not matter here.
     member.log(Ok(StoreAnswer::Appended { offset: 1 }));
-    member.log(Ok(StoreAnswer::Inbox(vec![message(4)])));
+    member.reads(vec![message(4)], 4);
     arrives(&mut member, 4);
     arrives(&mut member, 9);
     arrives(&mut member, 6);
     member.check(&["message x at 4", "message x at 9"]);
+    // The log counts from the beginning again.
+    member.put(Input::Log(LogEvent::InboxReset {
+        tenant: TENANT,
+        user: UserId::new(7).unwrap(),
+    }));
+    member.reads(vec![message(1)], 1);
+    arrives(&mut member, 2);
+    member.check(&[
+        "log: read messages after 0",
+        "message x at 1",
+        "message x at 2",
+    ]);
+}
+
+#[test]
+fn what_was_acknowledged_elsewhere_may_come_late() {
+    let mut member = Member::new();
+    member.user();
+    member.log(Ok(StoreAnswer::Changed(1)));
+    member.outside.lines.clear();
+    member.reads(vec![message(3)], 8);
+    arrives(&mut member, 8);
+    arrives(&mut member, 9);
+    member.check(&["message x at 3", "message x at 9"]);
 }
 
 /// Who goes on from the position of a history must not miss what came while it was read.

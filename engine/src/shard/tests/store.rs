@@ -204,10 +204,11 @@ impl ModelStore {
                 let (_, rows) = self.inboxes.entry((tenant, user)).or_default();
                 let limit = usize::try_from(limit).unwrap();
                 let rows = rows.range(after + 1..).take(limit);
-                StoreAnswer::Inbox(
-                    rows.map(|(offset, content)| inbox_message(*offset, content))
-                        .collect(),
-                )
+                let message = |(offset, content): (&u64, &_)| inbox_message(*offset, content);
+                StoreAnswer::Inbox {
+                    messages: rows.map(message).collect(),
+                    end: 0,
+                }
             }
             R::InboxRemove {
                 tenant,

@@ -36,7 +36,7 @@ impl World {
                 }
             }
             Event::News(node, _, key) => self.news(node, &key),
-            Event::InboxNews(node, _, key) => self.inbox_news(node, key),
+            Event::InboxNews(node, _, key) => self.inbox_news(node, key, true),
             Event::Reconcile(node, life) => {
                 let edge = &self.slots[node].edge;
                 let (channels, users): (Vec<_>, Vec<_>) = (
@@ -47,7 +47,7 @@ impl World {
                     self.news(node, &key);
                 }
                 for key in users {
-                    self.inbox_news(node, key);
+                    self.inbox_news(node, key, false);
                 }
                 self.at(3_000, Event::Reconcile(node, life));
             }
@@ -231,9 +231,12 @@ impl World {
                 after,
                 limit,
             } => {
-                let mut rows = self.log.messages((*tenant, *user), *after);
+                let mut rows = self.log.messages((*tenant, *user), *after, false);
                 rows.truncate(usize::try_from(*limit).unwrap());
-                StoreAnswer::Inbox(rows)
+                StoreAnswer::Inbox {
+                    messages: rows,
+                    end: self.log.last_message(),
+                }
             }
             R::InboxRemove {
                 tenant,
@@ -241,7 +244,7 @@ impl World {
                 up_to,
             } => {
                 let gone = self.log.remove_messages((*tenant, *user), *up_to);
-                self.promises.removed(&gone);
+                self.promises.removed(&gone, self.now);
                 StoreAnswer::Changed(gone.len() as u64)
             }
             R::InboxRemoveOne {
@@ -250,7 +253,7 @@ impl World {
                 offset,
             } => {
                 let gone = self.log.remove_message((*tenant, *user), *offset);
-                self.promises.removed(&gone);
+                self.promises.removed(&gone, self.now);
                 StoreAnswer::Changed(gone.len() as u64)
             }
             other => unreachable!("not asked of a log: {other:?}"),
@@ -348,12 +351,13 @@ impl World {
         }
     }
 
-    fn inbox_news(&mut self, node: usize, key: UserKey) {
+    /// `broadcast`: as it was told, perhaps late; else as the log has it.
+    fn inbox_news(&mut self, node: usize, key: UserKey, broadcast: bool) {
         let Some(told) = self.slots[node].edge.users.get(&key).copied() else {
             return;
         };
         let from = told.saturating_sub(self.rng.below(2));
-        for message in self.log.messages(key, from) {
+        for message in self.log.messages(key, from, broadcast) {
             let offset = message.offset;
             let (tenant, user) = key;
             self.hears(
@@ -403,6 +407,7 @@ impl World {
                 tenant, channel, ..
             } => shard_of_channel(*tenant, channel.as_str(), shards),
             LogEvent::Inbox { tenant, user, .. }
+            | LogEvent::InboxReset { tenant, user }
             | LogEvent::InboxRemoved { tenant, user, .. }
             | LogEvent::Unstored { tenant, user, .. }
             | LogEvent::Taken { tenant, user, .. }

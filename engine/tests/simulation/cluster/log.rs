@@ -40,6 +40,8 @@ struct Subject {
 #[derive(Default)]
 struct Inbox {
     rows: BTreeMap<u64, Content>,
+    /// Those that are gone, too.
+    told: BTreeMap<u64, Content>,
     ids: HashMap<MessageId, (u64, u64)>,
 }
 
@@ -270,15 +272,15 @@ impl Log {
         let digest = once.map_or(0, |once| once.digest);
         inbox.ids.insert(content.id, (self.last_message, digest));
         inbox.rows.insert(self.last_message, content.clone());
+        inbox.told.insert(self.last_message, content.clone());
         StoreAnswer::InboxOffset(self.last_message)
     }
 
-    /// Messages that wait for a user after an offset.
-    pub(super) fn messages(&self, key: UserKey, after: u64) -> Vec<InboxMessage> {
-        let rows = self
-            .inboxes
-            .get(&key)
-            .map(|inbox| inbox.rows.range(after + 1..));
+    /// Messages that wait for a user after an offset; `told` = also those that are gone, as they were broadcast.
+    pub(super) fn messages(&self, key: UserKey, after: u64, told: bool) -> Vec<InboxMessage> {
+        let inbox = self.inboxes.get(&key);
+        let rows = inbox.map(|inbox| if told { &inbox.told } else { &inbox.rows });
+        let rows = rows.map(|rows| rows.range(after + 1..));
         let message = |(offset, content): (&u64, &Content)| InboxMessage {
             id: content.id,
             offset: *offset,

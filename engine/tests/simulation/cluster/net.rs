@@ -16,6 +16,8 @@ pub(super) struct Wire {
     socket: SocketId,
     /// The node that took it, and its life.
     pub(super) at: Option<(usize, u32)>,
+    /// Since when.
+    began: u64,
     pub(super) connection: Option<ConnectionId>,
     /// The browser still listens.
     heard: bool,
@@ -73,6 +75,7 @@ impl World {
                     browser,
                     socket,
                     at: None,
+                    began: 0,
                     connection: None,
                     heard: true,
                     up: VecDeque::new(),
@@ -135,6 +138,7 @@ impl World {
         let connection = shards.open(now, shard, tenant);
         slot.connections.insert(connection, wire);
         self.wires[wire].at = Some((node, slot.life));
+        self.wires[wire].began = now;
         self.wires[wire].connection = Some(connection);
         self.session(browser, client::Input::Opened(socket));
     }
@@ -257,6 +261,10 @@ impl World {
                 let wire = of.wire.expect("it has a socket");
                 let is_new = self.private.insert((wire, payload.clone()));
                 assert!(is_new, "{who}: {payload} came twice");
+                if stored {
+                    let began = self.wires[wire].began;
+                    self.promises.pushed(&who, payload, began);
+                }
                 let delay = self.rng.below(400);
                 let handled = Event::Handled(browser, tab, *offset, payload.clone());
                 self.at(delay, handled);

@@ -16,6 +16,10 @@ const BUGS: &[(&str, &[&str])] = &[
         "engine-forgets-arrivals",
         &["nobody has handled it", "nobody got it"],
     ),
+    (
+        "engine-forgets-what-is-gone",
+        &["came after it was acknowledged"],
+    ),
     ("engine-takes-sent-for-acknowledged", &["was answered"]),
     ("engine-shows-what-was-shown", &["came twice"]),
     ("engine-trusts-every-position", &["nobody said so"]),

@@ -21,6 +21,8 @@ pub(super) struct Promises {
     private: Vec<(u32, u64, String)>,
     /// Payloads of private messages that a tab has handled, or a backend threw away.
     handled: BTreeSet<String>,
+    /// When the log removed a private message.
+    removed: BTreeMap<String, u64>,
     /// What the last status of each user said.
     statuses: BTreeMap<(u32, u64), String>,
     /// Where and when a node last told the others of each user.
@@ -132,13 +134,23 @@ impl Promises {
     }
 
     /// The log removes private messages.
-    pub(super) fn removed(&self, payloads: &[String]) {
+    pub(super) fn removed(&mut self, payloads: &[String], now: u64) {
         for payload in payloads {
             assert!(
                 self.handled.contains(payload),
                 "{payload} was acknowledged, but nobody has handled it"
             );
+            self.removed.insert(payload.clone(), now);
         }
+    }
+
+    /// A private message is pushed over a connection that began then.
+    pub(super) fn pushed(&self, who: &str, payload: &str, began: u64) {
+        let removed = self.removed.get(payload);
+        assert!(
+            removed.is_none_or(|removed| began <= *removed),
+            "{who}: {payload} came after it was acknowledged"
+        );
     }
 
     /// At the end: all messages to these users were handled.

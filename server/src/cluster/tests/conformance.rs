@@ -261,8 +261,8 @@ impl Told {
                 let row = |row: &StoredPublication| (row.offset, row.content.id);
                 self.listed(of, rows.iter().map(row))
             }
-            StoreAnswer::Inbox(rows) => {
-                self.listed(of, rows.iter().map(|row| (row.offset, row.id)))
+            StoreAnswer::Inbox { messages, .. } => {
+                self.listed(of, messages.iter().map(|row| (row.offset, row.id)))
             }
             other => format!("{other:?}"),
         }

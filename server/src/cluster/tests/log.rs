@@ -137,6 +137,7 @@ fn told(event: &LogEvent) -> String {
         LogEvent::Removed { id, .. } => format!("removed {:?}", id.map(|id| id.0)),
         LogEvent::Gap { .. } => "gap".into(),
         LogEvent::Reset { .. } => "reset".into(),
+        LogEvent::InboxReset { .. } => "inbox reset".into(),
         LogEvent::Inbox { message, .. } => format!("inbox {}", message.id.0),
         LogEvent::InboxRemoved { .. } => "inbox removed".into(),
         other => format!("{other:?}"),
@@ -312,7 +313,9 @@ async fn waiting(shard: &Shard, user: UserId, after: u64) -> Vec<u128> {
         limit: 10,
     };
     match shard.ask(request).await {
-        StoreAnswer::Inbox(messages) => messages.iter().map(|message| message.id.0).collect(),
+        StoreAnswer::Inbox { messages, .. } => {
+            messages.iter().map(|message| message.id.0).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -352,6 +355,25 @@ async fn an_inbox_waits_until_it_is_acknowledged() {
     ));
     assert_eq!(shard.event().await, "inbox 3");
     assert_eq!(waiting(&shard, user, 0).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn a_lost_inbox_is_followed_anew() {
+    let Some((mut shard, _nats, _folder)) = shard("inboxes that are lost", Limits::default()).await
+    else {
+        return;
+    };
+    let user = UserId::new(9).unwrap();
+    shard.ask(send(user, 1)).await;
+    shard.ask(send(user, 2)).await;
+    shard.log.follow_user(TENANT, user, true);
+    assert_eq!(waiting(&shard, user, 0).await, [1, 2]);
+    let name = shard.cluster.names().stream(super::StreamKind::Inbox);
+    shard.cluster.log().delete_stream(&name).await.unwrap();
+    assert_eq!(shard.event().await, "inbox reset");
+    assert!(waiting(&shard, user, 0).await.is_empty());
+    shard.ask(send(user, 3)).await;
+    assert_eq!(shard.event().await, "inbox 3");
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Member {
         let mut member = Self::new();
         let connection = member.user();
         member.log(Ok(StoreAnswer::Changed(1)));
-        member.log(Ok(StoreAnswer::Inbox(Vec::new())));
+        member.reads(Vec::new(), 0);
         // Its status is published.
         member.log(Ok(StoreAnswer::Appended { offset: 1 }));
         assert!(member.outside.asked.is_empty());
@@ -178,7 +178,7 @@ fn what_the_log_has_after_all_is_shown_to_nobody_again() {
     member.check_told(&[]);
     // Who comes now gets it as the first one did.
     member.user();
-    member.log(Ok(StoreAnswer::Inbox(vec![InboxMessage {
+    let waits = InboxMessage {
         id: MessageId(7),
         offset: 12,
         event: EventName::default(),
@@ -186,7 +186,8 @@ fn what_the_log_has_after_all_is_shown_to_nobody_again() {
         data_is_json: false,
         time_ms: 1_000_000,
         waited: true,
-    }])));
+    };
+    member.reads(vec![waits], 12);
     let lines = std::mem::take(&mut member.outside.lines);
     assert!(lines.contains(&SHOWN.to_owned()), "{lines:?}");
     member.acks(connection, PLACE);
