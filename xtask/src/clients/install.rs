@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::catalog::{Client, Runtime};
-use crate::process::{cache_dir, copy_files, find_program, output, root, run};
+use crate::process::{
+    cache_dir, copy_files, find_program, is_fresh, mark_fresh, output, python_with, root,
+};
 
 /// The Debian packages that bring what is missing, none if nothing is.
 pub(super) fn missing_packages<'a>(
@@ -73,28 +75,12 @@ pub(super) fn original(version: &str) -> anyhow::Result<PathBuf> {
     Ok(cache_dir()?.join("original-clients").join(name))
 }
 
-/// A Python with the pinned packages, made when missing or when the pins change.
+/// A Python with the pinned packages.
 pub(super) fn python() -> anyhow::Result<PathBuf> {
-    let folder = cache_dir()?.join("clients-python");
-    let pins = root().join("clients/python/requirements.txt");
-    let python = folder.join("bin/python");
-    if !is_fresh(&folder, &pins)? {
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder))?;
-        run(Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ])
-            .arg(&pins))?;
-        mark_fresh(&folder, &pins)?;
-    }
-    Ok(python)
+    python_with(
+        "clients-python",
+        &root().join("clients/python/requirements.txt"),
+    )
 }
 
 /// A folder with the Node tests beside their pinned packages.
@@ -138,14 +124,4 @@ fn install_pins(folder: &Path, pins: &Path, how: &[&str]) -> anyhow::Result<()> 
             .current_dir(folder),
     )?;
     mark_fresh(folder, pins)
-}
-
-fn is_fresh(folder: &Path, pins: &Path) -> anyhow::Result<bool> {
-    let installed = std::fs::read(folder.join("installed-pins")).unwrap_or_default();
-    Ok(installed == std::fs::read(pins)?)
-}
-
-fn mark_fresh(folder: &Path, pins: &Path) -> anyhow::Result<()> {
-    std::fs::copy(pins, folder.join("installed-pins"))?;
-    Ok(())
 }
