@@ -3,6 +3,24 @@
 //! Everything that a client does is here, once. The languages add names and conventions of their own in `sdks/`, and
 //! nothing that decides.
 
+mod calls;
+mod client;
+mod core;
+mod error;
+mod hosts;
+mod link;
+mod options;
+mod records;
+mod runtime;
+mod tls;
+mod value;
+
+pub use client::{BlockingClient, Client};
+pub use error::CometError;
+pub use options::{Options, Tls};
+pub use records::{Answer, NewPublication, Sent, Subscribers, Warning};
+pub use value::Value;
+
 uniffi::setup_scaffolding!("cometql_sdk");
 
 /// The version of this SDK, which is that of the server and the npm package it was made with.

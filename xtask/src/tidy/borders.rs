@@ -15,10 +15,18 @@ const THIRD_PARTIES: &[(&str, &[&str])] = &[
         ],
     ),
     ("mysql_common", &["server/src/mysql/"]),
-    ("mysql_async", &["server/src/cli/", "server/tests/"]),
+    (
+        "mysql_async",
+        &["sdk-gen/src/", "server/src/cli/", "server/tests/"],
+    ),
     (
         "jsonwebtoken",
-        &["server/src/auth/", "server/src/cli/", "server/tests/"],
+        &[
+            "sdk-gen/src/tokens.rs",
+            "server/src/auth/",
+            "server/src/cli/",
+            "server/tests/",
+        ],
     ),
     ("tungstenite", &["server/src/websocket/", "server/tests/"]),
     ("async_nats", &["server/src/cluster/", "server/tests/"]),

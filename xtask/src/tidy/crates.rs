@@ -8,7 +8,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["cometql-protocol"]),
     ("server", &["cometql-engine", "cometql-protocol"]),
     ("client-wasm", &["cometql-protocol"]),
-    ("sdk-gen", &["cometql-protocol"]),
+    // The engine and the server for tests only.
+    (
+        "sdk-gen",
+        &["cometql-engine", "cometql-protocol", "cometql-server"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,269 @@
+//! What both kinds of client share: hosts, time limit, fail-over, the one retry, and the end.
+
+use std::pin::pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::{BoxFuture, join_all};
+use mysql_async::OptsBuilder;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::error::Failure;
+use crate::hosts::{Hosts, Lease};
+use crate::link::Link;
+use crate::options::{Settings, Tls};
+use crate::tls;
+use crate::{CometError, Options};
+
+/// The server's port where none is given.
+const PORT: u16 = 3307;
+/// The longest packet that the server takes, 16 MiB and 64 KiB. Given, so that connecting does not ask for it.
+const PACKET: usize = (16 << 20) + (64 << 10);
+/// The server's idle time in seconds, which ours is always below. Given for the same reason.
+const IDLE: usize = 28_800;
+
+/// A client.
+pub(crate) struct Core {
+    hosts: Hosts,
+    settings: Settings,
+    closed: AtomicBool,
+    closing: Notify,
+}
+
+/// Whether a call may be carried out again when nobody knows whether it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Twice is as good as once.
+    Yes,
+    /// Twice may be once too often.
+    No,
+}
+
+/// One attempt of a call, with its arguments.
+pub(crate) type Attempt<A, T> =
+    for<'a> fn(&'a mut Link, &'a A) -> BoxFuture<'a, Result<T, Failure>>;
+
+/// How far a call has come, for the error when its time is over.
+#[derive(Default)]
+struct Progress {
+    sent: AtomicBool,
+    told: Mutex<String>,
+}
+
+impl Core {
+    /// Reaches a host and logs in.
+    pub(crate) async fn connect(
+        hosts: Vec<String>,
+        user: String,
+        password: String,
+        database: String,
+        options: Options,
+        background: Handle,
+    ) -> Result<Self, CometError> {
+        let settings = Settings::new(&options)?;
+        let log_in = LogIn {
+            user,
+            password,
+            database,
+            tls: options.tls.as_ref().map(tls::load).transpose()?,
+        };
+        let hosts = hosts.iter().map(|host| log_in.at(host));
+        let hosts: Vec<_> = hosts.collect::<Result<_, _>>()?;
+        if hosts.is_empty() {
+            return Err(CometError::invalid("hosts must name at least one host"));
+        }
+        let core = Self {
+            hosts: Hosts::new(hosts, settings, background),
+            settings,
+            closed: AtomicBool::new(false),
+            closing: Notify::new(),
+        };
+        let first = tokio::time::timeout(settings.call, core.hosts.any()).await;
+        let first = first.map_err(|_| CometError::Unreachable {
+            detail: format!("no log-in within {} ms", settings.call.as_millis()),
+        })?;
+        first?.give_back();
+        Ok(core)
+    }
+
+    /// Carries out a call on the best host, and once more if that is useful and does no harm.
+    pub(crate) async fn run<A: Sync, T>(
+        &self,
+        again: Again,
+        arguments: &A,
+        call: Attempt<A, T>,
+    ) -> Result<T, CometError> {
+        let mut closing = pin!(self.closing.notified());
+        // From here on the notification is not missed; before, the flag is seen.
+        closing.as_mut().enable();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(CometError::Closed);
+        }
+        let progress = Progress::default();
+        let work = tokio::time::timeout(
+            self.settings.call,
+            self.attempts(again, arguments, call, &progress),
+        );
+        tokio::select! {
+            biased;
+            () = closing => Err(CometError::Closed),
+            done = work => done.unwrap_or_else(|_| Err(self.too_late(&progress))),
+        }
+    }
+
+    async fn attempts<A: Sync, T>(
+        &self,
+        again: Again,
+        arguments: &A,
+        call: Attempt<A, T>,
+        progress: &Progress,
+    ) -> Result<T, CometError> {
+        let mut may_repeat = again == Again::Yes;
+        let mut avoid = None;
+        loop {
+            let mut lease = self.hosts.best(avoid, &progress.told).await?;
+            progress.sent.store(true, Ordering::Relaxed);
+            let failure = match call(lease.link(), arguments).await {
+                Ok(done) => {
+                    lease.give_back();
+                    return Ok(done);
+                }
+                Err(failure) => failure,
+            };
+            avoid = Some(lease.at);
+            let useful = self.after(lease, &failure);
+            if !(useful && may_repeat) {
+                return Err(failure.told());
+            }
+            may_repeat = false;
+            *progress.told.lock().unwrap_or_else(|p| p.into_inner()) = failure.told().to_string();
+        }
+    }
+
+    /// What a failure means for the connection and its host; whether a second attempt can go better.
+    fn after(&self, lease: Lease<'_>, failure: &Failure) -> bool {
+        let at = lease.at;
+        if failure.spares_connection() {
+            lease.give_back();
+        } else {
+            drop(lease);
+        }
+        match failure {
+            Failure::Answer(_) | Failure::LastAnswer(_) => false,
+            Failure::Busy(_) => self.hosts.count() > 1,
+            Failure::Leaving(_) | Failure::Broken(_) => {
+                self.hosts.failed(at);
+                true
+            }
+        }
+    }
+
+    fn too_late(&self, progress: &Progress) -> CometError {
+        let ms = self.settings.call.as_millis();
+        let told = progress.told.lock().unwrap_or_else(|p| p.into_inner());
+        if progress.sent.load(Ordering::Relaxed) {
+            let detail = format!("no answer within {ms} ms {told}");
+            return CometError::TimedOut { detail };
+        }
+        if told.is_empty() {
+            let detail = format!("all connections were in use for {ms} ms");
+            return CometError::TimedOut { detail };
+        }
+        let detail = format!("not within {ms} ms; {told}");
+        CometError::Unreachable { detail }
+    }
+
+    /// Ends all calls that are under way, and refuses all later ones.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.closing.notify_waiters();
+        let links = self.hosts.close();
+        let farewell = join_all(links.into_iter().map(Link::close));
+        // A server that does not take the good-bye sees the end of the connections all the same.
+        _ = tokio::time::timeout(self.settings.connect, farewell).await;
+    }
+}
+
+/// How to log in, wherever.
+struct LogIn {
+    user: String,
+    password: String,
+    database: String,
+    tls: Option<(Tls, Vec<u8>)>,
+}
+
+impl LogIn {
+    fn at(&self, host: &str) -> Result<(String, mysql_async::Opts), CometError> {
+        let (name, port) = split(host)?;
+        let builder = OptsBuilder::default()
+            .ip_or_hostname(name)
+            .tcp_port(port)
+            .user(Some(&self.user))
+            .pass(Some(&self.password))
+            .db_name((!self.database.is_empty()).then_some(&self.database))
+            .prefer_socket(false)
+            .tcp_nodelay(true)
+            .max_allowed_packet(Some(PACKET))
+            .wait_timeout(Some(IDLE))
+            // Statements are kept beside the connection, without parsing their text each time.
+            .stmt_cache_size(0);
+        let builder = match &self.tls {
+            Some((tls, roots)) => builder.ssl_opts(tls::options(tls, roots)),
+            None => builder,
+        };
+        Ok((host.to_owned(), builder.into()))
+    }
+}
+
+/// `host`, `host:port`, `[v6]:port` or a bare v6 address.
+fn split(host: &str) -> Result<(&str, u16), CometError> {
+    let bad = || CometError::invalid(format!("{host:?} is neither host nor host:port"));
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (name, rest) = rest.split_once(']').ok_or_else(bad)?;
+            (
+                name,
+                rest.strip_prefix(':').or((!rest.is_empty()).then_some("?")),
+            )
+        }
+        None => match host.split_once(':') {
+            Some((_, rest)) if rest.contains(':') => (host, None),
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(bad());
+    }
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(bad)?,
+        None => PORT,
+    };
+    Ok((name, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, expected: Option<(&str, u16)>) {
+        assert_eq!(split(host).ok(), expected, "{host}");
+    }
+
+    #[test]
+    fn hosts() {
+        check("a", Some(("a", 3307)));
+        check("a.example:1", Some(("a.example", 1)));
+        check("127.0.0.1:65535", Some(("127.0.0.1", 65535)));
+        check("::1", Some(("::1", 3307)));
+        check("[::1]", Some(("::1", 3307)));
+        check("[::1]:5", Some(("::1", 5)));
+        for bad in [
+            "", ":1", "a:", "a:0", "a:65536", "a:x", "[::1", "[::1]x", "a b",
+        ] {
+            check(bad, None);
+        }
+    }
+}

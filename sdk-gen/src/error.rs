@@ -1,0 +1,143 @@
+//! What a call can end with, and what each answer of a driver or server means for the call and its connection.
+
+use mysql_async::{DriverError, Error, IoError, ServerError};
+
+/// Why a call did not succeed. The documentation of the server lists its codes: they are stable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
+pub enum CometError {
+    /// The server refused the statement, for a reason that its code tells. Nothing was done, but for statements of several
+    /// rows, where the text says how many were carried out.
+    #[error("refused with error {code}: {detail}")]
+    Refused {
+        /// The server's code; codes are stable.
+        code: u16,
+        /// The SQLSTATE of MySQL, five characters.
+        state: String,
+        /// The server's words, for people.
+        detail: String,
+    },
+    /// The user, the password or the database was refused, or this log-in may not do that.
+    #[error("access denied with error {code}: {detail}")]
+    AccessDenied {
+        /// The server's code: 16 when the log-in was refused, 403 when it may not do that, 3159 when the server requires TLS.
+        code: u16,
+        /// The server's words, for people.
+        detail: String,
+    },
+    /// No host could be reached in time. Nothing was done.
+    #[error("no host can be reached: {detail}")]
+    Unreachable {
+        /// What became of the last attempt.
+        detail: String,
+    },
+    /// The time of the call (`call_timeout_ms`) was over. It may have taken effect.
+    #[error("timed out: {detail}")]
+    TimedOut {
+        /// What was waited for.
+        detail: String,
+    },
+    /// The connection broke while the answer was awaited. The call may have taken effect.
+    #[error("interrupted: {detail}")]
+    Interrupted {
+        /// What the system said.
+        detail: String,
+    },
+    /// The client was closed, before the call or during it. A call that was under way may have taken effect.
+    #[error("the client is closed")]
+    Closed,
+    /// An argument is not valid. Nothing was sent.
+    #[error("invalid: {detail}")]
+    Invalid {
+        /// Which one, and why.
+        detail: String,
+    },
+}
+
+impl CometError {
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::Invalid {
+            detail: detail.into(),
+        }
+    }
+
+    fn denied(error: ServerError) -> Self {
+        Self::AccessDenied {
+            code: error.code,
+            detail: error.message,
+        }
+    }
+
+    fn refused(error: ServerError) -> Self {
+        Self::Refused {
+            code: error.code,
+            state: error.state,
+            detail: error.message,
+        }
+    }
+}
+
+/// How one attempt failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// This is the call's answer, and the connection goes on.
+    Answer(CometError),
+    /// This is the call's answer, and the connection has ended.
+    LastAnswer(CometError),
+    /// This host can't do it now and has not done it; another one may. The connection goes on.
+    Busy(CometError),
+    /// The host stops or takes no more connections; nothing was done. The connection has ended.
+    Leaving(CometError),
+    /// The connection broke; what was sent may have been carried out.
+    Broken(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Server(error) => Self::of_server(error),
+            Error::Driver(DriverError::PacketTooLarge) => {
+                Self::LastAnswer(CometError::invalid("longer than any statement may be"))
+            }
+            Error::Io(IoError::Io(error)) => Self::Broken(error.to_string()),
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+impl Failure {
+    fn of_server(error: ServerError) -> Self {
+        match error.code {
+            // Too many connections; the server stops; too many connections of the tenant.
+            1040 | 1053 | 1203 => Self::Leaving(CometError::refused(error)),
+            503 => Self::Busy(CometError::refused(error)),
+            403 => Self::Answer(CometError::denied(error)),
+            // The key is wrong, or was taken away; the server requires TLS.
+            16 | 1045 | 3159 => Self::LastAnswer(CometError::denied(error)),
+            // Packets out of order; too slow within one; closed by KILL.
+            1156 | 1159 | 1927 => Self::Broken(error.to_string()),
+            _ => Self::Answer(CometError::refused(error)),
+        }
+    }
+
+    /// What is told when nothing more is tried.
+    pub(crate) fn told(self) -> CometError {
+        match self {
+            Self::Answer(error)
+            | Self::LastAnswer(error)
+            | Self::Busy(error)
+            | Self::Leaving(error) => error,
+            Self::Broken(detail) => CometError::Interrupted { detail },
+        }
+    }
+
+    /// Whether the connection can be used again.
+    pub(crate) fn spares_connection(&self) -> bool {
+        matches!(self, Self::Answer(_) | Self::Busy(_))
+    }
+}
+
+impl From<CometError> for Failure {
+    fn from(error: CometError) -> Self {
+        Self::Answer(error)
+    }
+}

@@ -1,0 +1,152 @@
+//! One connection and the statements that are prepared in it. Knows nothing of hosts and other connections.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, Params, Row, Statement, Value as Wire};
+
+use crate::CometError;
+use crate::error::Failure;
+
+/// Most statements that are kept prepared; the server allows 1,024.
+const PREPARED: usize = 64;
+
+/// A connection.
+pub(crate) struct Link {
+    conn: Conn,
+    /// The one used last comes first.
+    prepared: Vec<(Cow<'static, str>, Statement)>,
+    /// When it was put aside.
+    pub(crate) idle_since: Instant,
+}
+
+/// What a statement without rows did.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) affected: u64,
+    pub(crate) insert_id: u64,
+    pub(crate) info: String,
+    pub(crate) warnings: u16,
+}
+
+/// What a statement answered.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) columns: Vec<mysql_async::Column>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) done: Done,
+}
+
+impl Done {
+    /// The number behind this word in the info string.
+    pub(crate) fn number(&self, word: &str) -> u64 {
+        let number = self.info.strip_prefix(word).map(str::trim);
+        number.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Link {
+    /// Connects and logs in.
+    pub(crate) async fn open(opts: Opts) -> Result<Self, Failure> {
+        Ok(Self {
+            conn: Conn::new(opts).await?,
+            prepared: Vec::new(),
+            idle_since: Instant::now(),
+        })
+    }
+
+    /// Whether the server answers.
+    pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
+        Ok(self.conn.ping().await?)
+    }
+
+    /// Says good-bye.
+    pub(crate) async fn close(self) {
+        // Who closes does not care whether the other side still heard it.
+        _ = self.conn.disconnect().await;
+    }
+
+    /// Carries out a statement that has no rows.
+    pub(crate) async fn change(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Wire>,
+    ) -> Result<Done, Failure> {
+        let statement = self.prepare(sql.into(), values.len()).await?;
+        let values = bound(values);
+        self.conn.exec_drop(statement, values).await?;
+        Ok(self.done())
+    }
+
+    /// Carries out a statement and reads its rows.
+    pub(crate) async fn ask(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Wire>,
+    ) -> Result<Told, Failure> {
+        let statement = self.prepare(sql.into(), values.len()).await?;
+        let values = bound(values);
+        let mut result = self.conn.exec_iter(statement, values).await?;
+        let columns = result.columns_ref().to_vec();
+        let rows = result.collect().await?;
+        drop(result);
+        Ok(Told {
+            columns,
+            rows,
+            done: self.done(),
+        })
+    }
+
+    /// The warnings of the last statement: code and text.
+    pub(crate) async fn warnings(&mut self) -> Result<Vec<(u16, String)>, Failure> {
+        let rows: Vec<(String, u16, String)> = self.conn.query("SHOW WARNINGS").await?;
+        let warnings = rows.into_iter().map(|(_, code, text)| (code, text));
+        Ok(warnings.collect())
+    }
+
+    fn done(&self) -> Done {
+        Done {
+            affected: self.conn.affected_rows(),
+            insert_id: self.conn.last_insert_id().unwrap_or(0),
+            info: self.conn.info().into_owned(),
+            warnings: self.conn.get_warnings(),
+        }
+    }
+
+    /// The statement, prepared now or before.
+    async fn prepare(
+        &mut self,
+        sql: Cow<'static, str>,
+        values: usize,
+    ) -> Result<Statement, Failure> {
+        let known = self.prepared.iter().position(|(text, _)| *text == sql);
+        if let Some(at) = known {
+            self.prepared[..=at].rotate_right(1);
+        } else {
+            let statement = self.conn.prep(&*sql).await?;
+            if self.prepared.len() == PREPARED
+                && let Some((_, oldest)) = self.prepared.pop()
+            {
+                self.conn.close(oldest).await?;
+            }
+            self.prepared.insert(0, (sql, statement));
+        }
+        let statement = &self.prepared[0].1;
+        // The driver would drop the connection.
+        let takes = usize::from(statement.num_params());
+        if takes == values {
+            return Ok(statement.clone());
+        }
+        let detail = format!("the statement has {takes} `?`, and {values} values were given");
+        Err(CometError::Invalid { detail }.into())
+    }
+}
+
+fn bound(values: Vec<Wire>) -> Params {
+    if values.is_empty() {
+        Params::Empty
+    } else {
+        Params::Positional(values)
+    }
+}

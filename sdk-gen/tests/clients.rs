@@ -1,0 +1,91 @@
+//! Both kinds of client against a real server.
+
+mod common;
+
+use cometql_sdk::{BlockingClient, Client, CometError, Options, Value};
+use common::{KEY, connect, host, node, publication};
+
+#[tokio::test]
+async fn what_a_client_says_first() {
+    let app = node(|_| {}).await;
+    let client = connect(vec![host(&app)], Options::default()).await.unwrap();
+    client.ping().await.unwrap();
+    let sent = client.publish(publication("web_a", "žluť \0")).await;
+    let sent = sent.unwrap();
+    assert_eq!((sent.reached, sent.stored), (0, true));
+    let channels = vec!["web_a".to_owned(), "web_b".to_owned()];
+    let subscribers = client.subscribers(channels).await.unwrap();
+    let counts: Vec<_> = subscribers.iter().map(|s| (&*s.channel, s.count)).collect();
+    assert_eq!(counts, [("web_a", 0), ("web_b", 0)]);
+    assert_eq!(client.subscribers(Vec::new()).await.unwrap(), []);
+    let values = vec![
+        Value::Int { value: -7 },
+        Value::Int { value: i64::MAX },
+        Value::Float { value: 0.5 },
+        Value::Text {
+            value: "'".to_owned(),
+        },
+        Value::Null,
+    ];
+    let answer = client.query("SELECT ? a, ?, ?, ?, ?".to_owned(), values.clone());
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.columns[0], "a");
+    assert_eq!(answer.rows, [values]);
+    client.close().await;
+    client.close().await;
+    assert_eq!(client.ping().await, Err(CometError::Closed));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_block() {
+    let app = node(|_| {}).await;
+    let hosts = vec![host(&app)];
+    let calls = tokio::task::spawn_blocking(move || {
+        let (user, key) = ("root".to_owned(), KEY.to_owned());
+        let client = BlockingClient::connect(hosts, user, key, String::new(), Options::default());
+        let client = client.unwrap();
+        client.ping().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        client.publish(publication("web_a", "{}")).unwrap();
+                    }
+                });
+            }
+        });
+        client.close();
+        assert_eq!(client.ping(), Err(CometError::Closed));
+    });
+    calls.await.unwrap();
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_log_in() {
+    let app = node(|_| {}).await;
+    let log_in = async |host: String, key: &str, database: &str| {
+        let (user, key, database) = ("root".to_owned(), key.to_owned(), database.to_owned());
+        let client = Client::connect(vec![host], user, key, database, Options::default());
+        client.await.map(|_| ()).unwrap_err()
+    };
+    let denied = log_in(host(&app), "no", "").await;
+    assert!(
+        matches!(denied, CometError::AccessDenied { code: 16, .. }),
+        "{denied}"
+    );
+    let refused = log_in(host(&app), KEY, "no").await;
+    assert!(
+        matches!(refused, CometError::Refused { code: 15, .. }),
+        "{refused}"
+    );
+    let unreachable = log_in("127.0.0.1:1".to_owned(), KEY, "").await;
+    assert!(
+        matches!(unreachable, CometError::Unreachable { .. }),
+        "{unreachable}"
+    );
+    let invalid = log_in("a b".to_owned(), KEY, "").await;
+    assert!(matches!(invalid, CometError::Invalid { .. }), "{invalid}");
+    app.stop().await;
+}
