@@ -5,6 +5,7 @@
 
 mod encode;
 mod incoming;
+mod push;
 mod request;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub use encode::{
     encode_publication, encode_refusal, encode_reply, encode_unsubscribed, json_string,
 };
 pub use incoming::decode_incoming;
+pub use push::{Push, decode_push};
 pub use request::{
     Connect, DecodeError, History, Publish, Request, RequestBody, Subscribe, decode_requests,
 };

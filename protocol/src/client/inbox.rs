@@ -118,6 +118,11 @@ impl Inbox {
         waits.then_some(self.not_before)
     }
 
+    /// No acknowledgement is due or on its way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.acknowledging.is_none() && self.next().is_none()
+    }
+
     /// The server has forgotten these messages, and so may we.
     pub(super) fn acknowledged(&mut self, up_to: u64) {
         self.acknowledging = None;
@@ -210,7 +215,11 @@ mod tests {
         world.inbox.handled(3);
         assert_eq!(world.sent(), [""; 0], "one at a time");
         world.inbox.acknowledged(2);
+        assert!(!world.inbox.is_settled(), "one is due");
         assert_eq!(world.sent(), [r#"{"id":2,"ack":{"offset":3}}"#]);
+        assert!(!world.inbox.is_settled(), "one is on its way");
+        world.inbox.acknowledged(3);
+        assert!(world.inbox.is_settled());
     }
 
     #[test]

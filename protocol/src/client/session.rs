@@ -103,6 +103,12 @@ impl Session {
         self.set_timer(effects);
     }
 
+    /// Whether the server has confirmed all acknowledgements that are due: nothing is left to say before a good-bye.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.inbox.is_settled()
+    }
+
     fn on_tab(&mut self, now: Now, tab: TabId, input: TabInput<'_>, effects: &mut impl Effects) {
         let caller = |call| Caller { tab, call };
         match input {
