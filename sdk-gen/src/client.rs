@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::core::Core;
-use crate::{Answer, CometError, NewPublication, Options, Sent, Subscribers, Value, runtime};
+use crate::{
+    Answer, BlockingSubscription, ChannelSince, CometError, Listening, NewPublication, Options,
+    Sent, Subscribers, Subscription, Value, runtime,
+};
 
 /// A client of one or several CometQL servers, whose calls are awaited. It keeps some connections open, goes over to another
 /// host when one dies, and may be used from many threads and tasks at once.
@@ -45,7 +48,22 @@ impl Client {
         Ok(Arc::new(Self { core }))
     }
 
-    /// Closes the client. Calls that are under way fail with `Closed`, and so do all later ones. Closing again does nothing.
+    /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
+    /// answered for each channel: what is published from then on comes. It ends with the client.
+    ///
+    /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
+    /// channels were refused, with `Invalid` for what is not valid.
+    pub async fn subscribe(
+        &self,
+        channels: Vec<ChannelSince>,
+        listening: Listening,
+    ) -> Result<Arc<Subscription>, CometError> {
+        let queue = self.core.listeners().subscribe(channels, listening);
+        Ok(Subscription::new(queue.await?))
+    }
+
+    /// Closes the client. Calls that are under way fail with `Closed`, and so do all later ones; subscriptions end. Closing
+    /// again does nothing.
     pub async fn close(&self) {
         self.core.close().await;
     }
@@ -77,8 +95,22 @@ impl BlockingClient {
         }))
     }
 
-    /// Closes the client. Calls that are under way in other threads fail with `Closed`, and so do all later ones. Closing
-    /// again does nothing.
+    /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
+    /// answered for each channel: what is published from then on comes. It ends with the client.
+    ///
+    /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
+    /// channels were refused, with `Invalid` for what is not valid.
+    pub fn subscribe(
+        &self,
+        channels: Vec<ChannelSince>,
+        listening: Listening,
+    ) -> Result<Arc<BlockingSubscription>, CometError> {
+        let queue = self.core.listeners().subscribe(channels, listening);
+        Ok(BlockingSubscription::new(self.wait(queue)?))
+    }
+
+    /// Closes the client. Calls that are under way in other threads fail with `Closed`, and so do all later ones; subscriptions
+    /// end. Closing again does nothing.
     pub fn close(&self) {
         self.wait(self.core.close());
     }

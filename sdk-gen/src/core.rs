@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::error::Failure;
 use crate::hosts::{Hosts, Lease};
 use crate::link::Link;
+use crate::listen::Listeners;
 use crate::options::{Settings, Tls};
 use crate::tls;
 use crate::{CometError, Options};
@@ -27,6 +28,7 @@ const IDLE: usize = 28_800;
 pub(crate) struct Core {
     hosts: Hosts,
     settings: Settings,
+    listeners: Listeners,
     closed: AtomicBool,
     closing: Notify,
 }
@@ -62,6 +64,9 @@ impl Core {
         background: Handle,
     ) -> Result<Self, CometError> {
         let settings = Settings::new(&options)?;
+        let names = hosts.iter().map(|host| Ok(split(host)?.0.to_owned()));
+        let names = names.collect::<Result<_, CometError>>()?;
+        let listeners = Listeners::new(names, options.tls.clone(), &user, &database);
         let log_in = LogIn {
             user,
             password,
@@ -76,6 +81,7 @@ impl Core {
         let core = Self {
             hosts: Hosts::new(hosts, settings, background),
             settings,
+            listeners,
             closed: AtomicBool::new(false),
             closing: Notify::new(),
         };
@@ -174,10 +180,16 @@ impl Core {
         CometError::Unreachable { detail }
     }
 
+    /// The subscriptions.
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
     /// Ends all calls that are under way, and refuses all later ones.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.closing.notify_waiters();
+        self.listeners.close().await;
         let links = self.hosts.close();
         let farewell = join_all(links.into_iter().map(Link::close));
         // A server that does not take the good-bye sees the end of the connections all the same.

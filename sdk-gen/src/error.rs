@@ -45,6 +45,16 @@ pub enum CometError {
     /// The client was closed, before the call or during it. A call that was under way may have taken effect.
     #[error("the client is closed")]
     Closed,
+    /// Listening has ended for good, and would end the same way again: the credentials were refused, have ended or were revoked,
+    /// or the server let none of the channels in.
+    #[error("listening has ended: {code}: {detail}")]
+    Ended {
+        /// Why: a code of the browser protocol (`unauthorized`, `permission_denied`) or the word of a close code (`token_expired`,
+        /// `revoked`, `killed`). Codes are stable.
+        code: String,
+        /// The same, for people.
+        detail: String,
+    },
     /// An argument is not valid. Nothing was sent.
     #[error("invalid: {detail}")]
     Invalid {

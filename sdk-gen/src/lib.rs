@@ -9,6 +9,7 @@ mod core;
 mod error;
 mod hosts;
 mod link;
+mod listen;
 mod options;
 mod records;
 mod runtime;
@@ -17,6 +18,10 @@ mod value;
 
 pub use client::{BlockingClient, Client};
 pub use error::CometError;
+pub use listen::{
+    BlockingSubscription, ChannelSince, Credentials, Event, Listening, Position, PrivateMessage,
+    Received, Subscription,
+};
 pub use options::{Options, Tls};
 pub use records::{Answer, NewPublication, Sent, Subscribers, Warning};
 pub use value::Value;

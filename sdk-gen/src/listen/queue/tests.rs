@@ -1,0 +1,171 @@
+use std::time::SystemTime;
+
+use futures_util::FutureExt;
+
+use super::super::{PrivateMessage, Received};
+use super::*;
+
+fn publication(message: &str) -> Event {
+    Event::Publication {
+        publication: Received {
+            channel: "web_a".to_owned(),
+            event: String::new(),
+            message: message.to_owned(),
+            user: None,
+            at: SystemTime::UNIX_EPOCH,
+            position: None,
+        },
+    }
+}
+
+fn message(offset: u64) -> Event {
+    Event::Message {
+        message: PrivateMessage {
+            event: String::new(),
+            message: String::new(),
+            at: SystemTime::UNIX_EPOCH,
+            offset,
+            stored: true,
+        },
+    }
+}
+
+fn offline(detail: &str) -> Event {
+    Event::Offline {
+        detail: detail.to_owned(),
+        retry_ms: 0,
+    }
+}
+
+fn queue(by_hand: bool) -> Queue {
+    Queue::new(3, 4_000, by_hand, ["web_a".to_owned()])
+}
+
+/// What there is without waiting; `None` = the application would wait.
+fn next(queue: &Queue, most: usize) -> Option<Result<Vec<Event>, CometError>> {
+    queue.next(most).now_or_never()
+}
+
+#[test]
+fn events_in_order_and_not_more_than_wanted() {
+    let queue = queue(false);
+    assert_eq!(next(&queue, 2), None);
+    for text in ["1", "2", "3"] {
+        queue.push(publication(text));
+    }
+    let first = vec![publication("1"), publication("2")];
+    assert_eq!(next(&queue, 2), Some(Ok(first)));
+    assert_eq!(next(&queue, 0), Some(Ok(vec![publication("3")])));
+    assert_eq!(next(&queue, 1), None);
+}
+
+#[test]
+fn full_by_count_and_by_bytes() {
+    let queue = queue(false);
+    for _ in 0..3 {
+        assert!(!queue.is_full());
+        queue.push(publication(""));
+    }
+    assert!(queue.is_full());
+    // The task is told that there is room again.
+    assert!(queue.told().now_or_never().is_none());
+    next(&queue, 1);
+    assert!(queue.told().now_or_never().is_some());
+    assert!(!queue.is_full());
+    next(&queue, 2);
+    queue.push(publication(&"x".repeat(4_000)));
+    assert!(queue.is_full());
+    next(&queue, 1);
+    assert_eq!(queue.state().bytes, 0);
+}
+
+#[test]
+fn what_was_given_is_handled_when_more_is_asked_for() {
+    let queue = queue(false);
+    queue.push(message(1));
+    queue.push(message(2));
+    next(&queue, 1);
+    assert_eq!(queue.wishes().handled, [0; 0]);
+    next(&queue, 1);
+    assert_eq!(queue.wishes().handled, [1]);
+    // Who acknowledges by hand does not do it twice.
+    queue.acknowledge(2);
+    assert_eq!(next(&queue, 1), None);
+    assert_eq!(queue.wishes().handled, [2]);
+    assert!(queue.told().now_or_never().is_some());
+}
+
+#[test]
+fn by_hand_only_what_is_acknowledged_is_handled() {
+    let queue = queue(true);
+    queue.push(message(1));
+    queue.push(message(2));
+    next(&queue, 1);
+    next(&queue, 1);
+    queue.acknowledge(2);
+    assert_eq!(queue.wishes().handled, [2]);
+}
+
+#[test]
+fn of_failed_attempts_the_last_one_is_told() {
+    let queue = queue(false);
+    queue.push(offline("first"));
+    queue.push(offline("second"));
+    queue.push(publication("1"));
+    queue.push(offline("third"));
+    let expected = vec![offline("second"), publication("1"), offline("third")];
+    assert_eq!(next(&queue, 9), Some(Ok(expected)));
+    assert_eq!(queue.state().bytes, 0);
+}
+
+#[test]
+fn the_end_comes_behind_what_waits_and_stays() {
+    let queue = queue(false);
+    let ended = CometError::Ended {
+        code: "revoked".to_owned(),
+        detail: String::new(),
+    };
+    queue.push(publication("1"));
+    queue.end(ended.clone());
+    queue.finish();
+    assert_eq!(next(&queue, 1), Some(Ok(vec![publication("1")])));
+    for _ in 0..2 {
+        assert_eq!(next(&queue, 1), Some(Err(ended.clone())));
+    }
+    queue.close();
+    assert_eq!(next(&queue, 1), Some(Ok(Vec::new())));
+}
+
+#[test]
+fn closed_means_at_once_and_for_all() {
+    let queue = queue(false);
+    let (mut one, mut other) = (Box::pin(queue.next(1)), Box::pin(queue.next(1)));
+    assert!((&mut one).now_or_never().is_none());
+    assert!((&mut other).now_or_never().is_none());
+    queue.close();
+    assert_eq!(one.now_or_never(), Some(Ok(Vec::new())));
+    assert_eq!(other.now_or_never(), Some(Ok(Vec::new())));
+    queue.push(publication("late"));
+    assert_eq!(next(&queue, 1), Some(Ok(Vec::new())));
+    assert!(queue.wishes().close);
+}
+
+#[test]
+fn listening_has_begun_when_all_channels_answered() {
+    let queue = queue(false);
+    assert_eq!(
+        queue.was_online(),
+        Err("no node answered in time".to_owned())
+    );
+    queue.push(offline("refused"));
+    assert_eq!(queue.was_online(), Err("refused".to_owned()));
+    queue.push(Event::Online { url: String::new() });
+    assert_eq!(queue.was_online(), Ok(()));
+    assert_eq!(queue.started().now_or_never(), None);
+    queue.push(Event::Subscribed {
+        channel: "web_a".to_owned(),
+        position: None,
+        recovered: false,
+    });
+    assert_eq!(queue.started().now_or_never(), Some(Ok(())));
+}

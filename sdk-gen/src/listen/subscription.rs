@@ -1,0 +1,161 @@
+//! The two objects that listeners have: `Subscription`, whose calls are awaited, and `BlockingSubscription`, whose calls block
+//! their thread.
+
+use std::sync::Arc;
+
+use super::options::{Home, Plan};
+use super::queue::Queue;
+use super::{ChannelSince, Event, Listening, task};
+use crate::{CometError, runtime};
+
+/// Listening to channels and to an inbox. It goes on in the background, whether events are asked for or not, until it is closed.
+///
+/// Up to `queue_events` events wait for the application. When as many wait, nothing more is read from the server, which closes the
+/// connection after a while; the subscription comes back by itself when events are asked for again and goes on where it was, or
+/// tells a `Gap` if the server does not keep enough.
+///
+/// Several threads or tasks may ask for events; each event is given to one of them. As asking for the next event acknowledges the
+/// private messages that were given before, they should use `acknowledge_by_hand`.
+#[derive(uniffi::Object)]
+pub struct Subscription {
+    queue: Arc<Queue>,
+}
+
+/// The same as `Subscription`; its calls block their thread.
+#[derive(uniffi::Object)]
+pub struct BlockingSubscription {
+    queue: Arc<Queue>,
+}
+
+impl Subscription {
+    /// Over what was started.
+    pub(crate) fn new(queue: Arc<Queue>) -> Arc<Self> {
+        Arc::new(Self { queue })
+    }
+}
+
+impl BlockingSubscription {
+    /// Over what was started.
+    pub(crate) fn new(queue: Arc<Queue>) -> Arc<Self> {
+        Arc::new(Self { queue })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Drop for BlockingSubscription {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+#[uniffi::export(async_runtime = "tokio")]
+impl Subscription {
+    /// Starts to listen without a client: for programs that only listen and therefore have no key. `urls` must be given.
+    ///
+    /// Returns once the server has answered for each channel; what is published from then on comes. Fails with `Unreachable` when
+    /// no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all channels were refused.
+    #[uniffi::constructor]
+    pub async fn open(
+        channels: Vec<ChannelSince>,
+        listening: Listening,
+    ) -> Result<Arc<Self>, CometError> {
+        let plan = Plan::new(channels, listening, Home::default())?;
+        Ok(Self::new(task::start(plan, |_| ()).await?))
+    }
+
+    /// The next event; waits for it. None = the subscription was closed.
+    ///
+    /// Says that private messages which were given before are handled, unless they are acknowledged by hand.
+    ///
+    /// Fails with `Ended` when listening has ended for good: the credentials were refused or have ended, or no channel is left.
+    /// Everything that came before was given then.
+    pub async fn next(&self) -> Result<Option<Event>, CometError> {
+        Ok(self.queue.next(1).await?.pop())
+    }
+
+    /// The next events: waits until there is one, and returns all that wait, in order, but not more than `most` (0 counts as 1).
+    /// None at all = the subscription was closed. As `next` in everything else, and cheaper where much comes.
+    pub async fn next_batch(&self, most: u32) -> Result<Vec<Event>, CometError> {
+        self.queue.next(count(most)).await
+    }
+
+    /// Says that a private message is handled. The server forgets it when all before it are handled, too.
+    pub fn acknowledge(&self, offset: u64) {
+        self.queue.acknowledge(offset);
+    }
+
+    /// A newer token for the same user: the server is told at once, without an interruption.
+    pub fn set_token(&self, token: String) {
+        self.queue.set_token(token);
+    }
+
+    /// Ends listening. Who waits for an event gets None at once. Returns when the server knows of everything that was
+    /// acknowledged, after 3 seconds at the latest. Closing what is closed does nothing.
+    pub async fn close(&self) {
+        self.queue.close();
+        self.queue.over().await;
+    }
+}
+
+#[uniffi::export]
+impl BlockingSubscription {
+    /// Starts to listen without a client: for programs that only listen and therefore have no key. `urls` must be given.
+    ///
+    /// Returns once the server has answered for each channel; what is published from then on comes. Fails with `Unreachable` when
+    /// no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all channels were refused.
+    #[uniffi::constructor]
+    pub fn open(
+        channels: Vec<ChannelSince>,
+        listening: Listening,
+    ) -> Result<Arc<Self>, CometError> {
+        let plan = Plan::new(channels, listening, Home::default())?;
+        Ok(Self::new(
+            runtime::shared()?.block_on(task::start(plan, |_| ()))?,
+        ))
+    }
+
+    /// The next event; waits for it. None = the subscription was closed.
+    ///
+    /// Says that private messages which were given before are handled, unless they are acknowledged by hand.
+    ///
+    /// Fails with `Ended` when listening has ended for good: the credentials were refused or have ended, or no channel is left.
+    /// Everything that came before was given then.
+    pub fn next(&self) -> Result<Option<Event>, CometError> {
+        let events = runtime::shared()?.block_on(self.queue.next(1));
+        Ok(events?.pop())
+    }
+
+    /// The next events: waits until there is one, and returns all that wait, in order, but not more than `most` (0 counts as 1).
+    /// None at all = the subscription was closed. As `next` in everything else, and cheaper where much comes.
+    pub fn next_batch(&self, most: u32) -> Result<Vec<Event>, CometError> {
+        runtime::shared()?.block_on(self.queue.next(count(most)))
+    }
+
+    /// Says that a private message is handled. The server forgets it when all before it are handled, too.
+    pub fn acknowledge(&self, offset: u64) {
+        self.queue.acknowledge(offset);
+    }
+
+    /// A newer token for the same user: the server is told at once, without an interruption.
+    pub fn set_token(&self, token: String) {
+        self.queue.set_token(token);
+    }
+
+    /// Ends listening. Who waits for an event gets None at once. Returns when the server knows of everything that was
+    /// acknowledged, after 3 seconds at the latest. Closing what is closed does nothing.
+    pub fn close(&self) {
+        self.queue.close();
+        if let Ok(runtime) = runtime::shared() {
+            runtime.block_on(self.queue.over());
+        }
+    }
+}
+
+fn count(most: u32) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
