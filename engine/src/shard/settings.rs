@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::tickets::Then;
 use super::{ChannelKey, Shard, rejected};
 use crate::{Answer, Effects, LogKind, MessageId, Rules, StoreFailure, StoreRequest};
+use cometql_protocol::planted::planted;
 
 impl<T> Shard<T> {
     /// `None` removes the setting and the history.
@@ -81,7 +82,10 @@ impl<T> Shard<T> {
             Ok(rows) => rows,
             Err(failure) => return effects.answer(token, rejected(&failure)),
         };
-        self.put_setting(key, length, effects);
+        if self.cluster.is_none() || planted("engine-sets-by-itself") {
+            self.put_setting(key, length, effects);
+        }
+        // In a cluster the log has told it before this answer, and may have told a later one since.
         effects.answer(token, Answer::Done { rows });
     }
 

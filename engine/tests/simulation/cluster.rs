@@ -13,6 +13,7 @@ mod log;
 mod net;
 mod operations;
 mod others;
+mod partition;
 #[cfg(planted_bug)]
 mod planted;
 mod promises;

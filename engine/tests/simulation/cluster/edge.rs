@@ -59,9 +59,10 @@ impl World {
             Event::Snapshot(node, _, asker, key) => self.snapshot(node, asker, key),
             Event::LeaseEnds(id) => {
                 for node in self.alive() {
-                    self.every_shard(node, &LogEvent::NodeGone(id));
+                    self.is_gone(node, id);
                 }
             }
+            Event::SilenceEnds(node, _, times) => self.silence_ends(node, times),
             other => unreachable!("not at the edge: {other:?}"),
         }
     }
@@ -80,7 +81,9 @@ impl World {
             request,
             StoreRequest::Append { .. } | StoreRequest::InboxAppend { .. }
         );
-        let result = if in_log && !self.log.quorum {
+        let result = if self.is_cut(node) && matches!(request, StoreRequest::SetHistory { .. }) {
+            Err(StoreFailure::NoQuorum)
+        } else if in_log && (!self.log.quorum || self.is_cut(node)) {
             // An append may be in the log all the same, if it was lost while it was asked.
             if append && self.rng.once_in(6) {
                 self.may_come_again(request);
@@ -90,7 +93,7 @@ impl World {
         } else if in_log {
             Ok(self.of_log(node, request))
         } else {
-            Ok(self.of_tables(request))
+            Ok(self.of_tables(node, request))
         };
         let opens = match request {
             StoreRequest::OpenChannel {
@@ -260,7 +263,7 @@ impl World {
         }
     }
 
-    fn of_tables(&mut self, request: &StoreRequest) -> StoreAnswer {
+    fn of_tables(&mut self, node: usize, request: &StoreRequest) -> StoreAnswer {
         match request {
             StoreRequest::SetHistory {
                 tenant,
@@ -272,18 +275,29 @@ impl World {
                     Some(length) => drop(self.log.settings.insert(key, *length)),
                     None => drop(self.log.settings.remove(&key)),
                 }
-                for node in self.alive() {
+                for other in self.alive() {
+                    if self.is_cut(other) {
+                        continue;
+                    }
                     let event = LogEvent::Setting {
                         tenant: *tenant,
                         channel: channel.clone(),
                         length: *length,
                     };
-                    self.send(node, node, event);
+                    self.send(other, other, event);
                 }
+                self.hear_own(node);
                 StoreAnswer::Changed(1)
             }
             StoreRequest::LastSeen { .. } => StoreAnswer::LastSeen(None),
             _ => StoreAnswer::Changed(1),
+        }
+    }
+
+    /// A node has followed the tables up to its own change before that is answered.
+    fn hear_own(&mut self, node: usize) {
+        while let Some(event) = self.slots[node].edge.lanes[node].pop_front() {
+            self.hears(node, event);
         }
     }
 
@@ -304,7 +318,7 @@ impl World {
             return;
         };
         let (kind, told, hole) = (follows.kind, follows.told, follows.hole);
-        if !follows.open || kind == LogKind::Live || !self.log.quorum {
+        if !follows.open || kind == LogKind::Live || !self.log.quorum || self.is_cut(node) {
             return;
         }
         // Now and then the last one comes once more.
@@ -353,6 +367,9 @@ impl World {
 
     /// `broadcast`: as it was told, perhaps late; else as the log has it.
     fn inbox_news(&mut self, node: usize, key: UserKey, broadcast: bool) {
+        if self.is_cut(node) {
+            return;
+        }
         let Some(told) = self.slots[node].edge.users.get(&key).copied() else {
             return;
         };

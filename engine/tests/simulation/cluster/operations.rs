@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cometql_engine::{Command, Draft, LogEvent, LogKind, MessageId};
+use cometql_engine::{Command, Draft, LogEvent, MessageId};
 use cometql_protocol::client::{self, Publish, TabId, TabInput};
 use cometql_protocol::{ChannelName, EventName, TenantId, UserId};
 
@@ -37,7 +37,7 @@ pub(super) fn run(operations: usize, world: &mut World) -> u64 {
 
 impl World {
     fn operate(&mut self) {
-        match self.rng.below(40) {
+        match self.rng.below(42) {
             0..11 => self.publish_some(),
             11..14 => self.send_private(),
             14..21 => self.subscribe_any(),
@@ -50,6 +50,7 @@ impl World {
             36 => self.change_setting(),
             37 => self.delete(),
             38 => self.absence(),
+            39 | 40 => self.cut_or_heal(),
             _ => self.lose_windows(),
         }
     }
@@ -127,7 +128,7 @@ impl World {
         }
     }
 
-    fn send_to(&mut self, node: usize, user: u64) {
+    pub(super) fn send_to(&mut self, node: usize, user: u64) {
         self.command += 1;
         let payload = format!("{}/u{user}/{}", TENANT.0, self.command);
         self.note(format!("send {payload} at node {node}"));
@@ -219,17 +220,34 @@ impl World {
         let Some(node) = self.any_node() else {
             return;
         };
+        let length = self.rng.once_in(2).then(|| self.rng.below(20));
+        self.set_length(node, length);
+    }
+
+    /// Of the channel that has settings.
+    pub(super) fn set_length(&mut self, node: usize, length: Option<u64>) {
         let (tenant, channel) = (TENANT, ChannelName::parse(CHANGING).unwrap());
-        let command = match self.rng.once_in(2) {
-            true => Command::SetHistory {
+        let command = match length {
+            Some(length) => Command::SetHistory {
                 tenant,
                 channel,
-                length: self.rng.below(20),
+                length,
             },
-            false => Command::RemoveHistory { tenant, channel },
+            None => Command::RemoveHistory { tenant, channel },
         };
         self.note(format!("{command:?} at node {node}"));
         self.command(node, command, Sent::Other);
+    }
+
+    /// What is set of the channel that has settings.
+    pub(super) fn setting(&self) -> LogEvent {
+        let (tenant, channel) = (TENANT, ChannelName::parse(CHANGING).unwrap());
+        let length = self.log.settings.get(&(tenant, channel.clone())).copied();
+        LogEvent::Setting {
+            tenant,
+            channel,
+            length,
+        }
     }
 
     fn delete(&mut self) {
@@ -266,16 +284,8 @@ impl World {
         self.note("the windows are lost".into());
         self.log.window = Stream::new(self.rng.next());
         for node in self.alive() {
-            let follows = self.slots[node].edge.follows.iter_mut();
-            let lost = follows.filter(|(_, one)| one.kind == LogKind::Window);
-            let lost: Vec<_> = lost
-                .map(|(key, one)| {
-                    one.open = false;
-                    key.clone()
-                })
-                .collect();
-            for (tenant, channel) in lost {
-                self.send(node, node, LogEvent::Reset { tenant, channel });
+            if !self.is_cut(node) {
+                self.windows_are_lost(node);
             }
         }
     }
@@ -286,8 +296,10 @@ impl World {
         self.healed = true;
         self.log.quorum = true;
         for node in 0..NODES {
-            if self.slots[node].node.is_none() {
-                self.start(node);
+            match self.slots[node].node {
+                Some(_) if self.is_cut(node) => self.heal(node),
+                Some(_) => {}
+                None => self.start(node),
             }
         }
         for browser in 0..self.browsers.len() {
@@ -323,7 +335,7 @@ impl World {
     }
 
     /// Private messages were handled and acknowledged; statuses say who is there.
-    fn check_users(&self) {
+    pub(super) fn check_users(&self) {
         let reads = |one: &&crate::browser::Browser| one.user > 0 && one.tabs[&TabId(1)].handles;
         let readers = self.browsers.iter().filter(reads);
         let readers: BTreeSet<_> = readers.map(|one| (one.tenant.0, one.user)).collect();

@@ -12,6 +12,9 @@ use crate::node::ToCluster;
 impl World {
     /// One node tells another one something, behind what it told it before.
     pub(super) fn send(&mut self, from: usize, to: usize, event: LogEvent) {
+        if !self.reaches(from, to) {
+            return;
+        }
         let (delay, life) = (self.rng.below(30), self.slots[to].life);
         self.slots[to].edge.lanes[from].push_back(event);
         self.at(delay, Event::Hears(to, life, from));
@@ -22,12 +25,16 @@ impl World {
         let Some(shards) = &self.slots[other].node else {
             return;
         };
+        if !self.reaches(node, other) {
+            return;
+        }
         let users = shards
             .shards
             .iter()
             .flat_map(|shard| shard.users_here())
             .collect();
         let id: NodeId = self.slots[other].id;
+        self.slots[node].reach.knows.insert(id);
         self.send(other, node, LogEvent::NodeUp(id));
         self.send(other, node, LogEvent::Users { node: id, users });
     }
@@ -35,7 +42,7 @@ impl World {
     fn others(&self, node: usize) -> Vec<usize> {
         self.alive()
             .into_iter()
-            .filter(|other| *other != node)
+            .filter(|other| *other != node && self.reaches(node, *other))
             .collect()
     }
 
@@ -51,10 +58,15 @@ impl World {
                 let key = (tenant, channel);
                 if follows.get(&key).is_some_and(|one| one.kind == kind) {
                     follows.remove(&key);
+                    self.slots[node].edge.watched.remove(&key);
                 }
             }
             ToCluster::FollowUser(tenant, user, true) => {
-                let last = self.log.last_message();
+                // Where it can't be asked, all is new.
+                let last = match self.is_cut(node) {
+                    true => 0,
+                    false => self.log.last_message(),
+                };
                 self.slots[node].edge.users.insert((tenant, user), last);
             }
             ToCluster::FollowUser(tenant, user, false) => {
@@ -87,7 +99,11 @@ impl World {
 
     fn broadcast(&mut self, node: usize, publication: &cometql_engine::Publication, lossy: bool) {
         let key = (publication.tenant, publication.channel.clone());
-        self.status(&key, &publication.data);
+        if self.is_cut(node) {
+            self.unheard_status(&key, &publication.data);
+        } else {
+            self.status(&key, &publication.data);
+        }
         if lossy {
             self.note(format!("{} goes without the log", publication.data));
             let life = self.slots[node].life;
@@ -160,6 +176,8 @@ impl World {
                 }
             }
             Announce::Watch { tenant, channel } => {
+                let key = (tenant, channel.clone());
+                self.slots[node].edge.watched.insert(key);
                 for other in self.others(node) {
                     let (delay, life) = (self.rng.below(30), self.slots[other].life);
                     let key = (tenant, channel.clone());
@@ -186,7 +204,7 @@ impl World {
 
     pub(super) fn snapshot(&mut self, node: usize, asker: usize, key: ChannelKey) {
         let members = self.members(node, &key);
-        if self.slots[asker].node.is_some() {
+        if self.slots[asker].node.is_some() && self.reaches(node, asker) {
             let (tenant, channel) = key;
             let event = LogEvent::Present {
                 node: self.slots[node].id,
@@ -221,6 +239,16 @@ impl World {
             members: if ask.count_only { Vec::new() } else { members },
         };
         self.mail(node, shard, told);
+    }
+
+    /// A node that is cut off said something of a user: what is told last of it nobody knows.
+    fn unheard_status(&mut self, (tenant, channel): &ChannelKey, data: &str) {
+        if let Some(user) = channel.as_str().strip_prefix("user_status_") {
+            self.promises
+                .forget_status((tenant.0, user.parse().unwrap()));
+            self.promises.asks(data);
+            self.promises.may_come_again(data);
+        }
     }
 
     /// What was published last about a user.

@@ -13,10 +13,6 @@ const BUGS: &[(&str, &[&str])] = &[
     ("engine-trusts-the-edge", &["nobody said so"]),
     ("engine-marks-no-gap", &["nobody said so"]),
     (
-        "engine-forgets-arrivals",
-        &["nobody has handled it", "nobody got it"],
-    ),
-    (
         "engine-forgets-what-is-gone",
         &["came after it was acknowledged"],
     ),

@@ -29,6 +29,8 @@ pub(super) struct Promises {
     announced: BTreeMap<(u32, u64), (usize, u64)>,
     /// Until when statuses of a user may be told in another order than they are so, as two nodes tell them at once.
     unsure: BTreeMap<(u32, u64), u64>,
+    /// The same of all users.
+    all_unsure: u64,
     /// Channels in which something was delivered without the log, and which node did that in which life.
     pub(super) lossy: Vec<(u32, String, usize, u32)>,
     /// Channels of which the log was told that it lacks something.
@@ -94,9 +96,21 @@ impl Promises {
         }
     }
 
+    /// Nobody knows what is told last of a user.
+    pub(super) fn forget_status(&mut self, who: (u32, u64)) {
+        self.statuses.remove(&who);
+    }
+
+    /// The same of all users, and of what is on its way.
+    pub(super) fn forget_statuses(&mut self, now: u64) {
+        self.statuses.clear();
+        self.all_unsure = now + 300;
+    }
+
     /// The last status of a user says this.
     pub(super) fn status(&mut self, who: (u32, u64), data: &str, now: u64) {
-        if self.unsure.get(&who).is_none_or(|until| *until < now) {
+        let unsure = self.unsure.get(&who).copied().unwrap_or(0);
+        if unsure.max(self.all_unsure) < now {
             self.statuses.insert(who, data.to_owned());
         }
     }

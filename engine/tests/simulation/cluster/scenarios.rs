@@ -1,10 +1,10 @@
 //! What a seed shows seldom, step by step.
 
 use cometql_protocol::TenantId;
-use cometql_protocol::client::{self, TabId};
+use cometql_protocol::client::{self, TabId, TabInput};
 
 use super::world::World;
-use crate::promises::TRACKED;
+use crate::promises::{CHANGING, TRACKED};
 use crate::seeds::{Outcome, try_out};
 
 const TENANT: TenantId = TenantId(1);
@@ -31,6 +31,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "users of a dead node are offline, said once",
         bug: "engine-keeps-users-of-dead-nodes",
         script: dead_node_takes_its_users,
+    },
+    Scenario {
+        name: "two nodes set the same channel at a time",
+        bug: "engine-sets-by-itself",
+        script: two_nodes_set_a_channel,
+    },
+    Scenario {
+        name: "private messages come while the inbox is read",
+        bug: "engine-forgets-arrivals",
+        script: messages_come_while_the_inbox_is_read,
     },
 ];
 
@@ -81,4 +91,49 @@ fn dead_node_takes_its_users(world: &mut World) {
     let online = world.users();
     assert!(!online.contains(&(TENANT.0, 1)), "it does not come back");
     world.promises.check_statuses(&online);
+}
+
+/// Afterwards all nodes publish where its subscriber hears it.
+fn two_nodes_set_a_channel(world: &mut World) {
+    let (browser, tab) = world.add_browser(TENANT, 0);
+    world.follow(browser, tab, CHANGING);
+    world.run(2_000);
+    for length in 0..20 {
+        world.set_length(0, None);
+        world.set_length(1, Some(length));
+        world.run(2_000);
+        for node in 0..3 {
+            let payload = world.publish(node, CHANGING);
+            world.run(1_000);
+            let follow = &world.browsers[browser].tabs[&tab].follows[CHANGING];
+            assert!(follow.seen.contains(&payload), "{payload} did not come");
+        }
+    }
+}
+
+/// A user's only connection breaks time and again.
+fn messages_come_while_the_inbox_is_read(world: &mut World) {
+    const USER: u64 = 1;
+    let (browser, tab) = world.add_browser(TENANT, USER);
+    world.tab(browser, tab, TabInput::InboxOn);
+    world
+        .browsers
+        .get_mut(browser)
+        .and_then(|browser| browser.tabs.get_mut(&tab))
+        .expect("it was added")
+        .handles = true;
+    for _ in 0..40 {
+        world.run(2_000);
+        if let Some(wire) = world.browsers[browser].wire {
+            world.break_wire(wire);
+        }
+        for _ in 0..20 {
+            let pause = world.rng.below(120);
+            world.run(pause);
+            let node = world.rng.index(3);
+            world.send_to(node, USER);
+        }
+    }
+    world.run(60_000);
+    world.check_users();
 }

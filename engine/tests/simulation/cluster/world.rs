@@ -13,6 +13,7 @@ use cometql_protocol::{ErrorCode, TenantId, UserId};
 
 use super::log::{ChannelKey, Log, UserKey};
 use super::net::Wire;
+use super::partition::Reach;
 use super::promises::Promises;
 use crate::browser::Browser;
 use crate::disk::Disk;
@@ -47,6 +48,8 @@ pub(super) enum Event {
     Snapshot(usize, u32, usize, ChannelKey),
     /// The lease of a node's life ends.
     LeaseEnds(NodeId),
+    /// A node has been out of reach for a lease, if it still is: how often it was.
+    SilenceEnds(usize, u32, u32),
     Tick(usize, u32),
     Login(usize, u32, ConnectionId, u32, Result<Identity, Reject>),
     Gone(usize, u32, ConnectionId, Ending),
@@ -67,6 +70,7 @@ pub(super) struct Slot {
     pub(super) node: Option<Node>,
     pub(super) edge: Edge,
     pub(super) connections: HashMap<ConnectionId, usize>,
+    pub(super) reach: Reach,
 }
 
 /// What the edge of one life knows.
@@ -77,6 +81,8 @@ pub(super) struct Edge {
     pub(super) users: BTreeMap<UserKey, u64>,
     /// From each other node, what is on its way.
     pub(super) lanes: Vec<VecDeque<LogEvent>>,
+    /// Channels of which the engine wants to know who is there on other nodes.
+    pub(super) watched: BTreeSet<ChannelKey>,
     /// When the last request about something is carried out and answered: they stay in order.
     pub(super) due: BTreeMap<String, (u64, u64)>,
 }
@@ -120,6 +126,8 @@ pub(super) struct World {
     pub(super) limits: Limits,
     rules: Arc<Rules>,
     pub(super) healed: bool,
+    /// When a node was last killed or started.
+    pub(super) changed: u64,
     trace: Vec<String>,
 }
 
@@ -131,6 +139,7 @@ impl World {
             node: None,
             edge: Edge::default(),
             connections: HashMap::new(),
+            reach: Reach::default(),
         };
         let mut world = Self {
             rng: Rng::new(seed ^ 0xc105),
@@ -149,6 +158,7 @@ impl World {
             limits,
             rules: Arc::new(rules),
             healed: false,
+            changed: 0,
             trace: Vec::new(),
         };
         for node in 0..NODES {
@@ -201,6 +211,7 @@ impl World {
             | Event::Reconcile(node, life)
             | Event::Hears(node, life, _)
             | Event::Snapshot(node, life, ..)
+            | Event::SilenceEnds(node, life, _)
             | Event::Tick(node, life)
             | Event::Login(node, life, ..)
             | Event::Gone(node, life, ..)
@@ -275,6 +286,8 @@ impl World {
             }
         }
         self.note(format!("node {node} starts, life {life}"));
+        self.changed = self.now;
+        self.meets_who_is_back();
         let lanes = (0..NODES).map(|_| VecDeque::new()).collect();
         self.slots[node] = Slot {
             life,
@@ -285,6 +298,7 @@ impl World {
                 ..Edge::default()
             },
             connections: HashMap::new(),
+            reach: Reach::begin(self.log.window.epoch.0),
         };
         self.at(250, Event::Tick(node, life));
         self.at(3_000, Event::Reconcile(node, life));
@@ -299,6 +313,7 @@ impl World {
         self.note(format!("node {node} is killed"));
         self.slots[node].node = None;
         self.promises.dies(node, self.now);
+        self.changed = self.now;
         let id = self.slots[node].id;
         self.at(5_000, Event::LeaseEnds(id));
         for (number, (at, _)) in self.commands.clone() {
