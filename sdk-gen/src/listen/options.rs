@@ -1,6 +1,7 @@
 //! What a subscription can be told when it begins: the records and their limits.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use cometql_protocol::client::Settings;
@@ -35,7 +36,7 @@ pub struct ChannelSince {
 }
 
 /// Who listens. Without credentials it is nobody: an anonymous session, as of a browser that has not logged in.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum Credentials {
     /// A token (JWT). When it ends, listening ends, unless a newer one was given before with `set_token`.
     Token {
@@ -49,6 +50,16 @@ pub enum Credentials {
         /// The hash.
         hash: String,
     },
+}
+
+impl fmt::Debug for Credentials {
+    /// Without what is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token { .. } => f.write_str("Token { .. }"),
+            Self::Hash { user, .. } => write!(f, "Hash {{ user: {user}, .. }}"),
+        }
+    }
 }
 
 /// How a subscription behaves. Everything has a default.

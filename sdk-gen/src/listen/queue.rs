@@ -168,6 +168,22 @@ impl Queue {
         }
     }
 
+    /// Waits until there are events, or an end. Being dropped loses nothing.
+    pub(super) async fn ready(&self) {
+        self.handle_given();
+        let is_there =
+            |state: &State| state.closed || state.end.is_some() || !state.events.is_empty();
+        self.until(|state| is_there(state).then_some(())).await;
+    }
+
+    /// The events that wait, at most so many; `None` when it was closed.
+    pub(super) fn take_now(&self, most: usize) -> Result<Option<Vec<Event>>, CometError> {
+        Ok(match self.take(most.max(1))? {
+            None => Some(Vec::new()),
+            Some(events) => (!events.is_empty()).then_some(events),
+        })
+    }
+
     /// Who asks for more has handled what was given.
     fn handle_given(&self) {
         let mut state = self.state();

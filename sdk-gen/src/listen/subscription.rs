@@ -84,6 +84,18 @@ impl Subscription {
         self.queue.next(count(most)).await
     }
 
+    /// Waits until `take` has something to tell. Acknowledges as `next` does. For languages that cancel calls: what `next` returns is lost
+    /// when the call is cancelled at that moment; here nothing is.
+    pub async fn ready(&self) {
+        self.queue.ready().await;
+    }
+
+    /// The events that wait, at most `most` (0 counts as 1), without waiting: no events = nothing waits, None = the subscription was
+    /// closed. Fails as `next` does.
+    pub fn take(&self, most: u32) -> Result<Option<Vec<Event>>, CometError> {
+        self.queue.take_now(count(most))
+    }
+
     /// Says that a private message is handled. The server forgets it when all before it are handled, too.
     pub fn acknowledge(&self, offset: u64) {
         self.queue.acknowledge(offset);

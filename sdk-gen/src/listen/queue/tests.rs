@@ -60,6 +60,26 @@ fn events_in_order_and_not_more_than_wanted() {
 }
 
 #[test]
+fn waiting_and_taking_are_two_steps() {
+    let queue = queue(false);
+    assert_eq!(queue.ready().now_or_never(), None);
+    assert_eq!(queue.take_now(5), Ok(Some(Vec::new())));
+    queue.push(message(1));
+    for _ in 0..2 {
+        assert_eq!(queue.ready().now_or_never(), Some(()));
+    }
+    assert_eq!(queue.take_now(0), Ok(Some(vec![message(1)])));
+    assert_eq!(queue.wishes().handled, [0; 0]);
+    assert_eq!(queue.ready().now_or_never(), None);
+    assert_eq!(queue.wishes().handled, [1]);
+    queue.end(CometError::Closed);
+    assert_eq!(queue.ready().now_or_never(), Some(()));
+    assert_eq!(queue.take_now(1), Err(CometError::Closed));
+    queue.close();
+    assert_eq!(queue.take_now(1), Ok(None));
+}
+
+#[test]
 fn full_by_count_and_by_bytes() {
     let queue = queue(false);
     for _ in 0..3 {
