@@ -8,7 +8,7 @@ use super::outcome::{Column, ColumnKind};
 pub struct Table {
     /// As written in statements, compared exactly.
     pub name: &'static str,
-    /// In the order of `SELECT *`.
+    /// In the order of `SELECT *`, which leaves out the invisible ones.
     pub columns: &'static [Field],
     /// What backends may do with it.
     pub access: Access,
@@ -40,6 +40,8 @@ pub struct Field {
     pub key: Key,
     /// How its text compares.
     pub compare: Compare,
+    /// Only who names it gets it, as MySQL's invisible columns: `SELECT *` and an INSERT without columns are as in the original.
+    pub invisible: bool,
 }
 
 /// What a column is within a query: how it compares and what sums do.
@@ -127,6 +129,7 @@ pub static TABLES: &[Table] = &[
             text("event", "varchar(64)"),
             text("message", "mediumtext"),
             number("user_id", "int(11)", Key::No),
+            invisible(whole("offset", Key::No)),
         ],
         access: Access::ReadWrite,
         comment: "Publications; SELECT shows what is kept",
@@ -233,6 +236,12 @@ impl Table {
         self.columns.iter().find(|field| field.name == name)
     }
 
+    /// The columns of `SELECT *`, with their places among all.
+    pub fn visible(&self) -> impl Iterator<Item = (usize, &Field)> {
+        let numbered = self.columns.iter().enumerate();
+        numbered.filter(|(_, field)| !field.invisible)
+    }
+
     /// The column by which rows are found: `id`, `name` or `token`.
     #[must_use]
     pub fn key(&self) -> &'static Field {
@@ -260,6 +269,7 @@ const fn number(name: &'static str, sql_type: &'static str, key: Key) -> Field {
         sql_type,
         key,
         compare: Compare::Exact,
+        invisible: false,
     }
 }
 
@@ -271,6 +281,14 @@ const fn whole(name: &'static str, key: Key) -> Field {
     }
 }
 
+/// Not in the original, and not to be seen by who expects the original's columns.
+const fn invisible(field: Field) -> Field {
+    Field {
+        invisible: true,
+        ..field
+    }
+}
+
 const fn exact(name: &'static str, sql_type: &'static str, key: Key) -> Field {
     Field {
         name,
@@ -279,6 +297,7 @@ const fn exact(name: &'static str, sql_type: &'static str, key: Key) -> Field {
         sql_type,
         key,
         compare: Compare::Exact,
+        invisible: false,
     }
 }
 
@@ -290,6 +309,7 @@ const fn text(name: &'static str, sql_type: &'static str) -> Field {
         sql_type,
         key: Key::No,
         compare: Compare::IgnoreCase,
+        invisible: false,
     }
 }
 

@@ -44,8 +44,14 @@ pub(super) async fn run(
         "users_messages" => look.users_messages(&keys, ROWS_PER_KEY).await?,
         "pipes_messages" => {
             let wanted = limit.map(|limit| limit.saturating_add(offset) as u64);
-            let limit = wanted.unwrap_or(PUBLICATIONS).min(ROWS_PER_KEY);
-            look.pipes_messages(&keys, limit, true).await?
+            let part = Part {
+                after: lookup
+                    .after
+                    .as_ref()
+                    .map_or(Some(0), |after| offset_of(after.bind(values))),
+                limit: wanted.unwrap_or(PUBLICATIONS).min(ROWS_PER_KEY),
+            };
+            look.pipes_messages(&keys, part, true).await?
         }
         "pipes_settings" => look.pipes_settings(&keys).await?,
         "pipes" => look.pipes(&keys).await,
@@ -108,7 +114,7 @@ pub(super) async fn logged(
     if table == "pipes_messages" {
         let mut seen = BTreeSet::new();
         keys.retain(|key| fields::known_channel(key).is_some_and(|name| seen.insert(name)));
-        return looked.pipes_messages(&keys, most, false).await;
+        return looked.pipes_messages(&keys, Part::first(most), false).await;
     }
     let mut seen = BTreeSet::new();
     keys.retain(|key| fields::known_user(key).is_some_and(|user| seen.insert(user)));
@@ -161,6 +167,7 @@ fn publication(channel: &ChannelName, index: usize, row: StoredPublication) -> R
         Value::Text(content.event.as_str().to_owned()),
         Value::Text(content.data.to_string()),
         number(content.user.map_or(0, UserId::get)),
+        number(row.offset),
     ]
 }
 
@@ -175,6 +182,37 @@ fn private(user: UserId, message: InboxMessage) -> Row {
 
 /// A row as the catalog's columns, all of them.
 type Row = Vec<Value>;
+
+/// Which publications of each channel.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Only larger offsets; `None` = none at all, as `> NULL`.
+    after: Option<u64>,
+    limit: u64,
+}
+
+impl Part {
+    fn first(limit: u64) -> Self {
+        Self {
+            after: Some(0),
+            limit,
+        }
+    }
+}
+
+/// The whole number below which offsets are not wanted, by MySQL's rules for what is compared with a number.
+fn offset_of(value: &Value) -> Option<u64> {
+    let number = match value {
+        Value::Null => return None,
+        Value::Integer(number) => return Some(u64::try_from(*number).unwrap_or(0)),
+        Value::Double(number) => *number,
+        Value::Text(text) => text.trim().parse().unwrap_or(0.0),
+        Value::Bytes(_) => 0.0,
+    };
+    // 2^53 is above every offset.
+    let floor = number.floor().clamp(0.0, 9_007_199_254_740_992.0);
+    format!("{floor:.0}").parse().ok()
+}
 
 struct Look<'a> {
     context: &'a Context,
@@ -250,16 +288,19 @@ impl Look<'_> {
     async fn pipes_messages(
         &self,
         keys: &[&Value],
-        limit: u64,
+        Part { after, limit }: Part,
         of_all: bool,
     ) -> Result<Vec<Row>, SqlError> {
         let tenant = self.session.tenant;
         let mut rows = Vec::new();
+        let Some(after) = after else {
+            return Ok(rows);
+        };
         for channel in channels(keys) {
             let request = StoreRequest::ReadHistory {
                 tenant,
                 channel: channel.clone(),
-                after: 0,
+                after,
                 limit,
                 newest: false,
                 log: self.context.hub.log().map(|_| LogKind::Durable),

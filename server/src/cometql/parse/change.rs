@@ -356,7 +356,7 @@ fn insert_columns(table: &'static Table, insert: &ast::Insert) -> Result<Vec<usi
             columns.push(column(table, target(assignment)?)?);
         }
     } else if insert.columns.is_empty() {
-        columns.extend(0..table.columns.len());
+        columns.extend(table.visible().map(|(at, _)| at));
     } else {
         for name in &insert.columns {
             columns.push(column(table, last(name)?)?);

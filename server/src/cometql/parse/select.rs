@@ -1,8 +1,8 @@
 //! How a SELECT will be carried out: without a table, by listed keys, or by the SELECT engine.
 
 use sqlparser::ast::{
-    self, Expr, FunctionArguments, GroupByExpr, LimitClause, Query, SelectItem, SetExpr,
-    TableFactor, TableWithJoins, Value as Literal,
+    self, BinaryOperator, Expr, FunctionArguments, GroupByExpr, LimitClause, Query, SelectItem,
+    SetExpr, TableFactor, TableWithJoins, Value as Literal,
 };
 
 use super::{Constant, Limit, Lookup, Operand, Plan, Select, change, operand};
@@ -131,7 +131,7 @@ fn lookup(select: &ast::Select, limit: Limit) -> Option<Lookup> {
         return None;
     };
     let table = change::table(name).ok()?;
-    let (key, values) = change::listed(select.selection.as_ref()?)?;
+    let ((key, values), after) = conditions(table, select.selection.as_ref()?)?;
     // Only the SELECT engine reads the lists of members and the trace.
     let by_key = !["pipes_members", "trace", "cluster_members"].contains(&table.name);
     if !joins.is_empty() || key != table.key().name || !by_key {
@@ -145,13 +145,7 @@ fn lookup(select: &ast::Select, limit: Limit) -> Option<Lookup> {
     for item in &select.projection {
         let (name, shown) = match item {
             SelectItem::Wildcard(_) => {
-                columns.extend(
-                    table
-                        .columns
-                        .iter()
-                        .enumerate()
-                        .map(|(at, f)| (at, f.name.to_owned())),
-                );
+                columns.extend(table.visible().map(|(at, f)| (at, f.name.to_owned())));
                 continue;
             }
             SelectItem::UnnamedExpr(Expr::Identifier(name)) => (&name.value, &name.value),
@@ -170,8 +164,41 @@ fn lookup(select: &ast::Select, limit: Limit) -> Option<Lookup> {
         table,
         columns,
         keys,
+        after,
         limit,
     })
+}
+
+type Listed<'a> = (&'a str, Vec<&'a Expr>);
+
+/// `key IN (…)`, of publications also `key IN (…) AND offset > …`, by which a history is read page by page.
+fn conditions<'a>(table: &Table, expr: &'a Expr) -> Option<(Listed<'a>, Option<Operand>)> {
+    if let Some(listed) = change::listed(expr) {
+        return Some((listed, None));
+    }
+    let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::And,
+        right,
+    } = expr
+    else {
+        return None;
+    };
+    let Expr::BinaryOp {
+        left: column,
+        op: BinaryOperator::Gt,
+        right: after,
+    } = &**right
+    else {
+        return None;
+    };
+    let (Expr::Identifier(column), Expr::Value(after)) = (&**column, &**after) else {
+        return None;
+    };
+    if table.name != "pipes_messages" || column.value != "offset" {
+        return None;
+    }
+    Some((change::listed(left)?, Some(literal(&after.value)?)))
 }
 
 fn key_operand(table: &Table, expr: &Expr) -> Option<Operand> {

@@ -240,6 +240,8 @@ pub(crate) struct Lookup {
     pub(crate) columns: Vec<(usize, String)>,
     /// In order, duplicates included.
     pub(crate) keys: Vec<Operand>,
+    /// Only publications with a larger offset.
+    pub(crate) after: Option<Operand>,
     pub(crate) limit: Limit,
 }
 

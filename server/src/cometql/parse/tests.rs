@@ -229,11 +229,13 @@ fn selects(sql: &str, expected: &str) {
                     .iter()
                     .map(|(_, name)| name.as_str())
                     .collect();
+                let after = lookup.after.map(|after| format!("after {after:?} "));
                 format!(
-                    "{} of {} {:?} {:?}",
+                    "{} of {} {:?} {}{:?}",
                     columns.join(","),
                     lookup.table.name,
                     lookup.keys,
+                    after.unwrap_or_default(),
                     lookup.limit.bind(&[])
                 )
             }
@@ -269,7 +271,15 @@ fn select_plans() {
         "SELECT index FROM pipes_messages WHERE name='abc'",
         "index of pipes_messages [Value(Text(\"abc\"))] (0, None)",
     );
+    selects(
+        "SELECT *, offset FROM pipes_messages WHERE name IN ('a', ?) AND offset > ? LIMIT 5",
+        "id,time,name,index,event,message,user_id,offset of pipes_messages [Value(Text(\"a\")), Placeholder(0)] after Placeholder(1) (0, Some(5))",
+    );
     for sql in [
+        "SELECT id FROM pipes_messages WHERE name = 'abc' AND offset >= 1",
+        "SELECT id FROM pipes_messages WHERE name = 'abc' AND time > 1",
+        "SELECT id FROM pipes_messages WHERE name = 'abc' OR offset > 1",
+        "SELECT name FROM pipes WHERE name = 'abc' AND users > 1",
         "SELECT * FROM users_auth",
         "SELECT * FROM users_auth WHERE id > 20",
         "SELECT * FROM users_auth WHERE id=21 AND hash='h22'",

@@ -36,13 +36,13 @@ pub(super) fn view(table: &str, tenant: TenantId, counted: bool) -> Option<Strin
             "SELECT id, CAST(time_ms / 1000 AS INTEGER) AS time, name,
                 CAST(row_number() OVER (PARTITION BY name ORDER BY offset) - 1 AS INTEGER) AS \"index\",
                 event COLLATE NOCASE AS event, message COLLATE NOCASE AS message,
-                CAST(coalesce(user_id, 0) AS INTEGER) AS user_id
+                CAST(coalesce(user_id, 0) AS INTEGER) AS user_id, offset
             FROM main.pipes_messages WHERE tenant = $T"
         }
         "pipes_messages" => {
             "SELECT id, CAST(time_ms / 1000 AS INTEGER) AS time, name, NULL AS \"index\",
                 event COLLATE NOCASE AS event, message COLLATE NOCASE AS message,
-                CAST(coalesce(user_id, 0) AS INTEGER) AS user_id
+                CAST(coalesce(user_id, 0) AS INTEGER) AS user_id, offset
             FROM main.pipes_messages WHERE tenant = $T"
         }
         "pipes_settings" => "SELECT name, length FROM main.pipes_settings WHERE tenant = $T",

@@ -350,7 +350,7 @@ fn column_row(table: &Table, field: &Field, position: u64) -> Box<[Cell]> {
     row.extend([charset, collation, Cell::text(field.sql_type)]);
     row.extend(texts(&[
         field.key.as_str(),
-        "",
+        if field.invisible { "INVISIBLE" } else { "" },
         "select,insert,update,references",
     ]));
     row.extend([Cell::text(""), Cell::text("")]);

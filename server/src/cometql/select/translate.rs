@@ -382,6 +382,7 @@ fn merged((left, right): (Field, Field)) -> Field {
         wire: same(left.wire, right.wire),
         exact: left.exact && right.exact,
         affine: false,
+        invisible: left.invisible && right.invisible,
         name: left.name,
     }
 }

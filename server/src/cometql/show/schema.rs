@@ -85,7 +85,8 @@ pub(super) fn columns(table: &Table, full: bool, only: Option<&str>) -> Vec<Row>
                 Kind::Integer => Value::Null,
             });
         }
-        row.extend([text("NO"), text(field.key.as_str()), Value::Null, text("")]);
+        row.extend([text("NO"), text(field.key.as_str()), Value::Null]);
+        row.push(text(if field.invisible { "INVISIBLE" } else { "" }));
         if full {
             let rights = match table.access {
                 Access::ReadWrite => "select,insert,update",
@@ -103,7 +104,15 @@ pub(super) fn create_table(table: &Table) -> Vec<Row> {
     let mut lines: Vec<String> = table
         .columns
         .iter()
-        .map(|f| format!("  `{}` {} NOT NULL", f.name, f.sql_type))
+        .map(|f| {
+            // As MySQL writes it, which older clients take for a comment.
+            let invisible = if f.invisible {
+                " /*!80023 INVISIBLE */"
+            } else {
+                ""
+            };
+            format!("  `{}` {} NOT NULL{invisible}", f.name, f.sql_type)
+        })
         .collect();
     let primary: Vec<String> = of_key(table, Key::Primary)
         .map(|f| format!("`{}`", f.name))

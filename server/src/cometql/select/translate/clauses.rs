@@ -60,6 +60,7 @@ impl Translator {
         let field = match source {
             Some(field) => Field {
                 name,
+                invisible: false,
                 ..field.clone()
             },
             None => Field {
@@ -87,7 +88,7 @@ impl Translator {
             if table.is_some_and(|table| !relation.name.eq_ignore_ascii_case(table)) {
                 continue;
             }
-            for field in &relation.fields {
+            for field in relation.fields.iter().filter(|field| !field.invisible) {
                 let column = quoted(&field.name);
                 let is_merged = |name: &String| name.eq_ignore_ascii_case(&field.name);
                 if table.is_none() && scope.merged.iter().any(is_merged) {

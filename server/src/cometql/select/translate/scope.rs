@@ -17,6 +17,8 @@ pub(super) struct Field {
     pub(super) exact: bool,
     /// SQLite converts what it is compared with (it is a column of a table).
     pub(super) affine: bool,
+    /// `*` leaves it out.
+    pub(super) invisible: bool,
 }
 
 impl Field {
@@ -28,6 +30,7 @@ impl Field {
             wire: None,
             exact: false,
             affine: false,
+            invisible: false,
         }
     }
 }
@@ -43,6 +46,7 @@ pub(super) fn table_fields(table: &Table) -> Vec<Field> {
         wire: Some(field.wire),
         exact: field.compare == Compare::Exact,
         affine: true,
+        invisible: field.invisible,
     };
     table.columns.iter().map(field).collect()
 }
@@ -61,6 +65,7 @@ pub(super) fn info_fields(table: &InfoTable) -> Vec<Field> {
             wire: kind,
             exact: false,
             affine: true,
+            invisible: false,
         }
     };
     table.columns.iter().map(field).collect()
