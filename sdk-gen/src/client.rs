@@ -7,8 +7,9 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::core::Core;
 use crate::{
-    Answer, BlockingSubscription, ChannelSince, CometError, Listening, NewPublication, Options,
-    Sent, Subscribers, Subscription, Value, runtime,
+    Answer, BlockingSubscription, ChannelSettings, ChannelSince, CometError, HistoryPage, LastSeen,
+    Listening, NewPrivateMessage, NewPublication, Options, Presence, PublicationPage, Sent,
+    SentMany, Subscribers, Subscription, Value, runtime,
 };
 
 /// A client of one or several CometQL servers, whose calls are awaited. It keeps some connections open, goes over to another
@@ -157,8 +158,66 @@ calls! {
     /// Publishes to a channel. When the connection breaks, it is sent once more, with the same id: so it arrives once.
     fn publish(publication: NewPublication) -> Sent;
 
-    /// How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one. At most 4,000.
+    /// Publishes several messages, to the same or to different channels, in their order and in few round trips. It is not atomic:
+    /// when it fails, the first ones may have been sent, and the error's text says how many surely were. None given = nothing
+    /// is done.
+    fn publish_many(publications: Vec<NewPublication>) -> SentMany;
+
+    /// Sends a private message to all connections of a user, or keeps it until one acknowledges it. Refused with code 507 when
+    /// too many wait already.
+    fn send_to_user(message: NewPrivateMessage) -> Sent;
+
+    /// Sends the same private message to several users, each with an id of its own, in few round trips. It is not atomic, as
+    /// `publish_many`.
+    fn send_to_users(users: Vec<u64>, message: String, event: String) -> SentMany;
+
+    /// A page of what a channel keeps on disk, the oldest first. Channels keep nothing there unless a setting or a channel rule
+    /// says so.
+    fn history(channel: String, page: HistoryPage) -> PublicationPage;
+
+    /// Deletes what a channel keeps on disk; returns how many publications that were. Listeners are told that there is a gap.
+    fn delete_history(channel: String) -> u64;
+
+    /// How a channel is set; None = it has no setting of its own.
+    fn channel_settings(channel: String) -> Option<ChannelSettings>;
+
+    /// Sets how many publications a channel keeps on disk.
+    fn set_channel_settings(channel: String, settings: ChannelSettings) -> ();
+
+    /// Deletes the setting of a channel, and what it keeps on disk.
+    fn reset_channel_settings(channel: String) -> ();
+
+    /// Who is subscribed to a channel: one entry for each connection, the newest first.
+    fn presence(channel: String) -> Vec<Presence>;
+
+    /// How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one.
     fn subscribers(channels: Vec<String>) -> Vec<Subscribers>;
+
+    /// Which of these users are online, in their order.
+    fn online(users: Vec<u64>) -> Vec<u64>;
+
+    /// When these users were last online: one entry for each, in their order.
+    fn last_seen(users: Vec<u64>) -> Vec<LastSeen>;
+
+    /// Lets a browser that knows this hash log in as the user: 0 to 32 letters, digits, `=`, `+`, `/` and `_`. Replaces the hash
+    /// that was there, and leaves open connections alone.
+    fn authorize(user: u64, hash: String) -> ();
+
+    /// Deletes the hash of a user, and closes all connections of the user.
+    fn deauthorize(user: u64) -> ();
+
+    /// Refuses a token from now on, and closes what it opened. Of a valid token, the user's hash is deleted and all connections
+    /// of the user are closed, too.
+    fn revoke(token: String) -> ();
+
+    /// The text that is kept for a user and that browsers may read; None = there is none.
+    fn user_data(user: u64) -> Option<String>;
+
+    /// Keeps a text for a user, 65,535 bytes at most, in place of the one that was there. An empty one counts as none.
+    fn set_user_data(user: u64, data: String) -> ();
+
+    /// Deletes the text that is kept for a user.
+    fn delete_user_data(user: u64) -> ();
 
     /// Carries out any one statement. Each `?` in it stands for a value of `params`, in their order, which is never pasted into
     /// the text. Only statements that begin with SELECT or SHOW are tried again when the connection breaks. Each call may use

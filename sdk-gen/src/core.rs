@@ -3,17 +3,18 @@
 use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
-use mysql_async::OptsBuilder;
+use mysql_async::{OptsBuilder, SslOpts};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::error::Failure;
-use crate::hosts::{Hosts, Lease};
+use crate::hosts::{Hosts, Lease, lock};
 use crate::link::Link;
 use crate::listen::Listeners;
-use crate::options::{Settings, Tls};
+use crate::options::Settings;
 use crate::tls;
 use crate::{CometError, Options};
 
@@ -23,6 +24,9 @@ const PORT: u16 = 3307;
 const PACKET: usize = (16 << 20) + (64 << 10);
 /// The server's idle time in seconds, which ours is always below. Given for the same reason.
 const IDLE: usize = 28_800;
+
+/// How soon an answer is asked for again that lacked the part of a node.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A client.
 pub(crate) struct Core {
@@ -49,8 +53,22 @@ pub(crate) type Attempt<A, T> =
 /// How far a call has come, for the error when its time is over.
 #[derive(Default)]
 struct Progress {
+    /// A statement is on its way.
     sent: AtomicBool,
+    /// What was in the way.
     told: Mutex<String>,
+    /// An answer that would do if no better one comes.
+    answer: Mutex<Option<CometError>>,
+}
+
+impl Progress {
+    fn tells(&self, detail: String) {
+        *lock(&self.told) = detail;
+    }
+
+    fn answered(&self, error: CometError) {
+        *lock(&self.answer) = Some(error);
+    }
 }
 
 impl Core {
@@ -71,7 +89,7 @@ impl Core {
             user,
             password,
             database,
-            tls: options.tls.as_ref().map(tls::load).transpose()?,
+            tls: options.tls.as_ref().map(tls::options).transpose()?,
         };
         let hosts = hosts.iter().map(|host| log_in.at(host));
         let hosts: Vec<_> = hosts.collect::<Result<_, _>>()?;
@@ -137,13 +155,19 @@ impl Core {
                 }
                 Err(failure) => failure,
             };
+            if let Failure::Incomplete(error) = failure {
+                lease.give_back();
+                progress.answered(error);
+                tokio::time::sleep(ASK_AGAIN).await;
+                continue;
+            }
             avoid = Some(lease.at);
             let useful = self.after(lease, &failure);
             if !(useful && may_repeat) {
                 return Err(failure.told());
             }
             may_repeat = false;
-            *progress.told.lock().unwrap_or_else(|p| p.into_inner()) = failure.told().to_string();
+            progress.tells(failure.told().to_string());
         }
     }
 
@@ -156,7 +180,7 @@ impl Core {
             drop(lease);
         }
         match failure {
-            Failure::Answer(_) | Failure::LastAnswer(_) => false,
+            Failure::Answer(_) | Failure::LastAnswer(_) | Failure::Incomplete(_) => false,
             Failure::Busy(_) => self.hosts.count() > 1,
             Failure::Leaving(_) | Failure::Broken(_) => {
                 self.hosts.failed(at);
@@ -166,8 +190,11 @@ impl Core {
     }
 
     fn too_late(&self, progress: &Progress) -> CometError {
+        if let Some(error) = lock(&progress.answer).take() {
+            return error;
+        }
         let ms = self.settings.call.as_millis();
-        let told = progress.told.lock().unwrap_or_else(|p| p.into_inner());
+        let told = lock(&progress.told);
         if progress.sent.load(Ordering::Relaxed) {
             let detail = format!("no answer within {ms} ms {told}");
             return CometError::TimedOut { detail };
@@ -202,7 +229,7 @@ struct LogIn {
     user: String,
     password: String,
     database: String,
-    tls: Option<(Tls, Vec<u8>)>,
+    tls: Option<SslOpts>,
 }
 
 impl LogIn {
@@ -221,7 +248,7 @@ impl LogIn {
             // Statements are kept beside the connection, without parsing their text each time.
             .stmt_cache_size(0);
         let builder = match &self.tls {
-            Some((tls, roots)) => builder.ssl_opts(tls::options(tls, roots)),
+            Some(tls) => builder.ssl_opts(tls.clone()),
             None => builder,
         };
         Ok((host.to_owned(), builder.into()))

@@ -70,6 +70,24 @@ impl CometError {
         }
     }
 
+    /// The same, after so many rows of a call were carried out.
+    pub(crate) fn after(mut self, rows: usize) -> Self {
+        let text = match &mut self {
+            Self::Refused { detail, .. }
+            | Self::AccessDenied { detail, .. }
+            | Self::Unreachable { detail }
+            | Self::TimedOut { detail }
+            | Self::Interrupted { detail }
+            | Self::Invalid { detail }
+            | Self::Ended { detail, .. } => detail,
+            Self::Closed => return self,
+        };
+        if rows > 0 {
+            *text = format!("{text} (the first {rows} rows were sent)");
+        }
+        self
+    }
+
     fn denied(error: ServerError) -> Self {
         Self::AccessDenied {
             code: error.code,
@@ -95,6 +113,8 @@ pub(crate) enum Failure {
     LastAnswer(CometError),
     /// This host can't do it now and has not done it; another one may. The connection goes on.
     Busy(CometError),
+    /// A node of the cluster did not tell its part. It may soon, or be no member any more.
+    Incomplete(CometError),
     /// The host stops or takes no more connections; nothing was done. The connection has ended.
     Leaving(CometError),
     /// The connection broke; what was sent may have been carried out.
@@ -135,6 +155,7 @@ impl Failure {
             Self::Answer(error)
             | Self::LastAnswer(error)
             | Self::Busy(error)
+            | Self::Incomplete(error)
             | Self::Leaving(error) => error,
             Self::Broken(detail) => CometError::Interrupted { detail },
         }
@@ -142,7 +163,7 @@ impl Failure {
 
     /// Whether the connection can be used again.
     pub(crate) fn spares_connection(&self) -> bool {
-        matches!(self, Self::Answer(_) | Self::Busy(_))
+        matches!(self, Self::Answer(_) | Self::Busy(_) | Self::Incomplete(_))
     }
 }
 

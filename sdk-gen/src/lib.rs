@@ -14,6 +14,7 @@ mod options;
 mod records;
 mod runtime;
 mod tls;
+mod tokens;
 mod value;
 
 pub use client::{BlockingClient, Client};
@@ -23,7 +24,11 @@ pub use listen::{
     Received, Subscription,
 };
 pub use options::{Options, Tls};
-pub use records::{Answer, NewPublication, Sent, Subscribers, Warning};
+pub use records::{
+    Answer, ChannelSettings, HistoryPage, LastSeen, NewPrivateMessage, NewPublication, Presence,
+    Publication, PublicationPage, Sent, SentMany, Subscribers, Warning,
+};
+pub use tokens::{Algorithm, Claims, TokenKey, mint_token};
 pub use value::Value;
 
 uniffi::setup_scaffolding!("cometql_sdk");

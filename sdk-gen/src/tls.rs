@@ -10,50 +10,55 @@ use rustls_pki_types::pem::PemObject;
 use crate::CometError;
 use crate::options::Tls;
 
-/// The certificates of those who may sign, as PEM.
-pub(crate) fn load(tls: &Tls) -> Result<(Tls, Vec<u8>), CometError> {
-    let roots = match &tls.ca_file {
-        Some(file) => std::fs::read(file)
-            .map_err(|error| CometError::invalid(format!("ca_file {file:?}: {error}")))?,
-        None => Vec::new(),
-    };
-    Ok((tls.clone(), roots))
+/// What the MySQL driver is told.
+pub(crate) fn options(tls: &Tls) -> Result<SslOpts, CometError> {
+    let (_, certificates) = trusted(tls)?;
+    let certificates = certificates.into_iter();
+    let certificates = certificates.map(|certificate| certificate.to_vec().into());
+    Ok(SslOpts::default()
+        .with_root_certs(certificates.collect())
+        .with_disable_built_in_roots(true)
+        .with_danger_tls_hostname_override(tls.server_name.clone()))
 }
 
-/// What the driver is told.
-pub(crate) fn options(tls: &Tls, roots: &[u8]) -> SslOpts {
-    SslOpts::default()
-        .with_root_certs(vec![roots.to_owned().into()])
-        .with_disable_built_in_roots(tls.ca_file.is_some())
-        .with_danger_tls_hostname_override(tls.server_name.clone())
-}
-
-/// What a client of TLS other than the driver is told; `None` = whom the system trusts.
+/// What a TLS stream is made with; without settings whom the system trusts is trusted.
 pub(crate) fn client(tls: Option<&Tls>) -> Result<Arc<ClientConfig>, CometError> {
-    let mut trusted = RootCertStore::empty();
-    match tls.and_then(|tls| tls.ca_file.as_ref()) {
-        Some(file) => {
-            let wrong = |why: String| CometError::invalid(format!("ca_file {file:?}: {why}"));
-            let certificates = CertificateDer::pem_file_iter(file);
-            for certificate in certificates.map_err(|error| wrong(error.to_string()))? {
-                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                let added = trusted.add(certificate);
-                added.map_err(|error| wrong(error.to_string()))?;
-            }
-            if trusted.is_empty() {
-                return Err(wrong("has no certificate".to_owned()));
-            }
-        }
-        None => {
-            // One that is broken is no reason not to use the others.
-            let (_, _) =
-                trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
+    let (roots, _) = trusted(tls.unwrap_or(&Tls::default()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("the provider has TLS 1.2 and 1.3");
-    let config = config.with_root_certificates(trusted).with_no_client_auth();
+        .map_err(|error| CometError::invalid(format!("TLS: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The certificates of those who may sign, without any that can't be read: systems have some.
+fn trusted(tls: &Tls) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), CometError> {
+    let (place, found) = match &tls.ca_file {
+        Some(file) => (format!("ca_file {file:?}"), of_file(file)?),
+        None => {
+            let loaded = rustls_native_certs::load_native_certs();
+            ("the system".to_owned(), loaded.certs)
+        }
+    };
+    let mut roots = RootCertStore::empty();
+    let mut trusted = found;
+    trusted.retain(|certificate| roots.add(certificate.clone()).is_ok());
+    if trusted.is_empty() {
+        let detail = format!("{place} has no certificate that could be trusted");
+        return Err(CometError::invalid(detail));
+    }
+    Ok((roots, trusted))
+}
+
+fn of_file(file: &str) -> Result<Vec<CertificateDer<'static>>, CometError> {
+    let bad = |error: &dyn std::fmt::Display| {
+        CometError::invalid(format!("ca_file {file:?} can't be read: {error}"))
+    };
+    let text = std::fs::read(file).map_err(|error| bad(&error))?;
+    let certificates = CertificateDer::pem_slice_iter(&text);
+    certificates
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(&error))
 }

@@ -1,0 +1,39 @@
+//! Private messages.
+
+use super::publish::{Rows, id};
+use super::{text, user_id};
+use crate::core::Core;
+use crate::{CometError, NewPrivateMessage, Sent, SentMany};
+
+const SEND: &str = "INSERT INTO users_messages (id, event, message, `index`) VALUES ";
+const ONE: &str = "INSERT INTO users_messages (id, event, message, `index`) VALUES (?, ?, ?, ?)";
+
+impl Core {
+    pub(crate) async fn send_to_user(
+        &self,
+        message: NewPrivateMessage,
+    ) -> Result<Sent, CometError> {
+        let user = user_id(message.user)?;
+        let id = id(message.id)?;
+        let values = [
+            user,
+            message.event.into(),
+            message.message.into(),
+            text(&id),
+        ];
+        self.send(ONE, values, id).await
+    }
+
+    pub(crate) async fn send_to_users(
+        &self,
+        users: Vec<u64>,
+        message: String,
+        event: String,
+    ) -> Result<SentMany, CometError> {
+        let mut rows = Rows::new(SEND, users.len());
+        for user in users {
+            rows.add(user_id(user)?, event.clone(), message.clone(), id(None)?);
+        }
+        self.send_many(rows).await
+    }
+}
