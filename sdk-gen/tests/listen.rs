@@ -4,9 +4,12 @@ mod common;
 mod listening;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use cometql_sdk::{BlockingClient, CometError, Credentials, Event, Listening, Options, Tls};
+use cometql_sdk::{
+    BlockingClient, Claims, CometError, Credentials, Event, Listening, Options, Tls, TokenKey,
+};
+use cometql_server::auth::{self, JwtKey, KeySource, Keyring, TokenSettings, Tokens};
 use common::{KEY, host, node};
 use listening::{
     at, backend, by_hash, channels, line, listen, next, numbers, publication, publish, run, url,
@@ -147,8 +150,73 @@ async fn who_is_not_let_in_is_told_at_once() {
     app.stop().await;
 }
 
+/// A secret that the node knows, and tokens of user 7 for two seconds.
+fn by_key(secret: &str) -> Option<Credentials> {
+    let key = TokenKey {
+        key: secret.to_owned(),
+        algorithm: None,
+        id: None,
+    };
+    let claims = Claims {
+        user: 7,
+        life_s: 2,
+        tenant: None,
+        issuer: None,
+        audience: None,
+        further: String::new(),
+    };
+    Some(Credentials::Key { key, claims })
+}
+
 #[tokio::test]
-async fn a_connection_that_is_killed_ends_listening() {
+async fn a_key_outlives_its_tokens() {
+    const SECRET: &str = "a secret of more than thirty-two characters";
+    let tokens = TokenSettings {
+        keys: vec![JwtKey {
+            name: "test".into(),
+            id: None,
+            algorithm: Some(auth::Algorithm::HS256),
+            source: KeySource::Secret(SECRET.into()),
+            tenant: None,
+            issuer: None,
+            audience: None,
+            leeway_s: 0,
+        }],
+        derived_secret: false,
+    };
+    let tokens = Tokens::new(&tokens, Keyring::default()).unwrap();
+    let app = node(|settings| settings.tokens = tokens).await;
+    let client = backend(&app).await;
+    let listening = |secret| Listening {
+        credentials: by_key(secret),
+        ..at(&[url(app.http_address())])
+    };
+    let refused = listen(channels(&["webauth_a"]), listening("another secret")).await;
+    assert_eq!(ended(refused), "unauthorized");
+    let subscription = listen(channels(&["webauth_a"]), listening(SECRET))
+        .await
+        .unwrap();
+    assert_eq!(line(&subscription).await, "subscribed webauth_a");
+    // On a machine that stands still for a while a token may end, and then a new connection is made with a new one.
+    let began = Instant::now();
+    let mut number = 0;
+    while began.elapsed() < Duration::from_secs(5) {
+        number += 1;
+        publish(&client, "webauth_a", &[number.to_string()]).await;
+        let expected = format!("webauth_a: {number}");
+        loop {
+            let line = line(&subscription).await;
+            if line == expected {
+                break;
+            }
+            assert_eq!(line, "recovered webauth_a");
+        }
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_revoked_hears_nothing_more() {
     let app = node(|_| {}).await;
     let client = backend(&app).await;
     run(

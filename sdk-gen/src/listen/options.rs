@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 
 use super::url::Address;
 use crate::options::{Tls, within};
-use crate::{CometError, tls};
+use crate::{Claims, CometError, TokenKey, mint_token, tls};
 
 /// Most bytes of a name in presence lists, as the protocol has it.
 const NAME_BYTES: usize = 64;
@@ -50,6 +50,13 @@ pub enum Credentials {
         /// The hash.
         hash: String,
     },
+    /// A key that signs tokens: they are made here and replaced before they end, for as long as listening lasts.
+    Key {
+        /// The key.
+        key: TokenKey,
+        /// What each token says. `life_s` is the life of one token, not that of the subscription.
+        claims: Claims,
+    },
 }
 
 impl fmt::Debug for Credentials {
@@ -58,6 +65,7 @@ impl fmt::Debug for Credentials {
         match self {
             Self::Token { .. } => f.write_str("Token { .. }"),
             Self::Hash { user, .. } => write!(f, "Hash {{ user: {user}, .. }}"),
+            Self::Key { key, claims } => write!(f, "Key {{ {key:?}, {claims:?} }}"),
         }
     }
 }
@@ -189,6 +197,10 @@ impl Plan {
             let detail = format!("the name has more than {NAME_BYTES} bytes");
             return Err(CometError::invalid(detail));
         }
+        if let Some(Credentials::Key { key, claims }) = &given.credentials {
+            // A key that is none is told here, and not by the first connection.
+            mint_token(key.clone(), claims.clone())?;
+        }
         let urls = if given.urls.is_empty() {
             home.urls()
         } else {
@@ -242,7 +254,7 @@ impl Home<'_> {
 fn settings(given: &Listening) -> Result<Settings, CometError> {
     let least = given.back_off_min_ms;
     Ok(Settings {
-        asks_for_tokens: false,
+        asks_for_tokens: matches!(given.credentials, Some(Credentials::Key { .. })),
         connect_ms: within("connect_timeout_ms", given.connect_timeout_ms, 1..=60_000)?,
         backoff_ms: within("back_off_min_ms", least, 1..=60_000)?,
         backoff_most_ms: within("back_off_max_ms", given.back_off_max_ms, least..=600_000)?,
@@ -299,6 +311,7 @@ impl From<wire::Position> for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Algorithm;
 
     #[track_caller]
     fn check(channels: &[&str], given: Listening, expected: Result<&[&str], &str>) {
@@ -371,6 +384,26 @@ mod tests {
             &["web_a"],
             with(|given| given.back_off_max_ms = 99),
             Err("back_off_max_ms must be 100 to"),
+        );
+        let no_key = Credentials::Key {
+            key: TokenKey {
+                key: "no PEM".to_owned(),
+                algorithm: Some(Algorithm::EdDsa),
+                id: None,
+            },
+            claims: Claims {
+                user: 7,
+                life_s: 60,
+                tenant: None,
+                issuer: None,
+                audience: None,
+                further: String::new(),
+            },
+        };
+        check(
+            &["web_a"],
+            with(|given| given.credentials = Some(no_key)),
+            Err("the key is none"),
         );
         let inbox = with(|given| {
             given.inbox = true;

@@ -28,6 +28,8 @@ pub(super) struct Shell {
     url: usize,
     /// When the session wants to be told the time.
     pub(super) timer: Option<Now>,
+    /// The session wants a token.
+    pub(super) wants_token: bool,
     /// The session has a connection.
     pub(super) is_online: bool,
     was_online: bool,
@@ -74,6 +76,7 @@ impl Shell {
             socket: SocketId::default(),
             url: 0,
             timer: None,
+            wants_token: false,
             is_online: false,
             was_online: false,
             why: String::new(),
@@ -221,8 +224,9 @@ impl Effects for Shell {
         }
     }
 
-    /// What asks for tokens has a key.
-    fn ask_for_token(&mut self) {}
+    fn ask_for_token(&mut self) {
+        self.wants_token = true;
+    }
 
     fn random(&mut self) -> u64 {
         random()

@@ -10,12 +10,12 @@ use cometql_protocol::client::{self, Input, Session, TabInput};
 use cometql_protocol::wire::decode_incoming;
 use tokio::time::Instant;
 
-use super::Credentials;
 use super::options::Plan;
 use super::queue::{Queue, Wishes};
 use super::shell::{Shell, TAB, random};
 use super::socket::Happened;
-use crate::{CometError, runtime};
+use super::{Credentials, Event};
+use crate::{CometError, mint_token, runtime};
 
 /// How long a closed subscription waits for the server to confirm what was acknowledged.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ impl Task {
                 user: *user,
                 hash: hash.clone(),
             }),
-            None => None,
+            Some(Credentials::Key { .. }) | None => None,
         };
         let session = Session::new(plan.settings, credentials, &plan.name, random());
         Self {
@@ -180,10 +180,30 @@ impl Task {
         }
     }
 
-    /// Lets one thing happen.
+    /// Lets one thing happen, and answers if the session asks for a token.
     fn lets(&mut self, input: Input<'_>) {
         let now = self.shell.now();
         self.session.handle(now, input, &mut self.shell);
+        if std::mem::take(&mut self.shell.wants_token) {
+            let input = self.mint();
+            self.session.handle(now, input, &mut self.shell);
+        }
+    }
+
+    fn mint(&self) -> Input<'static> {
+        let Some(Credentials::Key { key, claims }) = &self.shell.plan().credentials else {
+            return Input::NoToken;
+        };
+        match mint_token(key.clone(), claims.clone()) {
+            Ok(token) => Input::Credentials(client::Credentials::Token(token)),
+            Err(error) => {
+                self.shell.tell(Event::Trouble {
+                    code: "key".to_owned(),
+                    detail: error.to_string(),
+                });
+                Input::NoToken
+            }
+        }
     }
 
     /// Ends when the session wants to know the time, or when a closed subscription has waited long enough.
