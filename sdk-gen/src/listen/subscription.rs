@@ -2,6 +2,7 @@
 //! their thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::options::{Home, Plan};
 use super::queue::Queue;
@@ -146,6 +147,18 @@ impl BlockingSubscription {
     /// None at all = the subscription was closed. As `next` in everything else, and cheaper where much comes.
     pub fn next_batch(&self, most: u32) -> Result<Vec<Event>, CometError> {
         runtime::shared()?.block_on(self.queue.next(count(most)))
+    }
+
+    /// As `next_batch`, but it waits for so many milliseconds at most: no events = nothing came, None = the subscription was
+    /// closed. For languages in which nothing reaches a thread that waits here: Python runs no signal handler meanwhile.
+    pub fn next_within(&self, most: u32, wait_ms: u64) -> Result<Option<Vec<Event>>, CometError> {
+        let wait = Duration::from_millis(wait_ms);
+        let next = async { tokio::time::timeout(wait, self.queue.next(count(most))).await };
+        // Who is stopped while it waits has taken nothing out of the queue.
+        match runtime::shared()?.block_on(next) {
+            Ok(events) => Ok(Some(events?).filter(|events| !events.is_empty())),
+            Err(_) => Ok(Some(Vec::new())),
+        }
     }
 
     /// Says that a private message is handled. The server forgets it when all before it are handled, too.
