@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pathlib
 import signal
@@ -11,20 +10,21 @@ import subprocess
 import tempfile
 import time
 
+from cometql import Client
+
 KEY = "sdk-tests-only"
 PATIENCE = 60.0
 
-_numbers = itertools.count()
+_PORTS = [int(port) for port in os.environ["COMETQL_PORTS"].split(",")]
+_free = [tuple(_PORTS[first : first + 3]) for first in range(0, len(_PORTS) - 2, 3)]
+"""Ports of servers that may be started: two that live at the same time must not share any."""
 
 
 class Server:
     """A server with a data directory of its own. It ends with the `with` block."""
 
     def __init__(self) -> None:
-        ports = os.environ["COMETQL_PORTS"].split(",")
-        # Servers that don't live at the same time may share ports: the one that comes later waits for nothing but its own process.
-        first = 3 * next(_numbers) % len(ports)
-        self.mysql, self.http, self.admin = (int(port) for port in ports[first : first + 3])
+        self.mysql, self.http, self.admin = _free.pop()
         self._folder = tempfile.TemporaryDirectory(prefix="cometql-sdk-")
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -45,6 +45,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.kill()
         self._folder.cleanup()
+        _free.append((self.mysql, self.http, self.admin))
 
     def start(self) -> None:
         """Returns when all its ports take connections."""
@@ -88,6 +89,11 @@ class Server:
         """It answers again."""
         assert self._child is not None
         self._child.send_signal(signal.SIGCONT)
+
+
+def keep(client: Client, channel: str) -> None:
+    """Makes a channel durable: SELECT reads what was published there."""
+    client.query("INSERT INTO pipes_settings (name, length) VALUES (?, 1000)", [channel])
 
 
 def _listens(port: int) -> bool:

@@ -1,0 +1,202 @@
+"""The client whose calls are awaited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any
+
+from cometql._bridge import bound, channels_since, native, plan
+from cometql.listening import ChannelSince, Event, Listening
+from cometql.records import Answer, Message, NewPublication, Options, Sent, Subscribers, Value
+
+
+class AsyncClient:
+    """A client of one or several CometQL servers for asyncio. It keeps some connections open, goes over to another host when one
+    dies, and may be used by many tasks at once. Close it, or use it in an `async with` block.
+
+    A call whose task is cancelled is given up; it may have taken effect.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native_client: Any) -> None:
+        """Use `AsyncClient.connect`."""
+        self._native = native_client
+
+    @classmethod
+    def connect(
+        cls,
+        hosts: str | Sequence[str],
+        *,
+        password: str,
+        user: str = "root",
+        database: str = "CometQL_v1",
+        options: Options | None = None,
+    ) -> Connecting:
+        """Connects to the first host that can be reached, and logs in: `await` it, or use it in `async with`.
+
+        `hosts` are `host` or `host:port` (3307 if no port is given), the most preferred first. `user` is the number of the tenant,
+        or `root` for tenant 0; `password` is its key.
+
+        Raises `AccessDenied` for a wrong user, password or database, `Unreachable` when no host answers, `Invalid` for hosts or
+        options that are not valid.
+        """
+        hosts = [hosts] if isinstance(hosts, str) else list(hosts)
+        return Connecting(hosts, user, password, database, options or Options())
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the client. Calls that are under way in other tasks fail with `Closed`, and so do all later ones; subscriptions
+        end. Closing again does nothing."""
+        await self._native.close()
+
+    async def publish(self, channel: str, message: Message, *, event: str = "", id: str | None = None) -> Sent:
+        """Publishes to a channel. When the connection breaks, it is sent once more, with the same id: so it arrives once.
+
+        `message` is sent as it is if it is a `str`, and as JSON otherwise. `event` is a label that subscribers can tell publications
+        apart by. `id` is a UUID: who sends again with the same one within 5 minutes publishes once; None = the client makes one.
+        """
+        sent: Sent = await self._native.publish(NewPublication(channel, message, event, id))
+        return sent
+
+    async def subscribers(self, channels: Iterable[str]) -> list[Subscribers]:
+        """How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one. At most 4,000."""
+        found: list[Subscribers] = await self._native.subscribers(list(channels))
+        return found
+
+    async def query(self, sql: str, params: Iterable[Value] = ()) -> Answer:
+        """Carries out any one statement. Each `?` in it stands for a value of `params`, in their order, which is never pasted into
+        the text. Only statements that begin with SELECT or SHOW are tried again when the connection breaks. Each call may use
+        another connection, so state of a session (`@@last_message_id`, `SET`) does not last, and `USE` is refused."""
+        answer: Answer = await self._native.query(sql, [bound(value) for value in params])
+        return answer
+
+    async def ping(self) -> None:
+        """Asks a server whether it is there."""
+        await self._native.ping()
+
+    def subscribe(
+        self, channels: Iterable[str | ChannelSince], listening: Listening | None = None
+    ) -> AsyncSubscription:
+        """Listens to channels, and to the user's private messages if `listening` says so: `async for event in
+        client.subscribe([…])`. It begins with the first event that is asked for, or with `async with`: once inside of that, what is
+        published comes. It ends with the client.
+
+        Beginning raises `Unreachable` when no node could be reached within `start_timeout_ms`, `Ended` when the credentials or all
+        channels were refused, `Invalid` for what is not valid.
+        """
+        return AsyncSubscription(self._native.subscribe, channels, listening)
+
+
+class Connecting(Awaitable[AsyncClient], AbstractAsyncContextManager[AsyncClient]):
+    """A client that is about to connect: what `AsyncClient.connect` returns."""
+
+    __slots__ = ("_arguments", "_client")
+
+    def __init__(self, hosts: list[str], user: str, password: str, database: str, options: Options) -> None:
+        self._arguments = (hosts, user, password, database, options)
+        self._client: AsyncClient | None = None
+
+    async def _connect(self) -> AsyncClient:
+        return AsyncClient(await native.Client.connect(*self._arguments))
+
+    def __await__(self) -> Generator[Any, None, AsyncClient]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> AsyncClient:
+        self._client = await self._connect()
+        return self._client
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+class AsyncSubscription:
+    """Listening to channels and to an inbox: an asynchronous iterator of events. Once begun it goes on in the background, whether
+    events are asked for or not, until it is closed.
+
+    Several tasks may ask for events; each event is given to one of them. As asking for the next event acknowledges the private
+    messages that were given before, they should use `acknowledge_by_hand`.
+    """
+
+    __slots__ = ("_begin", "_channels", "_listening", "_native")
+
+    def __init__(
+        self, begin: Any, channels: Iterable[str | ChannelSince], listening: Listening | None
+    ) -> None:
+        """Use `AsyncClient.subscribe` or `AsyncSubscription.open`."""
+        self._begin = begin
+        self._channels = channels_since(channels)
+        self._listening = plan(listening)
+        self._native: Any = None
+
+    @classmethod
+    def open(cls, channels: Iterable[str | ChannelSince], listening: Listening) -> AsyncSubscription:
+        """Listens without a client: for programs that only listen and therefore have no key. `urls` must be given."""
+        return cls(native.Subscription.open, channels, listening)
+
+    async def start(self) -> AsyncSubscription:
+        """Begins to listen, unless it has begun. Returns once the server has answered for each channel."""
+        if self._native is None:
+            self._native = await self._begin(self._channels, self._listening)
+        return self
+
+    async def __aenter__(self) -> AsyncSubscription:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; waits for it. The iteration ends when the subscription is closed, and raises `Ended` when listening has
+        ended for good."""
+        events = await self.next_batch(1)
+        if not events:
+            raise StopAsyncIteration
+        return events[0]
+
+    async def next_batch(self, most: int = 100) -> list[Event]:
+        """The next events: waits until there is one, and returns all that wait, in order, but not more than `most`. None at all: the
+        subscription was closed. Cheaper than one after the other where much comes."""
+        await self.start()
+        events: list[Event] = await self._native.next_batch(most)
+        return events
+
+    def acknowledge(self, offset: int) -> None:
+        """Says that a private message is handled. The server forgets it when all before it are handled, too."""
+        self._native.acknowledge(offset)
+
+    def set_token(self, token: str) -> None:
+        """A newer token for the same user: the server is told at once, without an interruption."""
+        self._native.set_token(token)
+
+    async def close(self) -> None:
+        """Ends listening. Returns when the server knows of everything that was acknowledged, after 3 seconds at the latest."""
+        if self._native is not None:
+            await self._native.close()
