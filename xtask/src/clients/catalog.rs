@@ -46,6 +46,17 @@ const NATIVE: &str = "mysql_native_password";
 const CACHING: &str = "caching_sha2_password";
 
 const PHP: &[(&str, &str)] = &[("php", "php-cli php-mysql")];
+const LARAVEL: &[(&str, &str)] = &[
+    ("php", "php-cli php-mysql"),
+    (
+        "/usr/share/php/Illuminate/Database/autoload.php",
+        "php-illuminate-database",
+    ),
+    (
+        "/usr/share/php/Illuminate/Broadcasting/autoload.php",
+        "php-illuminate-broadcasting",
+    ),
+];
 const PYTHON: &[(&str, &str)] = &[
     ("python3", "python3 python3-venv"),
     (
@@ -182,6 +193,8 @@ pub(super) const CLIENTS: &[Client] = &[
     client("php-mysqli-tls", Runtime::Php, "mysqli_test.php", PHP).tls(),
     client("php-pdo", Runtime::Php, "pdo_test.php", PHP),
     client("php-pdo-tls", Runtime::Php, "pdo_test.php", PHP).tls(),
+    client("php-page", Runtime::Php, "page_test.php", PHP).browser(),
+    client("php-laravel", Runtime::Php, "laravel_test.php", LARAVEL),
     client("pymysql", Runtime::Python, "pymysql_test.py", PYTHON),
     client("pymysql-tls", Runtime::Python, "pymysql_test.py", PYTHON).tls(),
     client(
