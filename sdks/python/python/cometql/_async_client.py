@@ -185,8 +185,14 @@ class AsyncSubscription:
         """The next events: waits until there is one, and returns all that wait, in order, but not more than `most`. None at all: the
         subscription was closed. Cheaper than one after the other where much comes."""
         await self.start()
-        events: list[Event] = await self._native.next_batch(most)
-        return events
+        while True:
+            # What an awaited call has found is lost when it is cancelled: this one finds nothing, and the next one does not wait.
+            await self._native.ready()
+            events: list[Event] | None = self._native.take(most)
+            if events is None:
+                return []
+            if events:
+                return events
 
     def acknowledge(self, offset: int) -> None:
         """Says that a private message is handled. The server forgets it when all before it are handled, too."""
