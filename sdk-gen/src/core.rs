@@ -42,6 +42,8 @@ pub(crate) struct Core {
 pub(crate) enum Again {
     /// Twice is as good as once.
     Yes,
+    /// Twice is as good as once, and the first time may take long.
+    IfBroken,
     /// Twice may be once too often.
     No,
 }
@@ -53,8 +55,10 @@ pub(crate) type Attempt<A, T> =
 /// How far a call has come, for the error when its time is over.
 #[derive(Default)]
 struct Progress {
-    /// A statement is on its way.
+    /// A statement was sent.
     sent: AtomicBool,
+    /// To this host, and its answer has not come.
+    waits_for: Mutex<Option<usize>>,
     /// What was in the way.
     told: Mutex<String>,
     /// An answer that would do if no better one comes.
@@ -62,6 +66,15 @@ struct Progress {
 }
 
 impl Progress {
+    fn sends(&self, at: usize) {
+        self.sent.store(true, Ordering::Relaxed);
+        *lock(&self.waits_for) = Some(at);
+    }
+
+    fn arrived(&self) {
+        *lock(&self.waits_for) = None;
+    }
+
     fn tells(&self, detail: String) {
         *lock(&self.told) = detail;
     }
@@ -132,7 +145,10 @@ impl Core {
         tokio::select! {
             biased;
             () = closing => Err(CometError::Closed),
-            done = work => done.unwrap_or_else(|_| Err(self.too_late(&progress))),
+            done = work => match done {
+                Ok(done) => done,
+                Err(_) => Err(self.too_late(&progress)),
+            },
         }
     }
 
@@ -143,12 +159,17 @@ impl Core {
         call: Attempt<A, T>,
         progress: &Progress,
     ) -> Result<T, CometError> {
-        let mut may_repeat = again == Again::Yes;
+        let mut may_repeat = again != Again::No;
+        let patience =
+            (again == Again::Yes && self.hosts.count() > 1).then_some(self.settings.call / 2);
         let mut avoid = None;
         loop {
             let mut lease = self.hosts.best(avoid, &progress.told).await?;
-            progress.sent.store(true, Ordering::Relaxed);
-            let failure = match call(lease.link(), arguments).await {
+            progress.sends(lease.at);
+            let attempt = call(lease.link(), arguments);
+            let done = answered(attempt, patience.filter(|_| may_repeat)).await;
+            progress.arrived();
+            let failure = match done {
                 Ok(done) => {
                     lease.give_back();
                     return Ok(done);
@@ -182,14 +203,22 @@ impl Core {
         match failure {
             Failure::Answer(_) | Failure::LastAnswer(_) | Failure::Incomplete(_) => false,
             Failure::Busy(_) => self.hosts.count() > 1,
-            Failure::Leaving(_) | Failure::Broken(_) => {
+            Failure::Leaving(_) => {
                 self.hosts.failed(at);
+                true
+            }
+            // Whether the host is to blame shows when somebody connects to it.
+            Failure::Broken(_) | Failure::Slow(_) => {
+                self.hosts.suspect(at);
                 true
             }
         }
     }
 
     fn too_late(&self, progress: &Progress) -> CometError {
+        if let Some(at) = *lock(&progress.waits_for) {
+            self.hosts.suspect(at);
+        }
         if let Some(error) = lock(&progress.answer).take() {
             return error;
         }
@@ -222,6 +251,21 @@ impl Core {
         // A server that does not take the good-bye sees the end of the connections all the same.
         _ = tokio::time::timeout(self.settings.connect, farewell).await;
     }
+}
+
+/// What came of an attempt, if it came in time.
+async fn answered<T>(
+    attempt: impl Future<Output = Result<T, Failure>>,
+    time: Option<Duration>,
+) -> Result<T, Failure> {
+    let Some(time) = time else {
+        return attempt.await;
+    };
+    let done = tokio::time::timeout(time, attempt).await;
+    done.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} ms", time.as_millis());
+        Err(Failure::Slow(detail))
+    })
 }
 
 /// How to log in, wherever.

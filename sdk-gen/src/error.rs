@@ -119,6 +119,8 @@ pub(crate) enum Failure {
     Leaving(CometError),
     /// The connection broke; what was sent may have been carried out.
     Broken(String),
+    /// No answer came for so long that another host is worth a try; what was sent may have been carried out.
+    Slow(String),
 }
 
 impl From<Error> for Failure {
@@ -158,6 +160,7 @@ impl Failure {
             | Self::Incomplete(error)
             | Self::Leaving(error) => error,
             Self::Broken(detail) => CometError::Interrupted { detail },
+            Self::Slow(detail) => CometError::TimedOut { detail },
         }
     }
 

@@ -97,7 +97,7 @@ impl Hosts {
     pub(crate) async fn any(&self) -> Result<Lease<'_>, CometError> {
         let mut told = Vec::new();
         for at in 0..self.hosts.len() {
-            match self.lease(at).await {
+            match self.lease(at, self.settings.idle_check).await {
                 Ok(lease) => return Ok(lease),
                 Err(NoLink::Refused(error)) => return Err(error),
                 Err(NoLink::Down(detail)) => told.push(detail),
@@ -107,17 +107,20 @@ impl Hosts {
         Err(CometError::Unreachable { detail })
     }
 
-    /// A connection to the best host, waiting for one however long it takes. `avoid` comes last. `told` tells what is
-    /// waited for.
+    /// A connection to the best host, waiting for one however long it takes. `avoid` is where the call failed before: that host
+    /// comes last, and as it was the last failure that a call may have, no connection is used unchecked. `told` tells what
+    /// is waited for.
     pub(crate) async fn best(
         &self,
         avoid: Option<usize>,
         told: &Mutex<String>,
     ) -> Result<Lease<'_>, CometError> {
+        let unchecked = self.settings.idle_check;
+        let check = avoid.map_or(unchecked, |_| Duration::ZERO);
         loop {
             let back = self.back.notified();
             while let Some(at) = self.choose(avoid) {
-                match self.lease(at).await {
+                match self.lease(at, check).await {
                     Ok(lease) => return Ok(lease),
                     Err(NoLink::Refused(error)) => return Err(error),
                     Err(NoLink::Down(detail)) => *lock(told) = detail,
@@ -152,7 +155,8 @@ impl Hosts {
         })
     }
 
-    async fn lease(&self, at: usize) -> Result<Lease<'_>, NoLink> {
+    /// A connection to this host. Those that were idle for `check` are checked.
+    async fn lease(&self, at: usize, check: Duration) -> Result<Lease<'_>, NoLink> {
         let host = &self.hosts[at];
         let place = host.places.acquire().await;
         let place = place.map_err(|_| NoLink::Refused(CometError::Closed))?;
@@ -162,15 +166,13 @@ impl Hosts {
             at,
             _place: place,
         };
-        while let Some(mut link) = host.idle(self.settings.idle_close) {
-            if link.idle_since.elapsed() >= self.settings.idle_check {
-                let ping = tokio::time::timeout(self.settings.connect, link.ping());
-                if !matches!(ping.await, Ok(Ok(()))) {
-                    continue;
-                }
+        if let Some(mut link) = host.idle(self.settings.idle_close) {
+            if link.idle_since.elapsed() < check || link.answers(self.settings.connect).await {
+                lease.link = Some(link);
+                return Ok(lease);
             }
-            lease.link = Some(link);
-            return Ok(lease);
+            // What happened to it has happened to the others, as likely as not.
+            host.state().idle.clear();
         }
         match host.open(self.settings.connect).await {
             Ok(link) => {
@@ -194,6 +196,11 @@ impl Hosts {
             let again = ask_again(Arc::clone(host), self.settings, Arc::clone(&self.back));
             state.asks = Some(self.background.spawn(again).abort_handle());
         }
+    }
+
+    /// Forgets the connections to a host that nobody uses: one of them broke or was not answered in time.
+    pub(crate) fn suspect(&self, at: usize) {
+        self.hosts[at].state().idle.clear();
     }
 
     /// Has no connections any more and makes none.
@@ -230,8 +237,8 @@ async fn ask_again(host: Arc<Host>, settings: Settings, back: Arc<Notify>) {
         }
         match host.open(settings.connect).await {
             Ok(link) => {
-                host.works(&back);
                 link.close().await;
+                host.works(&back);
                 break;
             }
             // Calls will be told so by the host itself.
@@ -277,8 +284,9 @@ impl Host {
         let mut state = self.state();
         state.failures = 0;
         state.until = None;
-        // Who asks ends by itself: it finds the host working.
-        state.asks = None;
+        if let Some(asks) = state.asks.take() {
+            asks.abort();
+        }
         if self.down.swap(false, Ordering::Relaxed) {
             back.notify_waiters();
         }
@@ -288,9 +296,13 @@ impl Host {
         let mut state = self.state();
         self.down.store(true, Ordering::Relaxed);
         state.idle.clear();
-        let pause = back_off(settings, state.failures, random());
-        state.failures = state.failures.saturating_add(1);
-        state.until = Some(Instant::now() + pause);
+        let now = Instant::now();
+        // Several calls that fail at once are one failure.
+        if state.until.is_none_or(|until| until <= now) {
+            let pause = back_off(settings, state.failures, random());
+            state.failures = state.failures.saturating_add(1);
+            state.until = Some(now + pause);
+        }
         state
     }
 }

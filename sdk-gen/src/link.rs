@@ -1,7 +1,7 @@
 //! One connection and the statements that are prepared in it. Knows nothing of hosts and other connections.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Params, Row, Statement, Value as Wire};
@@ -56,9 +56,14 @@ impl Link {
         })
     }
 
-    /// Whether the server answers.
+    /// Asks the server whether it is there.
     pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
         Ok(self.conn.ping().await?)
+    }
+
+    /// Whether the server answers within this time.
+    pub(crate) async fn answers(&mut self, time: Duration) -> bool {
+        matches!(tokio::time::timeout(time, self.ping()).await, Ok(Ok(())))
     }
 
     /// Says good-bye.

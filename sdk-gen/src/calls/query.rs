@@ -14,7 +14,7 @@ impl Core {
         params: Vec<Value>,
     ) -> Result<Answer, CometError> {
         let again = match first_word(&sql).to_ascii_uppercase().as_str() {
-            "SELECT" | "SHOW" => Again::Yes,
+            "SELECT" | "SHOW" => Again::IfBroken,
             "USE" => {
                 let detail = "USE would change one of several connections: name the database when you connect";
                 return Err(CometError::invalid(detail));
