@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Builds the packages and runs no tests.
     #[arg(long)]
     build: bool,
+    /// Instead of all tests: what a publication costs the client, in Python, against PyMySQL.
+    #[arg(long)]
+    measure: bool,
 }
 
 /// What all languages start from.
@@ -57,6 +60,11 @@ struct Made {
 
 /// Builds and tests, and fails if one language failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if options.measure {
+        let made = make(true)?;
+        python::build(&made)?;
+        return python::measure(&made);
+    }
     match run_chosen(options, &mut Tally::default())? {
         Ending::Failed(why) => bail!(why),
         Ending::Passed | Ending::Skipped(_) => Ok(()),
@@ -68,6 +76,7 @@ pub(crate) fn step(tally: &mut Tally) -> anyhow::Result<Ending> {
     let everything = Options {
         only: Vec::new(),
         build: false,
+        measure: false,
     };
     run_chosen(&everything, tally)
 }

@@ -15,5 +15,5 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
-    with Client.connect(server.host, password=KEY) as connected:
+    with Client.connect(server.host, "root", KEY) as connected:
         yield connected

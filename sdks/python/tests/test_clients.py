@@ -98,7 +98,7 @@ def test_what_is_not_valid_is_not_sent(client: Client) -> None:
 
 
 def connect(host: str, password: str = KEY, **settings: int) -> Client:
-    return Client.connect([host], password=password, options=Options(**settings))  # type: ignore[arg-type]
+    return Client.connect([host], "root", password, options=Options(**settings))  # type: ignore[arg-type]
 
 
 def test_connecting_fails_with_the_right_error(server: Server) -> None:
@@ -112,18 +112,18 @@ def test_connecting_fails_with_the_right_error(server: Server) -> None:
     with pytest.raises(Invalid):
         connect(server.host, max_connections=0)
     with pytest.raises(Invalid):
-        Client.connect([], password=KEY)
+        Client.connect([], "root", KEY)
     with connect(server.host) as client:
         client.ping()
-    with Client.connect([NOBODY, server.host], password=KEY) as client:
+    with Client.connect([NOBODY, server.host], "root", KEY) as client:
         client.ping()
 
 
 async def test_connecting_fails_with_the_right_error_in_asyncio(server: Server) -> None:
     with pytest.raises(AccessDenied):
-        await AsyncClient.connect(server.host, password="wrong")
+        await AsyncClient.connect(server.host, "root", "wrong")
     with pytest.raises(Unreachable):
-        async with AsyncClient.connect(NOBODY, password=KEY):
+        async with AsyncClient.connect(NOBODY, "root", KEY):
             pass
 
 
@@ -179,7 +179,7 @@ def test_closing_ends_a_call_in_another_thread() -> None:
 async def test_a_cancelled_task_gives_its_call_up() -> None:
     with Server() as server:
         options = Options(call_timeout_ms=600_000, max_connections=1, idle_check_ms=3_600_000)
-        async with AsyncClient.connect(server.host, password=KEY, options=options) as client:
+        async with AsyncClient.connect(server.host, "root", KEY, options=options) as client:
             server.pause()
             task = asyncio.create_task(client.publish("py_cancel", "given up"))
             # Long enough for the call to be under way or not: it is given up either way.

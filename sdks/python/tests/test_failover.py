@@ -17,19 +17,19 @@ def two_servers() -> Iterator[tuple[Server, Server]]:
     """What either was told before it died is there when it is back."""
     with Server() as one, Server() as two:
         for server in (one, two):
-            with Client.connect(server.host, password=KEY) as direct:
+            with Client.connect(server.host, "root", KEY) as direct:
                 keep(direct, CHANNEL)
         yield one, two
 
 
 def received(server: Server) -> list[str]:
-    with Client.connect(server.host, password=KEY) as client:
+    with Client.connect(server.host, "root", KEY) as client:
         rows = client.query("SELECT message FROM pipes_messages WHERE name = ?", [CHANNEL]).rows
     return [str(message) for (message,) in rows]
 
 
 def test_a_loop_goes_on_when_a_server_dies() -> None:
-    with two_servers() as (one, two), Client.connect([one.host, two.host], password=KEY) as client:
+    with two_servers() as (one, two), Client.connect([one.host, two.host], "root", KEY) as client:
         for n in range(90):
             if n == 30:
                 one.kill()
@@ -44,7 +44,7 @@ def test_a_loop_goes_on_when_a_server_dies() -> None:
 
 async def test_tasks_go_on_when_a_server_dies() -> None:
     with two_servers() as (one, two):
-        async with AsyncClient.connect([one.host, two.host], password=KEY) as client:
+        async with AsyncClient.connect([one.host, two.host], "root", KEY) as client:
             first = [asyncio.create_task(client.publish(CHANNEL, str(n))) for n in range(40)]
             await asyncio.sleep(0)
             one.kill()
@@ -54,7 +54,7 @@ async def test_tasks_go_on_when_a_server_dies() -> None:
 
 
 def test_a_server_that_stops_in_order_is_left() -> None:
-    with two_servers() as (one, two), Client.connect([one.host, two.host], password=KEY) as client:
+    with two_servers() as (one, two), Client.connect([one.host, two.host], "root", KEY) as client:
         client.publish(CHANNEL, "0")
         one.stop()
         client.publish(CHANNEL, "1")

@@ -105,7 +105,7 @@ def test_who_is_refused_is_told_so(server: Server, client: Client) -> None:
 
 async def test_both_in_asyncio(server: Server) -> None:
     listening = Listening(urls=[server.page])
-    async with AsyncClient.connect(server.host, password=KEY) as client:
+    async with AsyncClient.connect(server.host, "root", KEY) as client:
         async with client.subscribe(["py_async"], listening) as subscription:
             await asyncio.gather(*(client.publish("py_async", {"n": n}) for n in range(20)))
             found: set[int] = set()
@@ -123,7 +123,7 @@ async def test_both_in_asyncio(server: Server) -> None:
 
 
 async def test_closing_the_client_ends_its_subscriptions(server: Server) -> None:
-    async with AsyncClient.connect(server.host, password=KEY) as client:
+    async with AsyncClient.connect(server.host, "root", KEY) as client:
         subscription = client.subscribe(["py_closed"], Listening(urls=[server.page]))
         await subscription.start()
         await client.close()

@@ -30,7 +30,7 @@ def test_ten_thousand_publications_leave_nothing(client: Client) -> None:
 
 
 async def test_ten_thousand_awaited_publications_leave_nothing(server: Server) -> None:
-    async with AsyncClient.connect(server.host, password=KEY) as client:
+    async with AsyncClient.connect(server.host, "root", KEY) as client:
 
         async def publish(count: int) -> None:
             for _ in range(count // 50):

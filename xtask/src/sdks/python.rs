@@ -15,7 +15,7 @@ use crate::process::{
 const MATURIN: &str = "maturin==1.16.0";
 
 /// What mypy reads in its strictest mode.
-const TYPED: &[&str] = &["tests"];
+const TYPED: &[&str] = &["tests", "examples", "benchmarks"];
 
 pub(super) fn missing() -> anyhow::Result<Option<String>> {
     if find_program("python3").is_none() {
@@ -67,6 +67,16 @@ pub(super) fn test(made: &Made, tally: &mut Tally) -> anyhow::Result<()> {
         bail!("pytest ended with {}", ended.status);
     }
     Ok(())
+}
+
+/// What a publication costs, against PyMySQL.
+pub(super) fn measure(made: &Made) -> anyhow::Result<()> {
+    let mut benchmark = Command::new(install()?);
+    benchmark
+        .args(["benchmarks/publish.py", "--check"])
+        .current_dir(source());
+    made.give(&mut benchmark)?;
+    run_command(&mut benchmark)
 }
 
 fn check_types(python: &Path, what: &[&str]) -> anyhow::Result<()> {

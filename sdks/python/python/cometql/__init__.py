@@ -2,7 +2,7 @@
 
     from cometql import Client
 
-    with Client.connect(["one:3307", "two:3307"], password=KEY) as client:
+    with Client.connect(["one:3307", "two:3307"], "root", KEY) as client:
         client.publish("web_news", {"title": "Hello"})
 
 `AsyncClient` is the same for asyncio. Both go over to another host when one dies.
@@ -29,6 +29,7 @@ from cometql.listening import (
     Gap,
     Hash,
     Joined,
+    Key,
     Left,
     Listening,
     Offline,
@@ -42,27 +43,48 @@ from cometql.listening import (
     Trouble,
 )
 from cometql.records import (
+    Algorithm,
     Answer,
+    ChannelSettings,
+    Claims,
+    KeptPublication,
+    LastSeen,
     Message,
     NewPublication,
     Options,
+    Presence,
+    PublicationPage,
     Sent,
+    SentMany,
     Subscribers,
     Tls,
+    TokenKey,
     Value,
     Warning,
 )
+
+
+
+def mint_token(key: TokenKey, claims: Claims) -> str:
+    """Makes a token (JWT) that logs a browser in. No server is asked. Raises `Invalid` when the key is none of its algorithm, or when
+    a claim is not valid."""
+    token: str = _native.mint_token(key, claims)
+    return token
+
 
 __version__: str = _native.sdk_version()
 """The version of this package, of its library and of the server it was made with."""
 
 __all__ = [
     "AccessDenied",
+    "Algorithm",
     "Answer",
     "AsyncClient",
     "AsyncSubscription",
     "ChannelRefused",
+    "ChannelSettings",
     "ChannelSince",
+    "Claims",
     "Client",
     "Closed",
     "CometError",
@@ -73,6 +95,9 @@ __all__ = [
     "Interrupted",
     "Invalid",
     "Joined",
+    "KeptPublication",
+    "Key",
+    "LastSeen",
     "Left",
     "Listening",
     "Message",
@@ -81,19 +106,24 @@ __all__ = [
     "Online",
     "Options",
     "Position",
+    "Presence",
     "PrivateMessage",
     "Publication",
+    "PublicationPage",
     "Recovered",
     "Refused",
     "Sent",
+    "SentMany",
     "Subscribed",
     "Subscribers",
     "Subscription",
     "TimedOut",
     "Tls",
     "Token",
+    "TokenKey",
     "Trouble",
     "Unreachable",
     "Value",
     "Warning",
+    "mint_token",
 ]

@@ -9,7 +9,23 @@ from typing import Any
 
 from cometql._bridge import bound, channels_since, native, plan
 from cometql.listening import ChannelSince, Event, Listening
-from cometql.records import Answer, Message, NewPublication, Options, Sent, Subscribers, Value
+from cometql.records import (
+    Answer,
+    ChannelSettings,
+    HistoryPage,
+    LastSeen,
+    Message,
+    NewPrivateMessage,
+    NewPublication,
+    Options,
+    Presence,
+    PublicationPage,
+    Sent,
+    SentMany,
+    Subscribers,
+    Value,
+    text_of,
+)
 
 
 class AsyncClient:
@@ -29,16 +45,15 @@ class AsyncClient:
     def connect(
         cls,
         hosts: str | Sequence[str],
-        *,
+        user: str,
         password: str,
-        user: str = "root",
-        database: str = "CometQL_v1",
+        database: str = "",
         options: Options | None = None,
     ) -> Connecting:
         """Connects to the first host that can be reached, and logs in: `await` it, or use it in `async with`.
 
         `hosts` are `host` or `host:port` (3307 if no port is given), the most preferred first. `user` is the number of the tenant,
-        or `root` for tenant 0; `password` is its key.
+        or `root` for tenant 0; `password` is its key. `database` may be empty.
 
         Raises `AccessDenied` for a wrong user, password or database, `Unreachable` when no host answers, `Invalid` for hosts or
         options that are not valid.
@@ -71,10 +86,96 @@ class AsyncClient:
         sent: Sent = await self._native.publish(NewPublication(channel, message, event, id))
         return sent
 
+    async def publish_many(self, publications: Iterable[NewPublication]) -> SentMany:
+        """Publishes several messages, to the same or to different channels, in their order and in few round trips. It is not
+        atomic: when it fails, the first ones may have been sent, and the error's text says how many surely were. None given =
+        nothing is done."""
+        sent: SentMany = await self._native.publish_many(list(publications))
+        return sent
+
+    async def send_to_user(self, user: int, message: Message, *, event: str = "", id: str | None = None) -> Sent:
+        """Sends a private message to all connections of a user, or keeps it until one acknowledges it. Refused with code 507 when
+        too many wait already."""
+        sent: Sent = await self._native.send_to_user(NewPrivateMessage(user, text_of(message), event, id))
+        return sent
+
+    async def send_to_users(self, users: Iterable[int], message: Message, *, event: str = "") -> SentMany:
+        """Sends the same private message to several users, each with an id of its own, in few round trips. It is not atomic, as
+        `publish_many`."""
+        sent: SentMany = await self._native.send_to_users(list(users), text_of(message), event)
+        return sent
+
+    async def history(self, channel: str, *, after: int = 0, limit: int = 100) -> PublicationPage:
+        """A page of what a channel keeps on disk, the oldest first: only publications with a larger offset than `after`, at most
+        `limit` (1 to 1,000). Channels keep nothing there unless a setting or a channel rule says so."""
+        page: PublicationPage = await self._native.history(channel, HistoryPage(after, limit))
+        return page
+
+    async def delete_history(self, channel: str) -> int:
+        """Deletes what a channel keeps on disk; returns how many publications that were. Listeners are told that there is a gap."""
+        count: int = await self._native.delete_history(channel)
+        return count
+
+    async def channel_settings(self, channel: str) -> ChannelSettings | None:
+        """How a channel is set; None = it has no setting of its own."""
+        settings: ChannelSettings | None = await self._native.channel_settings(channel)
+        return settings
+
+    async def set_channel_settings(self, channel: str, *, length: int) -> None:
+        """Sets how many publications a channel keeps on disk."""
+        await self._native.set_channel_settings(channel, ChannelSettings(length))
+
+    async def reset_channel_settings(self, channel: str) -> None:
+        """Deletes the setting of a channel, and what it keeps on disk."""
+        await self._native.reset_channel_settings(channel)
+
+    async def presence(self, channel: str) -> list[Presence]:
+        """Who is subscribed to a channel: one entry for each connection, the newest first."""
+        found: list[Presence] = await self._native.presence(channel)
+        return found
+
     async def subscribers(self, channels: Iterable[str]) -> list[Subscribers]:
-        """How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one. At most 4,000."""
+        """How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one."""
         found: list[Subscribers] = await self._native.subscribers(list(channels))
         return found
+
+    async def online(self, users: Iterable[int]) -> list[int]:
+        """Which of these users are online, in their order."""
+        found: list[int] = await self._native.online(list(users))
+        return found
+
+    async def last_seen(self, users: Iterable[int]) -> list[LastSeen]:
+        """When these users were last online: one entry for each, in their order."""
+        found: list[LastSeen] = await self._native.last_seen(list(users))
+        return found
+
+    async def authorize(self, user: int, hash: str) -> None:
+        """Lets a browser that knows this hash log in as the user: 0 to 32 letters, digits, `=`, `+`, `/` and `_`. Replaces the hash
+        that was there, and leaves open connections alone."""
+        await self._native.authorize(user, hash)
+
+    async def deauthorize(self, user: int) -> None:
+        """Deletes the hash of a user, and closes all connections of the user."""
+        await self._native.deauthorize(user)
+
+    async def revoke(self, token: str) -> None:
+        """Refuses a token from now on, and closes what it opened. Of a valid token, the user's hash is deleted and all connections
+        of the user are closed, too."""
+        await self._native.revoke(token)
+
+    async def user_data(self, user: int) -> str | None:
+        """The text that is kept for a user and that browsers may read; None = there is none."""
+        data: str | None = await self._native.user_data(user)
+        return data
+
+    async def set_user_data(self, user: int, data: Message) -> None:
+        """Keeps a text for a user, 65,535 bytes at most, in place of the one that was there. An empty one counts as none. A dict or
+        list is encoded as JSON."""
+        await self._native.set_user_data(user, text_of(data))
+
+    async def delete_user_data(self, user: int) -> None:
+        """Deletes the text that is kept for a user."""
+        await self._native.delete_user_data(user)
 
     async def query(self, sql: str, params: Iterable[Value] = ()) -> Answer:
         """Carries out any one statement. Each `?` in it stands for a value of `params`, in their order, which is never pasted into

@@ -219,6 +219,8 @@ def plan(given: listening.Listening | None) -> listening.Listening:
         return replace(given, credentials=native.Credentials.TOKEN(token=who.token))
     if isinstance(who, listening.Hash):
         return replace(given, credentials=native.Credentials.HASH(user=who.user, hash=who.hash))
+    if isinstance(who, listening.Key):
+        return replace(given, credentials=native.Credentials.KEY(key=who.key, claims=who.claims))
     return given
 
 
@@ -247,9 +249,7 @@ def _install() -> None:
     publication.check_lower = staticmethod(_is_publication)
     publication.write = staticmethod(_write_publication)
     native._UniffiFfiConverterTypeSent.read = staticmethod(_read_sent)
-    for record in records.FROM_LIBRARY:
-        setattr(native, record.__name__, record)
-    for name, record in listening.FROM_LIBRARY.items():
+    for name, record in {**records.FROM_LIBRARY, **listening.FROM_LIBRARY}.items():
         setattr(native, name, record)
     for name, event in listening.EVENTS.items():
         setattr(native.Event, name, event)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, Union
 
-from cometql.records import Tls
+from cometql.records import Claims, Tls, TokenKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,16 @@ class Hash:
     """The hash."""
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Listens with a key that signs tokens: they are made here and replaced before they end, for as long as listening lasts."""
+
+    key: TokenKey
+    """The key."""
+    claims: Claims
+    """What each token says. `life_s` is the life of one token, not that of the subscription."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
     """How a subscription behaves. Everything has a default."""
@@ -60,7 +70,7 @@ class Listening:
     """The number of the tenant whose channels they are. None: that of the client, else 0."""
     tls: Tls | None = None
     """TLS for `wss://` and `https://`. None: that of the client, else whom the system trusts."""
-    credentials: Token | Hash | None = None
+    credentials: Token | Hash | Key | None = None
     """Who listens. None: nobody, as a browser that has not logged in."""
     inbox: bool = False
     """Private messages of the user come, too."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias, Union
 
 Message: TypeAlias = Union[str, Mapping[str, Any], Sequence[Any]]
@@ -134,13 +136,170 @@ class Answer:
     """Warnings."""
 
 
-FROM_LIBRARY: tuple[type, ...] = (
-    Tls,
-    Options,
-    NewPublication,
-    Sent,
-    Subscribers,
-    Warning,
-    Answer,
-)
-"""What the library takes and makes, as it names it."""
+@dataclass(frozen=True, slots=True)
+class SentMany:
+    """What became of several publications or private messages."""
+
+    ids: list[str]
+    """The ids of the messages, UUIDs, in the order in which they were given."""
+    reached: int
+    """To how many connections of the node they were sent, all together."""
+    stored: bool
+    """False: at least one was delivered to who is connected, but a cluster's log could not keep it (warning 207)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrivateMessage:
+    """What is to be sent to one user."""
+
+    user: int
+    message: str
+    event: str
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Which part of a history is asked for."""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPublication:
+    """A publication that a channel keeps."""
+
+    id: str
+    """Its id, a UUID."""
+    event: str
+    """Its label; may be empty."""
+    message: str
+    """Its payload, as it was published."""
+    user: int | None
+    """Which user's browser published it; None: a backend, or a browser that nobody had logged in to."""
+    at: datetime
+    """When it was published, by the clock of the server, in whole seconds."""
+    offset: int
+    """Its place in the channel: offsets rise, and there may be holes."""
+
+    def json(self) -> Any:
+        """The payload, decoded from JSON."""
+        return json.loads(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationPage:
+    """A part of a history."""
+
+    publications: list[KeptPublication]
+    """The publications, the oldest first."""
+    next: int | None
+    """Where the next page begins: give it as `after`. None: this was the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """How a channel is set."""
+
+    length: int
+    """How many publications it keeps on disk; the newest stay. 0 = none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A connection that is subscribed to a channel."""
+
+    user: int | None
+    """Whose it is; None: nobody has logged in there."""
+    uuid: str
+    """What the page named itself when it connected; may be empty."""
+    user_agent: str
+    """The browser, as it names itself."""
+    ip: str
+    """Its address."""
+    origin: str
+    """The origin of its page."""
+    language: str
+    """The languages that it asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """When a user was last online."""
+
+    user: int
+    """The user's id."""
+    online: bool
+    """Whether the user is online now, a short absence included."""
+    at: datetime | None
+    """When the user went offline, in whole seconds; None: is online, or was never seen."""
+
+
+class Algorithm(enum.Enum):
+    """How a token is signed."""
+
+    HS256 = "HS256"
+    """A secret that both sides know."""
+    RS256 = "RS256"
+    """RSA with SHA-256; the key is a PEM text."""
+    ES256 = "ES256"
+    """The curve P-256; the key is a PEM text (PKCS #8)."""
+    ED_DSA = "EdDSA"
+    """Ed25519; the key is a PEM text (PKCS #8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A key that signs tokens: the other half of an entry of `[[jwt_keys]]` in the server's configuration."""
+
+    key: str = field(repr=False)
+    """The secret, or the private key as PEM text."""
+    algorithm: Algorithm | None = None
+    """What the key is for. None: HS256."""
+    id: str | None = None
+    """The `id` of the server's entry, which goes into the token's header as `kid`. None: no `kid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says."""
+
+    user: int
+    """Whose token it is: the user's id, 1 to 2^53 - 1 (`sub`)."""
+    life_s: int = 3600
+    """For how many seconds it holds from now on: 1 to 315,360,000 (`exp`, `iat`)."""
+    tenant: int | None = None
+    """The number of the tenant (`tenant`). None: the tenant of the server's key, else tenant 0."""
+    issuer: str | None = None
+    """Who issues it (`iss`), where the server's key asks for that."""
+    audience: str | None = None
+    """For whom it is (`aud`), where the server's key asks for that."""
+    further: Message = ""
+    """Further claims, which channel rules can ask for: a dict, or the text of a JSON object. Empty: none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "further", text_of(self.further))
+
+
+FROM_LIBRARY: dict[str, type] = {
+    "Algorithm": Algorithm,
+    "Answer": Answer,
+    "ChannelSettings": ChannelSettings,
+    "Claims": Claims,
+    "HistoryPage": HistoryPage,
+    "LastSeen": LastSeen,
+    "NewPrivateMessage": NewPrivateMessage,
+    "NewPublication": NewPublication,
+    "Options": Options,
+    "Presence": Presence,
+    "Publication": KeptPublication,
+    "PublicationPage": PublicationPage,
+    "Sent": Sent,
+    "SentMany": SentMany,
+    "Subscribers": Subscribers,
+    "Tls": Tls,
+    "TokenKey": TokenKey,
+    "Warning": Warning,
+}
+"""What the library takes and makes, by the names that it has there."""
