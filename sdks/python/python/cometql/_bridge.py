@@ -135,31 +135,48 @@ def _lift_text(buffer: Any) -> str:
     return _taken(buffer).decode()
 
 
-def _is_publication(value: records.NewPublication) -> None:
-    if not (isinstance(value.channel, str) and isinstance(value.message, str) and isinstance(value.event, str)):
-        raise TypeError("channel, message and event are str")
-    if not (value.id is None or isinstance(value.id, str)):
-        raise TypeError("id is str or None")
+def _packed_publication(channel: str, message: str, event: str, id: str | None) -> bytes:
+    """All fields of a `NewPublication` in one step."""
+    try:
+        one, two, three = str.encode(channel), str.encode(message), str.encode(event)
+        parts = [_LENGTH(len(one)), one, _LENGTH(len(two)), two, _LENGTH(len(three)), three]
+        if id is None:
+            parts.append(b"\0")
+        else:
+            four = str.encode(id)
+            parts += (b"\1", _LENGTH(len(four)), four)
+    except TypeError:
+        raise TypeError("channel, message and event are str, id is str or None") from None
+    return b"".join(parts)
 
 
 def _write_publication(value: records.NewPublication, builder: _Builder) -> None:
-    """All fields in one step: this is the call that is made most often."""
-    channel, message, event = value.channel.encode(), value.message.encode(), value.event.encode()
-    parts = [_LENGTH(len(channel)), channel, _LENGTH(len(message)), message, _LENGTH(len(event)), event]
-    if value.id is None:
-        parts.append(b"\0")
-    else:
-        id = value.id.encode()
-        parts += (b"\1", _LENGTH(len(id)), id)
-    builder.gathered += b"".join(parts)
+    builder.gathered += _packed_publication(value.channel, value.message, value.event, value.id)
 
 
-def _read_sent(stream: _Stream) -> records.Sent:
-    data, start = stream.data, stream.offset + 4
-    end = start + _TEXT(data, stream.offset)[0]
+def _sent(data: bytes) -> records.Sent:
+    end = 4 + _TEXT(data)[0]
     reached, stored = _SENT.unpack_from(data, end)
-    stream.offset = end + _SENT.size
-    return records.Sent(data[start:end].decode(), reached, stored)
+    return records.Sent(data[4:end].decode(), reached, stored)
+
+
+def publisher(client: Any) -> Callable[[str, str, str, str | None], records.Sent]:
+    """`BlockingClient.publish` in fewer steps: this is the call that is made most often, and in the generated code half of what it
+    costs."""
+    publish = native._UniffiLib.uniffi_cometql_sdk_fn_method_blockingclient_publish
+    clone = _quick("uniffi_cometql_sdk_fn_clone_blockingclient", (ctypes.c_uint64,), ctypes.c_uint64)
+    converter = native._UniffiFfiConverterTypeCometError
+    handle = client._handle
+
+    def send(channel: str, message: str, event: str, id: str | None) -> records.Sent:
+        buffer = _buffer(_packed_publication(channel, message, event, id))
+        status = _Status()
+        answer = publish(clone(handle, _unused), buffer, status)
+        if status.code:
+            _check(converter, status)
+        return _sent(_taken(answer))
+
+    return send
 
 
 def _call(error_converter: Any, function: Any, *arguments: Any) -> Any:
@@ -246,9 +263,10 @@ def _install() -> None:
     text = native._UniffiFfiConverterString
     text.lower, text.lift = staticmethod(_lower_text), staticmethod(_lift_text)
     publication = native._UniffiFfiConverterTypeNewPublication
-    publication.check_lower = staticmethod(_is_publication)
+    # Writing checks as well.
+    publication.check_lower = staticmethod(_itself)
     publication.write = staticmethod(_write_publication)
-    native._UniffiFfiConverterTypeSent.read = staticmethod(_read_sent)
+    native._UniffiFfiConverterTypeSent.lift = staticmethod(lambda buffer: _sent(_taken(buffer)))
     for name, record in {**records.FROM_LIBRARY, **listening.FROM_LIBRARY}.items():
         setattr(native, name, record)
     for name, event in listening.EVENTS.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from cometql._bridge import bound, channels_since, native, plan
+from cometql._bridge import bound, channels_since, native, plan, publisher
 from cometql.listening import ChannelSince, Event, Listening
 from cometql.records import (
     Answer,
@@ -37,11 +37,12 @@ class Client:
     """A client of one or several CometQL servers. It keeps some connections open, goes over to another host when one dies, and may
     be used from many threads at once. Close it, or use it in a `with` block."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "_publish")
 
     def __init__(self, native_client: Any) -> None:
         """Use `Client.connect`."""
         self._native = native_client
+        self._publish = publisher(native_client)
 
     @classmethod
     def connect(
@@ -85,8 +86,7 @@ class Client:
         `message` is sent as it is if it is a `str`, and as JSON otherwise. `event` is a label that subscribers can tell publications
         apart by. `id` is a UUID: who sends again with the same one within 5 minutes publishes once; None = the client makes one.
         """
-        sent: Sent = self._native.publish(NewPublication(channel, message, event, id))
-        return sent
+        return self._publish(channel, message if isinstance(message, str) else text_of(message), event, id)
 
     def publish_many(self, publications: Iterable[NewPublication]) -> SentMany:
         """Publishes several messages, to the same or to different channels, in their order and in few round trips. It is not
