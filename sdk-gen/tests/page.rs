@@ -17,7 +17,9 @@ fn with(name: &str, number: u64) -> Options {
     match name {
         "call_timeout_ms" => options.call_timeout_ms = number,
         "connect_timeout_ms" => options.connect_timeout_ms = number,
-        "max_connections" => options.max_connections = number.try_into().unwrap(),
+        "max_connections" => {
+            options.max_connections = u32::try_from(number).expect("the page has small numbers")
+        }
         "idle_check_ms" => options.idle_check_ms = number,
         "idle_close_ms" => options.idle_close_ms = number,
         "back_off_min_ms" => options.back_off_min_ms = number,
