@@ -282,7 +282,7 @@ fn run_limited(command: &mut Command, folder: &Path) -> anyhow::Result<String> {
 /// The end of what a client said, where the cause usually stands.
 pub(crate) fn last_lines(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
-    lines[lines.len().saturating_sub(12)..].join("\n  ")
+    lines[lines.len().saturating_sub(40)..].join("\n  ")
 }
 
 fn wait_limited(child: &mut Child) -> anyhow::Result<std::process::ExitStatus> {

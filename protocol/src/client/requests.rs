@@ -51,6 +51,12 @@ impl Requests {
         self.open.remove(&id)
     }
 
+    /// Whether a subscription waits for its answer.
+    pub(super) fn has_subscription(&self) -> bool {
+        let mut open = self.open.values();
+        open.any(|asked| matches!(asked, Asked::Subscribe { .. }))
+    }
+
     /// Nobody waits for this one any more.
     pub(super) fn forget(&mut self, id: u32) {
         self.open.remove(&id);

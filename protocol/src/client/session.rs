@@ -28,6 +28,8 @@ pub struct Session {
     calls: Calls,
     inbox: Inbox,
     tabs: LiteMap<TabId, ()>,
+    /// Another connection is wanted as soon as this one owes no answer to a subscription.
+    moves: bool,
     /// When the shell was told to tell the time.
     timer: Option<Now>,
 }
@@ -69,6 +71,7 @@ impl Session {
             calls: Calls::default(),
             inbox: Inbox::default(),
             tabs: LiteMap::new(),
+            moves: false,
             timer: None,
             settings,
         }
@@ -99,6 +102,7 @@ impl Session {
             Input::Offline => self.doubt(now, effects),
         }
         self.on_time(now, effects);
+        self.move_on(now, effects);
         self.ask(now, effects);
         self.set_timer(effects);
     }
@@ -141,9 +145,7 @@ impl Session {
             TabInput::InboxOn => {
                 let again = self.inbox.add_handler(tab, effects);
                 let logged_in = matches!(self.link, Link::LoggingIn(_) | Link::Ready(_));
-                if again && logged_in && self.login.is_somebody() {
-                    self.connect_anew(now, effects);
-                }
+                self.moves |= again && logged_in && self.login.is_somebody();
             }
             TabInput::InboxOff => self.inbox.remove_handler(tab),
             TabInput::Handled { offset } => self.inbox.handled(offset),
@@ -166,6 +168,14 @@ impl Session {
         self.turn(Link::Opening(now.after(self.settings.connect_ms)), effects);
     }
 
+    /// Goes over to a new connection, if that is wanted. What was asked to subscribe on this one is answered first: else the
+    /// server might come to it after the new connection, which would see this browser join.
+    fn move_on(&mut self, now: Now, effects: &mut impl Effects) {
+        if self.moves && !self.requests.has_subscription() {
+            self.connect_anew(now, effects);
+        }
+    }
+
     /// Leaves the connection for a new one at once.
     fn connect_anew(&mut self, now: Now, effects: &mut impl Effects) {
         self.drop_socket(now, effects);
@@ -184,6 +194,7 @@ impl Session {
             effects.close_socket(self.socket);
         }
         self.socket = SocketId(self.socket.0.wrapping_add(1));
+        self.moves = false;
         self.requests.lost();
         self.subscriptions.lost();
         self.calls.lost();
@@ -411,7 +422,9 @@ impl Session {
     fn ask(&mut self, now: Now, effects: &mut impl Effects) {
         if matches!(self.link, Link::Ready(_)) {
             let requests = &mut self.requests;
-            self.subscriptions.ask(now, requests, effects);
+            if !self.moves {
+                self.subscriptions.ask(now, requests, effects);
+            }
             self.inbox.acknowledge(now, requests, effects);
             self.calls.ask(requests, effects);
             requests.flush(effects);

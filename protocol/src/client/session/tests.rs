@@ -370,6 +370,30 @@ fn log_in_comes_first_and_is_awaited() {
 }
 
 #[test]
+fn who_wants_private_messages_moves_once_subscriptions_are_answered() {
+    let token = Credentials::Token("t".into());
+    let mut world = World::new(Settings::DEFAULT, Some(token));
+    world.opened();
+    world.text(r#"{"id":1,"connected":{"session":9,"user":2}}"#);
+    world.subscribe(A, "web_a", None);
+    world.tab(A, TabInput::InboxOn);
+    world.subscribe(A, "web_b", None);
+    world.sent(&[
+        r#"{"id":1,"connect":{"token":"t","inbox":false}}"#,
+        r#"{"id":2,"subscribe":{"channel":"web_a"}}"#,
+    ]);
+    assert_eq!(world.effects.opened.len(), 1);
+    world.text(r#"{"id":2,"subscribed":{"channel":"web_a","recovered":false,"replayed":0}}"#);
+    assert_eq!(world.effects.opened.len(), 2);
+    world.opened();
+    world.sent(&[r#"{"id":3,"connect":{"token":"t","inbox":true}}"#]);
+    world.text(r#"{"id":3,"connected":{"session":10,"user":2}}"#);
+    world.sent(&[
+        "{\"id\":4,\"subscribe\":{\"channel\":\"web_a\"}}\n{\"id\":5,\"subscribe\":{\"channel\":\"web_b\"}}",
+    ]);
+}
+
+#[test]
 fn refused_credentials_stop_the_session() {
     let token = Credentials::Token("t".into());
     let mut world = World::new(Settings::DEFAULT, Some(token));
