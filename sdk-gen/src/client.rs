@@ -36,7 +36,7 @@ impl Client {
     ///
     /// Fails with `AccessDenied` for a wrong user, password or database, `Unreachable` when no host answers, `Invalid` for
     /// hosts or options that are not valid.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(database = "", options))]
     pub async fn connect(
         hosts: Vec<String>,
         user: String,
@@ -54,6 +54,7 @@ impl Client {
     ///
     /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
     /// channels were refused, with `Invalid` for what is not valid.
+    #[uniffi::method(default(listening))]
     pub async fn subscribe(
         &self,
         channels: Vec<ChannelSince>,
@@ -68,6 +69,11 @@ impl Client {
     pub async fn close(&self) {
         self.core.close().await;
     }
+
+    /// Closes the client as `close` does, without waiting until the servers have heard it: for code that can't wait.
+    pub fn close_now(&self) {
+        self.core.close_now();
+    }
 }
 
 #[uniffi::export]
@@ -79,7 +85,7 @@ impl BlockingClient {
     ///
     /// Fails with `AccessDenied` for a wrong user, password or database, `Unreachable` when no host answers, `Invalid` for
     /// hosts or options that are not valid.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(database = "", options))]
     pub fn connect(
         hosts: Vec<String>,
         user: String,
@@ -101,6 +107,7 @@ impl BlockingClient {
     ///
     /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
     /// channels were refused, with `Invalid` for what is not valid.
+    #[uniffi::method(default(listening))]
     pub fn subscribe(
         &self,
         channels: Vec<ChannelSince>,

@@ -243,13 +243,27 @@ impl Core {
 
     /// Ends all calls that are under way, and refuses all later ones.
     pub(crate) async fn close(&self) {
+        self.end().await;
+    }
+
+    /// The same at once; the good-byes are said in the background.
+    pub(crate) fn close_now(&self) {
+        self.hosts.background().spawn(self.end());
+    }
+
+    /// Ends everything now. What it returns says good-bye.
+    fn end(&self) -> impl Future<Output = ()> + Send + use<> {
         self.closed.store(true, Ordering::Release);
         self.closing.notify_waiters();
-        self.listeners.close().await;
+        let heard = self.listeners.close();
         let links = self.hosts.close();
         let farewell = join_all(links.into_iter().map(Link::close));
-        // A server that does not take the good-bye sees the end of the connections all the same.
-        _ = tokio::time::timeout(self.settings.connect, farewell).await;
+        let patience = self.settings.connect;
+        async move {
+            heard.await;
+            // A server that does not take the good-bye sees the end of the connections all the same.
+            _ = tokio::time::timeout(patience, farewell).await;
+        }
     }
 }
 

@@ -217,6 +217,11 @@ impl Hosts {
         links
     }
 
+    /// Where goes on what nobody waits for.
+    pub(crate) fn background(&self) -> &Handle {
+        &self.background
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.hosts.len()

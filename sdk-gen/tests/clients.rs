@@ -38,6 +38,16 @@ async fn what_a_client_says_first() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_closed_where_nothing_can_be_awaited() {
+    let app = node(|_| {}).await;
+    let client = connect(vec![host(&app)], Options::default()).await.unwrap();
+    // As other languages do it: in a thread that knows no runtime.
+    std::thread::scope(|scope| scope.spawn(|| client.close_now()).join()).unwrap();
+    assert_eq!(client.ping().await, Err(CometError::Closed));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn calls_that_block() {
     let app = node(|_| {}).await;
     let hosts = vec![host(&app)];

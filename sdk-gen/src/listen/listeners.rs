@@ -53,12 +53,14 @@ impl Listeners {
         start.await
     }
 
-    /// Ends them all, and those that are begun later as well.
-    pub(crate) async fn close(&self) {
+    /// Ends them all now, and those that are begun later as well. What it returns waits until their last words are said.
+    pub(crate) fn close(&self) -> impl Future<Output = ()> + Send + use<> {
         let open = self.open().take().unwrap_or_default();
         let open: Vec<_> = open.iter().filter_map(Weak::upgrade).collect();
         open.iter().for_each(|queue| queue.close());
-        join_all(open.iter().map(|queue| queue.over())).await;
+        async move {
+            join_all(open.iter().map(|queue| queue.over())).await;
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, Option<Vec<Weak<Queue>>>> {

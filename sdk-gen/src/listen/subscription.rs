@@ -113,6 +113,11 @@ impl Subscription {
         self.queue.close();
         self.queue.over().await;
     }
+
+    /// Ends listening as `close` does, without waiting until the server knows of what was acknowledged: for code that can't wait.
+    pub fn close_now(&self) {
+        self.queue.close();
+    }
 }
 
 #[uniffi::export]
