@@ -4,12 +4,14 @@
 //! A language is one row of [`LANGUAGES`] and a module of its own. Its tests start servers themselves, from what
 //! [`Made::give`] puts into their environment (`sdks/README.md`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 
+mod kotlin;
+mod pages;
 mod python;
 
 use crate::ci::{Ending, Tally, nothing_may_be_skipped};
@@ -28,12 +30,20 @@ struct Language {
     test: fn(&Made, &mut Tally) -> anyhow::Result<()>,
 }
 
-const LANGUAGES: &[Language] = &[Language {
-    name: "python",
-    missing: python::missing,
-    build: python::build,
-    test: python::test,
-}];
+const LANGUAGES: &[Language] = &[
+    Language {
+        name: "python",
+        missing: python::missing,
+        build: python::build,
+        test: python::test,
+    },
+    Language {
+        name: "kotlin",
+        missing: kotlin::missing,
+        build: kotlin::build,
+        test: kotlin::test,
+    },
+];
 
 /// How many ports a language's tests may listen on: three for each server that they start.
 const PORTS: usize = 18;
@@ -187,6 +197,23 @@ fn folder(language: &str) -> anyhow::Result<PathBuf> {
     let folder = target_dir().join("sdks").join(language);
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder)
+}
+
+/// Generates the sources of a language into a folder of its own.
+fn generate(made: &Made, language: &str, into: &Path) -> anyhow::Result<()> {
+    if into.exists() {
+        std::fs::remove_dir_all(into)?;
+    }
+    let generator = target_dir().join("debug/uniffi-bindgen");
+    // It reads `sdk-gen/uniffi.toml`, which it finds from the workspace.
+    let mut command = Command::new(generator);
+    command
+        .args(["generate", "--no-format", "--language", language])
+        .arg("--out-dir")
+        .arg(into)
+        .arg(&made.library)
+        .current_dir(root());
+    run_command(&mut command)
 }
 
 impl Made {

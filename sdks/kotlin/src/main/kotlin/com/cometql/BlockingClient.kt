@@ -1,0 +1,140 @@
+package com.cometql
+
+/**
+ * A client of one or several CometQL servers, whose calls block their thread. It keeps some connections open, goes over to
+ * another host when one dies, and may be used from many threads at once.
+ *
+ * Close it, or give it to [use].
+ */
+public class BlockingClient internal constructor(private val native: NativeBlockingClient) : AutoCloseable {
+    /** Publishes to a channel. When the connection breaks, it is sent once more, with the same id: so it arrives once. */
+    public fun publish(publication: NewPublication): Sent = native.publish(publication)
+
+    /** Publishes to a channel; see [NewPublication] for what may stand there. */
+    public fun publish(channel: String, message: String, event: String = ""): Sent =
+        publish(NewPublication(channel, message, event))
+
+    /**
+     * Publishes several messages, to the same or to different channels, in their order and in few round trips. It is not
+     * atomic: when it fails, the first ones may have been sent, and the error's text says how many surely were.
+     */
+    public fun publishMany(publications: List<NewPublication>): SentMany = native.publishMany(publications)
+
+    /**
+     * Sends a private message to all connections of a user, or keeps it until one acknowledges it. Refused with code 507 when
+     * too many wait already.
+     */
+    public fun sendToUser(message: NewPrivateMessage): Sent = native.sendToUser(message)
+
+    /** Sends a private message to a user; see [NewPrivateMessage] for what may stand there. */
+    public fun sendToUser(user: ULong, message: String, event: String = ""): Sent =
+        sendToUser(NewPrivateMessage(user, message, event))
+
+    /** Sends the same private message to several users, in few round trips. It is not atomic, as [publishMany]. */
+    public fun sendToUsers(users: List<ULong>, message: String, event: String = ""): SentMany =
+        native.sendToUsers(users, message, event)
+
+    /**
+     * A page of what a channel keeps on disk, the oldest first. Channels keep nothing there unless a setting or a channel rule
+     * says so.
+     */
+    public fun history(channel: String, page: HistoryPage = HistoryPage()): PublicationPage =
+        native.history(channel, page)
+
+    /** Deletes what a channel keeps on disk; returns how many publications that were. Listeners are told that there is a gap. */
+    public fun deleteHistory(channel: String): ULong = native.deleteHistory(channel)
+
+    /** How a channel is set; null = it has no setting of its own. */
+    public fun channelSettings(channel: String): ChannelSettings? = native.channelSettings(channel)
+
+    /** Sets how many publications a channel keeps on disk. */
+    public fun setChannelSettings(channel: String, settings: ChannelSettings): Unit =
+        native.setChannelSettings(channel, settings)
+
+    /** Deletes the setting of a channel, and what it keeps on disk. */
+    public fun resetChannelSettings(channel: String): Unit = native.resetChannelSettings(channel)
+
+    /** Who is subscribed to a channel: one entry for each connection, the newest first. */
+    public fun presence(channel: String): List<Presence> = native.presence(channel)
+
+    /** How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one. */
+    public fun subscribers(channels: List<String>): List<Subscribers> = native.subscribers(channels)
+
+    /** Which of these users are online, in their order. */
+    public fun online(users: List<ULong>): List<ULong> = native.online(users)
+
+    /** When these users were last online: one entry for each, in their order. */
+    public fun lastSeen(users: List<ULong>): List<LastSeen> = native.lastSeen(users)
+
+    /**
+     * Lets a browser that knows this hash log in as the user: 0 to 32 letters, digits, `=`, `+`, `/` and `_`. Replaces the hash
+     * that was there, and leaves open connections alone.
+     */
+    public fun authorize(user: ULong, hash: String): Unit = native.authorize(user, hash)
+
+    /** Deletes the hash of a user, and closes all connections of the user. */
+    public fun deauthorize(user: ULong): Unit = native.deauthorize(user)
+
+    /**
+     * Refuses a token from now on, and closes what it opened. Of a valid token, the user's hash is deleted and all connections
+     * of the user are closed, too.
+     */
+    public fun revoke(token: String): Unit = native.revoke(token)
+
+    /** The text that is kept for a user and that browsers may read; null = there is none. */
+    public fun userData(user: ULong): String? = native.userData(user)
+
+    /** Keeps a text for a user, 65,535 bytes at most, in place of the one that was there. An empty one counts as none. */
+    public fun setUserData(user: ULong, data: String): Unit = native.setUserData(user, data)
+
+    /** Deletes the text that is kept for a user. */
+    public fun deleteUserData(user: ULong): Unit = native.deleteUserData(user)
+
+    /**
+     * Carries out any one statement. Each `?` in it stands for one of [params], in their order, which is never pasted into the
+     * text: null, Boolean, a number, text, ByteArray or [Value]. Only statements that begin with SELECT or SHOW are tried again
+     * when the connection breaks. Each call may use another connection, so the state of a session does not last.
+     */
+    public fun query(sql: String, vararg params: Any?): Answer = native.query(sql, params.map(::valueOf))
+
+    /** Asks a server whether it is there. */
+    public fun ping(): Unit = native.ping()
+
+    /**
+     * Starts to listen to channels, and to the user's private messages if [listening] says so. Returns once the server has
+     * answered for each channel: what is published from then on comes. It ends with the client.
+     *
+     * @throws CometException.Unreachable when no node could be reached within `startTimeoutMs`.
+     * @throws CometException.Ended when the credentials or all channels were refused.
+     */
+    public fun subscribe(channels: List<ChannelSince>, listening: Listening = Listening()): BlockingSubscription =
+        BlockingSubscription(native.subscribe(channels, listening))
+
+    /** Listens to what comes in these channels from now on. */
+    public fun subscribe(vararg channels: String, listening: Listening = Listening()): BlockingSubscription =
+        subscribe(channels.map { ChannelSince(it) }, listening)
+
+    /** Closes the client. Calls that are under way fail with [CometException.Closed], and so do all later ones; subscriptions end. */
+    override fun close(): Unit = native.disconnect()
+
+    public companion object {
+        /**
+         * Connects to the first host that can be reached, and logs in.
+         *
+         * @param hosts `host` or `host:port` (3307 if no port is given), the most preferred first.
+         * @param user the number of the tenant, or `root` for tenant 0.
+         * @param password the tenant's key.
+         * @param database may be empty.
+         * @throws CometException.AccessDenied for a wrong user, password or database.
+         * @throws CometException.Unreachable when no host answers.
+         * @throws CometException.Invalid for hosts or options that are not valid.
+         */
+        public fun connect(
+            hosts: List<String>,
+            user: String,
+            password: String,
+            database: String = "",
+            options: Options = Options(),
+        ): BlockingClient = NativeBlockingClient.connect(hosts, user, password, database, options)
+    }
+}

@@ -1,0 +1,31 @@
+package com.cometql
+
+/** As [Subscription]; its calls block their thread. */
+public class BlockingSubscription internal constructor(private val native: NativeBlockingSubscription) : AutoCloseable {
+    /** The next event; waits for it. null = the subscription was closed. See [Subscription.next]. */
+    public fun next(): Event? = native.next()
+
+    /** The next events, at least one and at most [most]. None at all = the subscription was closed. */
+    public fun nextBatch(most: UInt): List<Event> = native.nextBatch(most)
+
+    /** All events until the subscription is closed. */
+    public fun events(): Sequence<Event> = generateSequence { next() }
+
+    /** Says that a private message is handled. The server forgets it when all before it are handled, too. */
+    public fun acknowledge(offset: ULong): Unit = native.acknowledge(offset)
+
+    /** A newer token for the same user: the server is told at once, without an interruption. */
+    public fun setToken(token: String): Unit = native.setToken(token)
+
+    /**
+     * Ends listening. Who waits for an event gets null at once. Returns when the server knows of everything that was
+     * acknowledged, after 3 seconds at the latest.
+     */
+    override fun close(): Unit = native.disconnect()
+
+    public companion object {
+        /** Starts to listen without a client; see [Subscription.open]. */
+        public fun open(channels: List<ChannelSince>, listening: Listening): BlockingSubscription =
+            NativeBlockingSubscription.open(channels, listening)
+    }
+}
