@@ -13,6 +13,8 @@ use anyhow::{Context as _, bail, ensure};
 mod kotlin;
 mod pages;
 mod python;
+mod swift;
+mod swift_toolchain;
 
 use crate::ci::{Ending, Tally, nothing_may_be_skipped};
 use crate::cluster::ports::quiet_ports;
@@ -42,6 +44,12 @@ const LANGUAGES: &[Language] = &[
         missing: kotlin::missing,
         build: kotlin::build,
         test: kotlin::test,
+    },
+    Language {
+        name: "swift",
+        missing: swift::missing,
+        build: swift::build,
+        test: swift::test,
     },
 ];
 

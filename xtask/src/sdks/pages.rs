@@ -85,6 +85,8 @@ mod tests {
 
     #[test]
     fn the_pages_show_what_is_run() {
-        check("kotlin").unwrap();
+        for language in ["kotlin", "swift"] {
+            check(language).unwrap();
+        }
     }
 }

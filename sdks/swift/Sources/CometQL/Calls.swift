@@ -1,0 +1,33 @@
+// Calls as one writes them in Swift; all others are generated.
+
+extension Client {
+    /// Publishes to a channel; see `NewPublication` for what may stand there. When the connection breaks, it is sent once more,
+    /// with the same id: so it arrives once.
+    @discardableResult
+    public func publish(_ message: String, to channel: String, event: String = "") async throws -> Sent {
+        try await publish(publication: NewPublication(channel: channel, message: message, event: event))
+    }
+
+    /// Carries out any one statement. Each `?` in it stands for one of the values, in their order, which is never pasted into
+    /// the text. Only statements that begin with SELECT or SHOW are tried again when the connection breaks.
+    @discardableResult
+    public func query(_ sql: String, _ values: Value...) async throws -> Answer {
+        try await query(sql: sql, params: values)
+    }
+}
+
+extension BlockingClient {
+    /// Publishes to a channel; see `NewPublication` for what may stand there. When the connection breaks, it is sent once more,
+    /// with the same id: so it arrives once.
+    @discardableResult
+    public func publish(_ message: String, to channel: String, event: String = "") throws -> Sent {
+        try publish(publication: NewPublication(channel: channel, message: message, event: event))
+    }
+
+    /// Carries out any one statement. Each `?` in it stands for one of the values, in their order, which is never pasted into
+    /// the text. Only statements that begin with SELECT or SHOW are tried again when the connection breaks.
+    @discardableResult
+    public func query(_ sql: String, _ values: Value...) throws -> Answer {
+        try query(sql: sql, params: values)
+    }
+}
