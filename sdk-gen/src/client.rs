@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
-    /// answered for each channel: what is published from then on comes. It ends with the client.
+    /// answered for each channel: what is published from then on comes. It ends when the client is closed.
     ///
     /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
     /// channels were refused, with `Invalid` for what is not valid.
@@ -103,7 +103,7 @@ impl BlockingClient {
     }
 
     /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
-    /// answered for each channel: what is published from then on comes. It ends with the client.
+    /// answered for each channel: what is published from then on comes. It ends when the client is closed.
     ///
     /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
     /// channels were refused, with `Invalid` for what is not valid.

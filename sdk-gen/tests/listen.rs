@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use cometql_sdk::{
-    BlockingClient, Claims, CometError, Credentials, Event, Listening, Options, Tls, TokenKey,
+    BlockingClient, Claims, Client, CometError, Credentials, Event, Listening, Options, Tls,
+    TokenKey,
 };
 use cometql_server::auth::{self, JwtKey, KeySource, Keyring, TokenSettings, Tokens};
+use common::node::OTHER;
 use common::{KEY, host, node};
 use listening::{
     at, backend, by_hash, channels, line, listen, next, numbers, publication, publish, run, url,
@@ -116,6 +118,14 @@ async fn closing_ends_who_waits() {
     let client = backend(&app).await;
     let subscription = client.subscribe(channels(&["web_a"]), at(&[url(app.http_address())]));
     let subscription = within(subscription).await.unwrap();
+    // One that is only forgotten does not.
+    let forgotten = backend(&app).await;
+    let goes_on = forgotten.subscribe(channels(&["web_a"]), at(&[url(app.http_address())]));
+    let goes_on = within(goes_on).await.unwrap();
+    assert_eq!(line(&goes_on).await, "subscribed web_a");
+    drop(forgotten);
+    publish(&client, "web_a", &numbers(0..1)).await;
+    assert_eq!(line(&goes_on).await, "web_a: 0");
     client.close().await;
     while within(subscription.next()).await.unwrap().is_some() {}
     let again = client.subscribe(channels(&["web_a"]), at(&[url(app.http_address())]));
@@ -193,6 +203,12 @@ async fn a_key_outlives_its_tokens() {
     };
     let refused = listen(channels(&["webauth_a"]), listening("another secret")).await;
     assert_eq!(ended(refused), "unauthorized");
+    let elsewhere = Listening {
+        tenant: Some(7),
+        ..listening(SECRET)
+    };
+    let elsewhere = listen(channels(&["webauth_a"]), elsewhere).await.unwrap();
+    within(elsewhere.close()).await;
     let subscription = listen(channels(&["webauth_a"]), listening(SECRET))
         .await
         .unwrap();
@@ -212,6 +228,28 @@ async fn a_key_outlives_its_tokens() {
             assert_eq!(line, "recovered webauth_a");
         }
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn each_tenant_hears_its_own() {
+    let app = node(|_| {}).await;
+    let client = backend(&app).await;
+    let (user, key) = ("7".to_owned(), OTHER.to_owned());
+    let other = Client::connect(
+        vec![host(&app)],
+        user,
+        key,
+        String::new(),
+        Options::default(),
+    );
+    let other = other.await.unwrap();
+    let subscription = other.subscribe(channels(&["web_a"]), at(&[url(app.http_address())]));
+    let subscription = within(subscription).await.unwrap();
+    assert_eq!(line(&subscription).await, "subscribed web_a");
+    publish(&client, "web_a", &numbers(0..1)).await;
+    publish(&other, "web_a", &numbers(1..2)).await;
+    assert_eq!(line(&subscription).await, "web_a: 1");
     app.stop().await;
 }
 

@@ -9,10 +9,11 @@ mod common;
 mod listening;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cometql_engine::Rules;
 use cometql_engine::permission::{Pattern, Retention, Rule, UserDataRule};
-use cometql_sdk::{Event, Listening, Position, Subscription};
+use cometql_sdk::{Client, Event, Listening, Position, Subscription};
 use cometql_server::storage::{Durability, Store};
 use common::node;
 use listening::{
@@ -228,11 +229,23 @@ async fn what_the_server_does_not_keep_any_more_is_a_gap() {
     app.stop().await;
 }
 
+/// Waits until the server has closed the connections of all who listen.
+async fn nobody_listens(client: &Client, channel: &str) {
+    let count = async || {
+        let subscribers = client.subscribers(vec![channel.to_owned()]).await;
+        subscribers.unwrap()[0].count
+    };
+    while count().await > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// 100 MB, much more than sockets and the server's outbox hold, wait for an application that does not ask for it.
 #[tokio::test]
 async fn who_does_not_read_is_waited_for_and_then_told() {
     const MANY: usize = 200;
-    let app = node(|_| {}).await;
+    // The window must not have all that a connection could not take.
+    let app = node(|settings| settings.limits.window_publications = 5).await;
     let client = backend(&app).await;
     let listening = Listening {
         queue_events: 20,
@@ -243,6 +256,7 @@ async fn who_does_not_read_is_waited_for_and_then_told() {
     for number in 0..MANY {
         publish_one(&client, "web_a", &format!("{number} {long}")).await;
     }
+    within(nobody_listens(&client, "web_a")).await;
     let (mut last, mut lost, mut gaps, mut closed) = (None, true, 0, 0);
     while last != Some(MANY) {
         match next(&subscription).await {

@@ -1,4 +1,5 @@
-//! The subscriptions of a client: where its nodes are, and that they end with it.
+//! The subscriptions of a client: where its nodes are, and that they end when it is closed. A client that is only forgotten, as by
+//! a collector of garbage, takes none of them along.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -66,15 +67,6 @@ impl Listeners {
     fn open(&self) -> MutexGuard<'_, Option<Vec<Weak<Queue>>>> {
         // What is behind it is changed in one step each time, so a panic leaves nothing half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Listeners {
-    fn drop(&mut self) {
-        let open = self.open().take().unwrap_or_default();
-        open.iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|queue| queue.close());
     }
 }
 

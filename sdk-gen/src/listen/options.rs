@@ -54,7 +54,8 @@ pub enum Credentials {
     Key {
         /// The key.
         key: TokenKey,
-        /// What each token says. `life_s` is the life of one token, not that of the subscription.
+        /// What each token says. `life_s` is the life of one token, not that of the subscription. A tenant that is not given is that
+        /// of the subscription.
         claims: Claims,
     },
 }
@@ -176,7 +177,7 @@ impl Plan {
     /// Checks everything that can be checked without a server.
     pub(crate) fn new(
         channels: Vec<ChannelSince>,
-        given: Listening,
+        mut given: Listening,
         home: Home<'_>,
     ) -> Result<Self, CometError> {
         let settings = settings(&given)?;
@@ -197,7 +198,11 @@ impl Plan {
             let detail = format!("the name has more than {NAME_BYTES} bytes");
             return Err(CometError::invalid(detail));
         }
-        if let Some(Credentials::Key { key, claims }) = &given.credentials {
+        let tenant = given.tenant.unwrap_or(home.tenant);
+        if let Some(Credentials::Key { key, claims }) = &mut given.credentials {
+            if tenant > 0 {
+                claims.tenant.get_or_insert(tenant);
+            }
             // A key that is none is told here, and not by the first connection.
             mint_token(key.clone(), claims.clone())?;
         }
@@ -206,7 +211,6 @@ impl Plan {
         } else {
             given.urls
         };
-        let tenant = given.tenant.unwrap_or(home.tenant);
         let addresses = urls.iter().map(|url| Address::parse(url, tenant));
         let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {

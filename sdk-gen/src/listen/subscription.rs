@@ -75,6 +75,8 @@ impl Subscription {
     ///
     /// Fails with `Ended` when listening has ended for good: the credentials were refused or have ended, or no channel is left.
     /// Everything that came before was given then.
+    ///
+    /// What it has found is lost when the call is cancelled at that moment: languages that cancel calls wait with `ready`.
     pub async fn next(&self) -> Result<Option<Event>, CometError> {
         Ok(self.queue.next(1).await?.pop())
     }

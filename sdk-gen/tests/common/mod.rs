@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use cometql_sdk::{Client, CometError, NewPublication, Options};
 
-#[expect(unused_imports, reason = "not each test file names all of it")]
-pub(crate) use node::{KEY, OTHER, host, node};
+pub(crate) use node::{KEY, host, node};
 
 /// A client of tenant 0.
 pub(crate) async fn connect(
