@@ -140,6 +140,8 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::{DecodingKey, Validation};
+
     use super::*;
 
     fn claims() -> Claims {
@@ -190,6 +192,35 @@ mod tests {
             |_, k| k.algorithm = Some(Algorithm::EdDsa),
             "invalid: the key is none for EdDsa",
         );
+    }
+
+    #[track_caller]
+    fn verifies(algorithm: Algorithm, kind: &'static rcgen::SignatureAlgorithm) {
+        let pair = rcgen::KeyPair::generate_for(kind).unwrap();
+        let key = TokenKey {
+            key: pair.serialize_pem(),
+            algorithm: Some(algorithm),
+            id: Some("a".to_owned()),
+        };
+        let token = mint_token(key, claims()).unwrap();
+        let public = pair.public_key_pem();
+        let public = match algorithm {
+            Algorithm::Es256 => DecodingKey::from_ec_pem(public.as_bytes()),
+            Algorithm::EdDsa => DecodingKey::from_ed_pem(public.as_bytes()),
+            Algorithm::Rs256 => DecodingKey::from_rsa_pem(public.as_bytes()),
+            Algorithm::Hs256 => unreachable!("it has no public key"),
+        };
+        let mut wanted = Validation::new(algorithm.of_library());
+        wanted.set_audience(&["chat"]);
+        let read = jsonwebtoken::decode::<Value>(&token, &public.unwrap(), &wanted).unwrap();
+        assert_eq!(read.claims["sub"], "5");
+        assert_eq!(read.header.kid.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn tokens_that_public_keys_verify() {
+        verifies(Algorithm::Es256, &rcgen::PKCS_ECDSA_P256_SHA256);
+        verifies(Algorithm::EdDsa, &rcgen::PKCS_ED25519);
     }
 
     #[test]

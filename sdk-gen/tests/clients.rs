@@ -2,7 +2,9 @@
 
 mod common;
 
-use cometql_sdk::{BlockingClient, Client, CometError, Options, Value};
+use cometql_sdk::{
+    BlockingClient, ChannelSince, Client, CometError, Credentials, Listening, Options, Value,
+};
 use common::{KEY, connect, host, node, publication};
 
 #[tokio::test]
@@ -97,5 +99,80 @@ async fn who_may_not_log_in() {
     );
     let invalid = log_in("a b".to_owned(), KEY, "").await;
     assert!(matches!(invalid, CometError::Invalid { .. }), "{invalid}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_there() {
+    let app = node(|_| {}).await;
+    let client = connect(vec![host(&app)], Options::default()).await.unwrap();
+    client.authorize(5, "hash5".to_owned()).await.unwrap();
+    let listening = Listening {
+        urls: vec![format!("ws://{}", app.http_address())],
+        credentials: Some(Credentials::Hash {
+            user: 5,
+            hash: "hash5".to_owned(),
+        }),
+        name: "a worker".to_owned(),
+        inbox: true,
+        ..Listening::default()
+    };
+    let channels = vec![ChannelSince {
+        channel: "web_a".to_owned(),
+        since: None,
+    }];
+    let subscription = client.subscribe(channels, listening).await.unwrap();
+    let present = client.presence("web_a".to_owned()).await.unwrap();
+    let [present] = &present[..] else {
+        panic!("{present:?}");
+    };
+    assert_eq!(
+        (present.user, &*present.uuid, &*present.ip),
+        (Some(5), "a worker", "127.0.0.1")
+    );
+    let subscribers = client.subscribers(vec!["web_a".to_owned()]).await.unwrap();
+    assert_eq!(subscribers[0].count, 1);
+    assert_eq!(client.online(vec![6, 5, 7]).await.unwrap(), [5]);
+    let seen = client.last_seen(vec![5]).await.unwrap();
+    assert_eq!((seen[0].online, seen[0].at), (true, None));
+    let sent = client.publish(publication("web_a", "x")).await.unwrap();
+    assert_eq!(sent.reached, 1);
+    let several = vec![publication("web_a", "x"); 3];
+    assert_eq!(client.publish_many(several).await.unwrap().reached, 3);
+    let users = client
+        .send_to_users(vec![5, 6], "x".to_owned(), String::new())
+        .await;
+    assert_eq!(users.unwrap().reached, 1);
+    // Taken away, it ends at once: the user is offline, since some time that is known.
+    client.deauthorize(5).await.unwrap();
+    loop {
+        let seen = client.last_seen(vec![5]).await.unwrap();
+        if !seen[0].online && seen[0].at.is_some() {
+            break;
+        }
+    }
+    assert_eq!(client.presence("web_a".to_owned()).await.unwrap(), []);
+    subscription.close().await;
+    client.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn more_than_a_statement_may_have() {
+    let app = node(|_| {}).await;
+    let client = connect(vec![host(&app)], Options::default()).await.unwrap();
+    let long = vec![publication("web_a", &"x".repeat(1 << 20)); 20];
+    assert_eq!(client.publish_many(long).await.unwrap().ids.len(), 20);
+    let short = vec![publication("web_a", "x"); 1_000];
+    assert_eq!(client.publish_many(short).await.unwrap().ids.len(), 1_000);
+    // The last part is refused, and what was sent before it is told.
+    let mut some = vec![publication("web_a", "x"); 300];
+    some.push(publication("ab", "x"));
+    let refused = client.publish_many(some).await.unwrap_err().to_string();
+    assert!(
+        refused.ends_with("(the first 300 rows were sent)"),
+        "{refused}"
+    );
+    client.close().await;
     app.stop().await;
 }

@@ -111,6 +111,23 @@ macro_rules! run {
     }};
 }
 
+#[test]
+fn the_suite_has_every_call() {
+    let (_, calls) = include_str!("../src/client.rs")
+        .split_once("\ncalls! {")
+        .unwrap();
+    let suite = include_str!("../../sdks/suite.json");
+    let names = calls
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("fn "));
+    let names: Vec<_> = names.filter_map(|line| line.split_once('(')).collect();
+    assert!(names.len() > 20);
+    for (name, _) in names {
+        let step = format!(r#""call": "{name}""#);
+        assert!(suite.contains(&step), "the suite lacks {name}");
+    }
+}
+
 #[tokio::test]
 async fn the_suite_with_calls_that_are_awaited() {
     let app = node(|_| {}).await;

@@ -1,6 +1,8 @@
 //! Private messages.
 
-use super::publish::{Rows, id};
+use std::sync::Arc;
+
+use super::publish::{Message, Rows, id};
 use super::{text, user_id};
 use crate::core::Core;
 use crate::{CometError, NewPrivateMessage, Sent, SentMany};
@@ -30,10 +32,17 @@ impl Core {
         message: String,
         event: String,
     ) -> Result<SentMany, CometError> {
-        let mut rows = Rows::new(SEND, users.len());
-        for user in users {
-            rows.add(user_id(user)?, event.clone(), message.clone(), id(None)?);
-        }
-        self.send_many(rows).await
+        let (event, message) = (Arc::new(event), Arc::new(message));
+        let row = |user| {
+            Ok(Message {
+                to: user_id(user)?,
+                event: Arc::clone(&event),
+                message: Arc::clone(&message),
+                id: id(None)?,
+            })
+        };
+        let rows = users.into_iter().map(row);
+        let rows = rows.collect::<Result<Vec<_>, CometError>>()?;
+        self.send_many(Rows::new(SEND, rows)).await
     }
 }

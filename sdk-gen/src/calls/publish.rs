@@ -1,5 +1,7 @@
 //! Publications.
 
+use std::sync::Arc;
+
 use mysql_async::Value as Wire;
 use uuid::Uuid;
 
@@ -23,9 +25,16 @@ const BYTES: usize = 8 << 20;
 /// What is inserted, row by row.
 pub(super) struct Rows {
     /// The statement up to its rows.
-    pub(super) insert: &'static str,
-    pub(super) rows: Vec<[Wire; 4]>,
-    pub(super) ids: Vec<String>,
+    insert: &'static str,
+    rows: Vec<Message>,
+}
+
+/// One row. Many may share a text.
+pub(super) struct Message {
+    pub(super) to: Wire,
+    pub(super) event: Arc<String>,
+    pub(super) message: Arc<String>,
+    pub(super) id: String,
 }
 
 impl Core {
@@ -44,17 +53,17 @@ impl Core {
         &self,
         publications: Vec<NewPublication>,
     ) -> Result<SentMany, CometError> {
-        let mut rows = Rows::new(PUBLISH, publications.len());
-        for publication in publications {
-            let id = id(publication.id)?;
-            rows.add(
-                publication.channel.into(),
-                publication.event,
-                publication.message,
-                id,
-            );
-        }
-        self.send_many(rows).await
+        let row = |publication: NewPublication| {
+            Ok(Message {
+                to: publication.channel.into(),
+                event: Arc::new(publication.event),
+                message: Arc::new(publication.message),
+                id: id(publication.id)?,
+            })
+        };
+        let rows = publications.into_iter().map(row);
+        let rows = rows.collect::<Result<Vec<_>, CometError>>()?;
+        self.send_many(Rows::new(PUBLISH, rows)).await
     }
 
     /// Sends one message; the statement has its row.
@@ -68,7 +77,7 @@ impl Core {
         let sent = self.run(Again::Yes, &statement, |link, (insert, values)| {
             Box::pin(async move {
                 let done = link.change(*insert, values.to_vec()).await?;
-                reached(link, &done).await
+                what_came_of_it(link, &done).await
             })
         });
         let (reached, stored) = sent.await?;
@@ -81,56 +90,57 @@ impl Core {
 
     /// Sends all rows in few statements, one after the other.
     pub(super) async fn send_many(&self, rows: Rows) -> Result<SentMany, CometError> {
-        let Rows { insert, rows, ids } = rows;
-        let mut sent = SentMany {
-            ids,
-            reached: 0,
-            stored: true,
-        };
+        let Rows { insert, rows } = rows;
+        let (mut reached, mut stored) = (0, true);
         let mut rest = &rows[..];
         while !rest.is_empty() {
             let (part, later) = rest.split_at(next_part(rest));
             let statement = (insert, part);
             let done = self.run(Again::Yes, &statement, |link, (insert, part)| {
                 let sql = format!("{insert}{}", vec![ROW; part.len()].join(", "));
-                let values = part.iter().flatten().cloned().collect();
+                let values = part.iter().flat_map(Message::values).collect();
                 Box::pin(async move {
                     let done = link.change(sql, values).await?;
-                    reached(link, &done).await
+                    what_came_of_it(link, &done).await
                 })
             });
             let before = rows.len() - rest.len();
-            let (reached, stored) = done.await.map_err(|error| error.after(before))?;
-            sent.reached += reached;
-            sent.stored &= stored;
+            let part = done.await.map_err(|error| error.after(before))?;
+            reached += part.0;
+            stored &= part.1;
             rest = later;
         }
-        Ok(sent)
+        Ok(SentMany {
+            ids: rows.into_iter().map(|row| row.id).collect(),
+            reached,
+            stored,
+        })
     }
 }
 
 impl Rows {
-    pub(super) fn new(insert: &'static str, rows: usize) -> Self {
-        Self {
-            insert,
-            rows: Vec::with_capacity(rows),
-            ids: Vec::with_capacity(rows),
-        }
+    pub(super) fn new(insert: &'static str, rows: Vec<Message>) -> Self {
+        Self { insert, rows }
     }
+}
 
-    pub(super) fn add(&mut self, to: Wire, event: String, message: String, id: String) {
-        self.rows
-            .push([to, event.into(), message.into(), text(&id)]);
-        self.ids.push(id);
+impl Message {
+    fn values(&self) -> [Wire; 4] {
+        [
+            self.to.clone(),
+            text(&self.event),
+            text(&self.message),
+            text(&self.id),
+        ]
     }
 }
 
 /// How many of these rows go into the next statement: a power of two, so that few statements are prepared.
-fn next_part(rows: &[[Wire; 4]]) -> usize {
+fn next_part(rows: &[Message]) -> usize {
     let mut bytes = 0;
     let fits = rows.iter().take(ROWS).take_while(|row| {
-        bytes += row.iter().map(|value| value.bin_len()).sum::<u64>();
-        bytes <= BYTES as u64
+        bytes += row.message.len();
+        bytes <= BYTES
     });
     // A row that is too long alone is refused by the server, which says so.
     let fits = fits.count().max(1);
@@ -150,7 +160,7 @@ pub(super) fn id(given: Option<String>) -> Result<String, CometError> {
 }
 
 /// To how many it was sent, and whether it was stored.
-async fn reached(link: &mut Link, done: &Done) -> Result<(u64, bool), Failure> {
+async fn what_came_of_it(link: &mut Link, done: &Done) -> Result<(u64, bool), Failure> {
     let mut stored = true;
     if done.warnings > 0 {
         let warnings = link.warnings().await?;
@@ -165,8 +175,15 @@ mod tests {
 
     #[track_caller]
     fn check(rows: usize, bytes: usize, expected: usize) {
-        let row = [Wire::NULL, Wire::NULL, vec![b'x'; bytes].into(), Wire::NULL];
-        assert_eq!(next_part(&vec![row; rows]), expected);
+        let message = Arc::new("x".repeat(bytes));
+        let row = |_| Message {
+            to: Wire::NULL,
+            event: Arc::default(),
+            message: Arc::clone(&message),
+            id: String::new(),
+        };
+        let rows: Vec<_> = (0..rows).map(row).collect();
+        assert_eq!(next_part(&rows), expected);
     }
 
     #[test]
@@ -176,7 +193,7 @@ mod tests {
         check(3, 10, 2);
         check(100, 10, 64);
         check(1_000, 10, 256);
-        check(100, 1 << 20, 4);
+        check(100, 1 << 20, 8);
         check(2, 9 << 20, 1);
     }
 
