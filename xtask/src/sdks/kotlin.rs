@@ -77,6 +77,8 @@ fn maven(project: &Path, folder: &Path) -> anyhow::Result<Command> {
         .arg(format!("-Dcometql.made={}", folder.display()))
         // A compiler that stays behind as a daemon keeps gigabytes for hours.
         .arg("-Dkotlin.compiler.daemon=false")
+        // Cargo has put its own library there, which JNA would prefer to the one in the jar.
+        .env_remove("LD_LIBRARY_PATH")
         .current_dir(project);
     Ok(command)
 }

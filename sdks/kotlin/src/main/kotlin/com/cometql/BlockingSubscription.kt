@@ -1,5 +1,7 @@
 package com.cometql
 
+import kotlin.time.Duration
+
 /** As [Subscription]; its calls block their thread. */
 public class BlockingSubscription internal constructor(private val native: NativeBlockingSubscription) : AutoCloseable {
     /** The next event; waits for it. null = the subscription was closed. See [Subscription.next]. */
@@ -7,6 +9,10 @@ public class BlockingSubscription internal constructor(private val native: Nativ
 
     /** The next events, at least one and at most [most]. None at all = the subscription was closed. */
     public fun nextBatch(most: UInt): List<Event> = native.nextBatch(most)
+
+    /** As [next], but waits no longer than [time]: null = nothing came, or the subscription was closed. */
+    public fun nextWithin(time: Duration): Event? =
+        native.nextWithin(1u, time.inWholeMilliseconds.coerceAtLeast(0).toULong())?.firstOrNull()
 
     /** All events until the subscription is closed. */
     public fun events(): Sequence<Event> = generateSequence { next() }

@@ -13,9 +13,11 @@ import org.junit.jupiter.api.TestInstance
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertIs
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
 
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class ListeningTest {
@@ -115,6 +117,10 @@ class ListeningTest {
                 client.publish("web_blocking", "hello")
                 val first = subscription.events().filterIsInstance<Event.Publication>().first()
                 assertEquals("hello", first.publication.message)
+                assertNull(subscription.nextWithin(1.milliseconds))
+                client.publish("web_blocking", "once more")
+                val second = assertIs<Event.Publication>(subscription.nextWithin(60.seconds))
+                assertEquals("once more", second.publication.message)
                 subscription.close()
                 assertNull(subscription.next())
             }
