@@ -12,9 +12,10 @@ mod nats_server;
 #[path = "common/publishers.rs"]
 mod publishers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cometql_sdk::Options;
+use cometql_sdk::{Client, CometError, Options};
 use cometql_server::app::App;
 use cometql_server::cluster::{Access, Settings};
 use common::{connect, node, publication};
@@ -105,4 +106,43 @@ async fn what_no_log_takes_is_said_to_be_not_stored() {
     servers.run(0);
     client.close().await;
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_tells_less_than_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut servers) = nats(&folder) else {
+        return;
+    };
+    let (first, second) = (member(&servers, "a").await, member(&servers, "b").await);
+    let short = Options {
+        call_timeout_ms: 2_500,
+        ..Options::default()
+    };
+    let hosts = vec![common::host(&first)];
+    let hasty = connect(hosts.clone(), short).await.unwrap();
+    let client = connect(hosts, patient()).await.unwrap();
+    let ask = |client: &Arc<Client>| {
+        let client = Arc::clone(client);
+        async move { client.subscribers(vec!["web_a".to_owned()]).await }
+    };
+    assert_eq!(ask(&client).await.unwrap()[0].count, 0);
+    // The other node is alive and can't be heard.
+    servers.kill(0);
+    let refused = ask(&hasty).await.unwrap_err();
+    assert!(
+        matches!(refused, CometError::Refused { code: 206, .. }),
+        "{refused:?}"
+    );
+    // By any statement it is told what there is, with the warning.
+    let sql = "SELECT users FROM pipes WHERE name = 'web_a'";
+    let answer = client.query(sql.to_owned(), Vec::new()).await.unwrap();
+    assert_eq!((answer.rows.len(), answer.warnings[0].code), (1, 206));
+    let patiently = tokio::spawn(ask(&client));
+    servers.run(0);
+    assert_eq!(patiently.await.unwrap().unwrap()[0].count, 0);
+    hasty.close().await;
+    client.close().await;
+    first.stop().await;
+    second.stop().await;
 }
