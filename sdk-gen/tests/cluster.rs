@@ -6,6 +6,7 @@
 )]
 
 mod common;
+mod listening;
 #[expect(dead_code, reason = "the server's own tests need the rest")]
 #[path = "../../server/src/cluster/nats_server.rs"]
 mod nats_server;
@@ -15,10 +16,11 @@ mod publishers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cometql_sdk::{Client, CometError, Options};
+use cometql_sdk::{Client, CometError, Event, Options};
 use cometql_server::app::App;
 use cometql_server::cluster::{Access, Settings};
 use common::{connect, node, publication};
+use listening::{at, channels, listen, next, numbers, url};
 use nats_server::NatsServers;
 use publishers::{Publishers, check, keep_all, kept};
 
@@ -81,6 +83,50 @@ async fn one_of_two_nodes_stops_and_nothing_is_lost_or_doubled() {
     check(&ids, &kept(&client).await);
     client.close().await;
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_goes_on_at_the_other_node() {
+    const MANY: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(servers) = nats(&folder) else {
+        return;
+    };
+    let mut nodes = vec![member(&servers, "a").await, member(&servers, "b").await];
+    let urls: Vec<_> = nodes.iter().map(|node| url(node.http_address())).collect();
+    let client = connect(nodes.iter().map(common::host).collect(), patient());
+    let client = client.await.unwrap();
+    keep_all(&client).await;
+    let subscription = listen(channels(&["web_log"]), at(&urls)).await.unwrap();
+    let publishing = tokio::spawn(async move {
+        for number in numbers(0..MANY) {
+            client
+                .publish(publication("web_log", &number))
+                .await
+                .unwrap();
+        }
+        client.close().await;
+    });
+    let (mut seen, mut recovered, mut at) = (Vec::new(), 0, String::new());
+    let mut stopping = None;
+    while seen.len() < MANY {
+        match next(&subscription).await {
+            Event::Publication { publication } => seen.push(publication.message),
+            Event::Online { url } => at = url,
+            Event::Recovered { .. } => recovered += 1,
+            Event::Offline { .. } | Event::Subscribed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+        if seen.len() == MANY / 3 && stopping.is_none() {
+            let node = urls.iter().position(|url| *url == at).unwrap();
+            stopping = Some(tokio::spawn(nodes.swap_remove(node).stop()));
+        }
+    }
+    assert_eq!(seen, numbers(0..MANY));
+    assert_eq!(recovered, 1);
+    publishing.await.unwrap();
+    stopping.unwrap().await.unwrap();
+    nodes.remove(0).stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
