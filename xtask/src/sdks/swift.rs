@@ -26,8 +26,11 @@ pub(super) fn missing() -> anyhow::Result<Option<String>> {
 /// The whole package goes to `package`.
 pub(super) fn build(made: &Made) -> anyhow::Result<()> {
     let package = package()?;
-    if package.exists() {
-        std::fs::remove_dir_all(&package)?;
+    // SwiftPM does not see that the library is another one, and would not link again.
+    for old in [package.clone(), scratch("".as_ref())?] {
+        if old.exists() {
+            std::fs::remove_dir_all(&old)?;
+        }
     }
     copy_all(&root().join("sdks/swift"), &package)?;
     let generated = folder("swift")?.join("generated");
@@ -52,7 +55,7 @@ pub(super) fn test(made: &Made, tally: &mut Tally) -> anyhow::Result<()> {
     let mut tests = swift(&package, "test")?;
     tests.env(
         "COMETQL_EXAMPLE",
-        example.join(".build/debug").join(EXAMPLE),
+        scratch(EXAMPLE.as_ref())?.join("debug").join(EXAMPLE),
     );
     made.give(&mut tests)?;
     let ended = tests
@@ -76,6 +79,11 @@ fn package() -> anyhow::Result<PathBuf> {
     Ok(folder("swift")?.join("package"))
 }
 
+/// What SwiftPM has built of a package.
+fn scratch(package: &Path) -> anyhow::Result<PathBuf> {
+    Ok(folder("swift")?.join("build").join(package))
+}
+
 /// `swift build` or `swift test` of a package, which finds the native library by pkg-config's file.
 fn swift(package: &Path, what: &str) -> anyhow::Result<Command> {
     let toolchain = match Toolchain::get()? {
@@ -83,8 +91,12 @@ fn swift(package: &Path, what: &str) -> anyhow::Result<Command> {
         Err(why) => bail!(why),
     };
     let mut command = toolchain.swift(package);
+    let name = package.file_name().context("a package has a name")?;
     command
         .arg(what)
+        // What is built stays out of the package, which is what users get.
+        .arg("--scratch-path")
+        .arg(scratch(name.as_ref())?)
         // It would need rights that a container has not, and everything that runs is ours.
         .arg("--disable-sandbox")
         .env("PKG_CONFIG_PATH", self::package()?.join("lib"));
