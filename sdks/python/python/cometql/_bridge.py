@@ -7,11 +7,15 @@ replaced with what was generated.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 import importlib
+import itertools
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from threading import get_ident
 from typing import Any
 
 from cometql import errors, listening, records
@@ -187,6 +191,69 @@ def _call(error_converter: Any, function: Any, *arguments: Any) -> Any:
     return result
 
 
+class _Wait:
+    """One turn of an awaited call: from the moment that the library is asked whether it is done, to its answer."""
+
+    __slots__ = ("asking", "code", "future", "loop", "thread")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.thread = get_ident()
+        self.future: asyncio.Future[int] = loop.create_future()
+        self.asking = True
+        self.code = -1
+
+
+_waits: dict[int, _Wait] = {}
+_threads: set[int] = set()
+_numbers = itertools.count(1)
+_DONE: int = native._UNIFFI_RUST_FUTURE_POLL_READY
+
+
+def _resolve(future: asyncio.Future[int], code: int) -> None:
+    # Who was cancelled wants nothing any more.
+    if not future.done():
+        future.set_result(code)
+
+
+def _answer(number: int, code: int) -> None:
+    """The library answers, mostly in a thread of its own; to wake the event loop from there is what costs most."""
+    wait = _waits.pop(number)
+    thread = get_ident()
+    if wait.thread != thread:
+        if thread not in _threads:
+            # Once more than it is released: what Python keeps of this thread is kept, and not made anew for each answer.
+            _threads.add(thread)
+            ctypes.pythonapi.PyGILState_Ensure()
+        # A loop that is closed waits for nothing.
+        with contextlib.suppress(RuntimeError):
+            wait.loop.call_soon_threadsafe(_resolve, wait.future, code)
+    elif wait.asking:
+        wait.code = code
+    else:
+        wait.loop.call_soon(_resolve, wait.future, code)
+
+
+_answered = native._UNIFFI_RUST_FUTURE_CONTINUATION_CALLBACK(_answer)
+
+
+async def _call_awaited(call: Any, poll: Any, complete: Any, free: Any, lift: Any, error_converter: Any) -> Any:
+    loop = asyncio.get_running_loop()
+    try:
+        while True:
+            wait = _Wait(loop)
+            number = next(_numbers)
+            _waits[number] = wait
+            poll(call, _answered, number)
+            wait.asking = False
+            # What was answered at once needs no turn of the loop.
+            code = wait.code if wait.code >= 0 else await wait.future
+            if code == _DONE:
+                return lift(_call(error_converter, complete, call))
+    finally:
+        free(call)
+
+
 class _Bound:
     """A value of a statement, with what the generated converter asks it."""
 
@@ -258,6 +325,7 @@ def _itself(value: Any) -> Any:
 
 def _install() -> None:
     native._uniffi_rust_call_with_error = _call
+    native._uniffi_rust_call_async = _call_awaited
     buffered = native._UniffiConverterRustBuffer
     buffered.lower, buffered.lift = classmethod(_lower), classmethod(_lift)
     text = native._UniffiFfiConverterString
