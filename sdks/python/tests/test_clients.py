@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import uuid
 from collections.abc import Callable
@@ -192,6 +193,33 @@ async def test_a_cancelled_task_gives_its_call_up() -> None:
             server.resume()
             # The one connection that there may be is free again.
             assert (await client.publish("py_cancel", "m")).stored
+
+
+async def test_a_task_keeps_its_context(server: Server) -> None:
+    number: contextvars.ContextVar[int] = contextvars.ContextVar("number")
+
+    async def publish(client: AsyncClient, n: int) -> bool:
+        number.set(n)
+        for _ in range(5):
+            await client.publish("py_context", str(n))
+            if number.get() != n or asyncio.current_task() is None:
+                return False
+        return True
+
+    async with AsyncClient.connect(server.host, "root", KEY) as client:
+        assert all(await asyncio.gather(*(publish(client, n) for n in range(40))))
+
+
+async def test_calls_are_cancelled_at_any_moment(server: Server) -> None:
+    async with AsyncClient.connect(server.host, "root", KEY) as client:
+        for turns in range(60):
+            task = asyncio.create_task(client.publish("py_cancel", str(turns)))
+            for _ in range(turns % 12):
+                await asyncio.sleep(0)
+            asked = task.cancel()
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(ended, asyncio.CancelledError) == asked
+        await client.ping()
 
 
 def test_many_threads_share_a_client(client: Client) -> None:

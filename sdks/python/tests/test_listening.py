@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -25,7 +28,7 @@ from cometql import (
     Subscription,
     Token,
 )
-from servers import KEY, Server
+from servers import KEY, PATIENCE, Server
 
 
 def publications(subscription: Subscription, count: int) -> list[Publication]:
@@ -101,6 +104,26 @@ def test_who_is_refused_is_told_so(server: Server, client: Client) -> None:
         client.subscribe([], Listening(urls=[server.page]))
     with pytest.raises(TypeError):
         client.subscribe("py_news")
+
+
+LISTENER = """
+import sys
+from cometql import Listening, Subscription
+with Subscription.open(["py_signal"], Listening(urls=[sys.argv[1]])) as subscription:
+    for event in subscription:
+        print(type(event).__name__, flush=True)
+"""
+
+
+def test_a_listener_hears_of_ctrl_c(server: Server) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", LISTENER, server.page], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert "Subscribed\n" in iter(child.stdout.readline, "")
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=PATIENCE)
+    assert said.rstrip().endswith("KeyboardInterrupt")
 
 
 async def test_both_in_asyncio(server: Server) -> None:

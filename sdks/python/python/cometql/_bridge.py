@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import ctypes
 import importlib
 import itertools
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from threading import get_ident
 from typing import Any
@@ -192,63 +193,100 @@ def _call(error_converter: Any, function: Any, *arguments: Any) -> Any:
 
 
 class _Wait:
-    """One turn of an awaited call: from the moment that the library is asked whether it is done, to its answer."""
+    """One turn of an awaited call: from the moment that the library is asked whether it is done, to its answer.
 
-    __slots__ = ("asking", "code", "future", "loop", "thread")
+    A future for tasks, in the sense of `asyncio.isfuture`, that one task awaits. A real one would wake its task in the turn of the
+    event loop after the one in which it is resolved.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.thread = get_ident()
-        self.future: asyncio.Future[int] = loop.create_future()
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wake", "asking", "code", "thread")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._wake: Callable[[_Wait], object] | None = None
+        self._context = _NOWHERE
+        self._cancelled = False
+        self.thread = thread
         self.asking = True
-        self.code = -1
+        self.code = _NOT_YET
+
+    def answered(self, code: int, thread: int) -> None:
+        """The library answers, mostly in a thread of its own; to wake the event loop from there is what costs most."""
+        self.code = code
+        if thread != self.thread:
+            # The task awaits this, or is about to: it decides in its own thread. A loop that is closed waits for nothing.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._go_on)
+        elif not self.asking:
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            self._context.run(wake, self)
+
+    def __await__(self) -> Generator[_Wait, None, int]:
+        if self.code == _NOT_YET:
+            self._asyncio_future_blocking = True
+            yield self
+            return self.result()
+        return self.code
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(self, wake: Callable[[_Wait], object], *, context: contextvars.Context) -> None:
+        self._wake, self._context = wake, context
+        if self.code != _NOT_YET:
+            # It was answered between the question and this.
+            self._loop.call_soon(self._go_on)
+
+    def result(self) -> int:
+        if self._cancelled:
+            raise asyncio.CancelledError
+        return self.code
+
+    def cancel(self, msg: object = None) -> bool:
+        if self.code != _NOT_YET:
+            return False
+        self._cancelled = True
+        self._loop.call_soon(self._go_on)
+        return True
 
 
 _waits: dict[int, _Wait] = {}
 _threads: set[int] = set()
 _numbers = itertools.count(1)
 _DONE: int = native._UNIFFI_RUST_FUTURE_POLL_READY
-
-
-def _resolve(future: asyncio.Future[int], code: int) -> None:
-    # Who was cancelled wants nothing any more.
-    if not future.done():
-        future.set_result(code)
+_NOT_YET = -1
+_NOWHERE = contextvars.Context()
 
 
 def _answer(number: int, code: int) -> None:
-    """The library answers, mostly in a thread of its own; to wake the event loop from there is what costs most."""
-    wait = _waits.pop(number)
     thread = get_ident()
-    if wait.thread != thread:
-        if thread not in _threads:
-            # Once more than it is released: what Python keeps of this thread is kept, and not made anew for each answer.
-            _threads.add(thread)
-            ctypes.pythonapi.PyGILState_Ensure()
-        # A loop that is closed waits for nothing.
-        with contextlib.suppress(RuntimeError):
-            wait.loop.call_soon_threadsafe(_resolve, wait.future, code)
-    elif wait.asking:
-        wait.code = code
-    else:
-        wait.loop.call_soon(_resolve, wait.future, code)
+    wait = _waits.pop(number)
+    if wait.thread != thread and thread not in _threads:
+        # Once more than it is released: what Python keeps of this thread is kept, and not made anew for each answer.
+        _threads.add(thread)
+        ctypes.pythonapi.PyGILState_Ensure()
+    wait.answered(code, thread)
 
 
 _answered = native._UNIFFI_RUST_FUTURE_CONTINUATION_CALLBACK(_answer)
 
 
 async def _call_awaited(call: Any, poll: Any, complete: Any, free: Any, lift: Any, error_converter: Any) -> Any:
-    loop = asyncio.get_running_loop()
+    loop, thread = asyncio.get_running_loop(), get_ident()
     try:
         while True:
-            wait = _Wait(loop)
+            wait = _Wait(loop, thread)
             number = next(_numbers)
             _waits[number] = wait
             poll(call, _answered, number)
             wait.asking = False
             # What was answered at once needs no turn of the loop.
-            code = wait.code if wait.code >= 0 else await wait.future
-            if code == _DONE:
+            if await wait == _DONE:
                 return lift(_call(error_converter, complete, call))
     finally:
         free(call)
