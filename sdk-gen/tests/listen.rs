@@ -1,5 +1,10 @@
 //! Subscriptions against a real server: what comes, who is let in, and how it ends.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod common;
 mod listening;
 
@@ -8,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cometql_sdk::{
     BlockingClient, Claims, Client, CometError, Credentials, Event, Listening, Options, Tls,
-    TokenKey,
+    TokenKey, mint_token,
 };
 use cometql_server::auth::{self, JwtKey, KeySource, Keyring, TokenSettings, Tokens};
 use common::node::OTHER;
@@ -160,8 +165,10 @@ async fn who_is_not_let_in_is_told_at_once() {
     app.stop().await;
 }
 
-/// A secret that the node knows, and tokens of user 7 for two seconds.
-fn by_key(secret: &str) -> Option<Credentials> {
+const SECRET: &str = "a secret of more than thirty-two characters";
+
+/// What makes tokens of user 7.
+fn key(secret: &str, life_s: u64) -> (TokenKey, Claims) {
     let key = TokenKey {
         key: secret.to_owned(),
         algorithm: None,
@@ -169,19 +176,18 @@ fn by_key(secret: &str) -> Option<Credentials> {
     };
     let claims = Claims {
         user: 7,
-        life_s: 2,
+        life_s,
         tenant: None,
         issuer: None,
         audience: None,
         further: String::new(),
     };
-    Some(Credentials::Key { key, claims })
+    (key, claims)
 }
 
-#[tokio::test]
-async fn a_key_outlives_its_tokens() {
-    const SECRET: &str = "a secret of more than thirty-two characters";
-    let tokens = TokenSettings {
+/// What the node knows of that.
+fn known() -> Tokens {
+    let settings = TokenSettings {
         keys: vec![JwtKey {
             name: "test".into(),
             id: None,
@@ -194,12 +200,45 @@ async fn a_key_outlives_its_tokens() {
         }],
         derived_secret: false,
     };
-    let tokens = Tokens::new(&tokens, Keyring::default()).unwrap();
-    let app = node(|settings| settings.tokens = tokens).await;
+    Tokens::new(&settings, Keyring::default()).unwrap()
+}
+
+fn token(life_s: u64) -> String {
+    let (key, claims) = key(SECRET, life_s);
+    mint_token(key, claims).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_ends_unless_a_newer_one_was_given() {
+    let app = node(|settings| settings.tokens = known()).await;
     let client = backend(&app).await;
-    let listening = |secret| Listening {
-        credentials: by_key(secret),
-        ..at(&[url(app.http_address())])
+    let open = || {
+        let listening = Listening {
+            credentials: Some(Credentials::Token { token: token(5) }),
+            ..at(&[url(app.http_address())])
+        };
+        listen(channels(&["webauth_a"]), listening)
+    };
+    let (ends, goes_on) = (open().await.unwrap(), open().await.unwrap());
+    goes_on.set_token(token(3_600));
+    assert_eq!(line(&goes_on).await, "subscribed webauth_a");
+    assert_eq!(line(&ends).await, "subscribed webauth_a");
+    assert_eq!(ended(within(ends.next()).await), "token_expired");
+    publish(&client, "webauth_a", &numbers(0..1)).await;
+    assert_eq!(line(&goes_on).await, "webauth_a: 0");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_outlives_its_tokens() {
+    let app = node(|settings| settings.tokens = known()).await;
+    let client = backend(&app).await;
+    let listening = |secret| {
+        let (key, claims) = key(secret, 2);
+        Listening {
+            credentials: Some(Credentials::Key { key, claims }),
+            ..at(&[url(app.http_address())])
+        }
     };
     let refused = listen(channels(&["webauth_a"]), listening("another secret")).await;
     assert_eq!(ended(refused), "unauthorized");
@@ -314,7 +353,6 @@ async fn over_tls_to_who_is_trusted() {
             ca_file: ca_file.clone(),
             server_name: server_name.map(str::to_owned),
         }),
-        start_timeout_ms: 3_000,
         ..at(&[format!("wss://{host}:{port}")])
     };
     for (host, name) in [("localhost", None), ("127.0.0.1", Some("localhost"))] {
@@ -325,6 +363,10 @@ async fn over_tls_to_who_is_trusted() {
         listening("127.0.0.1", &ca_file, None),
         listening("localhost", &None, None),
     ] {
+        let wrong = Listening {
+            start_timeout_ms: 1_500,
+            ..wrong
+        };
         let error = listen(channels(&["web_a"]), wrong).await.err().unwrap();
         assert!(error.to_string().contains("certificate"), "{error}");
     }

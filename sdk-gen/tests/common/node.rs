@@ -22,6 +22,8 @@ pub(crate) async fn node(change: impl FnOnce(&mut AppSettings)) -> App {
     let mut settings = AppSettings::new(Store::in_memory());
     settings.shards = Some(2);
     settings.http.close_wait = Duration::from_millis(200);
+    // Listeners that are told to come back do so at once.
+    settings.http.restart_spread = Duration::from_millis(200);
     settings.backends.keyring = Keyring::new(Keys {
         admin: vec!["boss".to_owned()],
         default: vec![KEY.to_owned()],
