@@ -193,7 +193,7 @@ class AsyncClient:
     ) -> AsyncSubscription:
         """Listens to channels, and to the user's private messages if `listening` says so: `async for event in
         client.subscribe([…])`. It begins with the first event that is asked for, or with `async with`: once inside of that, what is
-        published comes. It ends with the client.
+        published comes. It ends when the client is closed.
 
         Beginning raises `Unreachable` when no node could be reached within `start_timeout_ms`, `Ended` when the credentials or all
         channels were refused, `Invalid` for what is not valid.

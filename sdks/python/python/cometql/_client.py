@@ -194,7 +194,7 @@ class Client:
         self, channels: Iterable[str | ChannelSince], listening: Listening | None = None
     ) -> Subscription:
         """Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
-        answered for each channel: what is published from then on comes. It ends with the client.
+        answered for each channel: what is published from then on comes. It ends when the client is closed.
 
         Raises `Unreachable` when no node could be reached within `start_timeout_ms`, `Ended` when the credentials or all channels
         were refused, `Invalid` for what is not valid.

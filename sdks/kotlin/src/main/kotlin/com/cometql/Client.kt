@@ -106,7 +106,7 @@ public class Client internal constructor(private val native: NativeClient) : Aut
 
     /**
      * Starts to listen to channels, and to the user's private messages if [listening] says so. Returns once the server has
-     * answered for each channel: what is published from then on comes. It ends with the client.
+     * answered for each channel: what is published from then on comes. It ends when the client is closed.
      *
      * @throws CometException.Unreachable when no node could be reached within `startTimeoutMs`.
      * @throws CometException.Ended when the credentials or all channels were refused.
