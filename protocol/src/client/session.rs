@@ -436,7 +436,8 @@ impl Session {
             Link::Stopped(_) | Link::NeedsToken => None,
             Link::Waiting(at) | Link::Opening(at) | Link::LoggingIn(at) => Some(*at),
             Link::Ready(pulse) => {
-                let asks = earlier(self.subscriptions.due(), self.inbox.due());
+                let subscribes = self.subscriptions.due().filter(|_| !self.moves);
+                let asks = earlier(subscribes, self.inbox.due());
                 earlier(asks, Some(pulse.due(&self.settings)))
             }
         };

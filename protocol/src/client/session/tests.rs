@@ -383,6 +383,8 @@ fn who_wants_private_messages_moves_once_subscriptions_are_answered() {
         r#"{"id":2,"subscribe":{"channel":"web_a"}}"#,
     ]);
     assert_eq!(world.effects.opened.len(), 1);
+    // It waits for the answer, not for the time.
+    assert!(world.effects.timer > Some(world.now));
     world.text(r#"{"id":2,"subscribed":{"channel":"web_a","recovered":false,"replayed":0}}"#);
     assert_eq!(world.effects.opened.len(), 2);
     world.opened();
