@@ -45,6 +45,7 @@ const RULES: &[Rule] = &[
     borders::serde_derives,
     words::forbidden,
     crates::arrows,
+    crates::npm_version,
     wire::documented,
 ];
 
