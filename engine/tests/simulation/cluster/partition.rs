@@ -14,9 +14,8 @@ const LEASE_MS: u64 = 5_000;
 #[derive(Default)]
 pub(super) struct Reach {
     pub(super) cut: bool,
-    /// How often it was cut off, when it was last, and when it came back.
+    /// How often it was cut off, and when it came back.
     times: u32,
-    since: u64,
     back: u64,
 
     pub(super) knows: BTreeSet<NodeId>,
@@ -61,7 +60,6 @@ impl World {
         let slot = &mut self.slots[node];
         slot.reach.cut = true;
         slot.reach.times += 1;
-        slot.reach.since = self.now;
         let (life, times) = (slot.life, slot.reach.times);
         // Of what is on its way the last part is lost.
         for other in self.alive().into_iter().filter(|other| *other != node) {
@@ -102,10 +100,7 @@ impl World {
         self.note(format!("node {node} is back"));
         self.slots[node].reach.cut = false;
         self.slots[node].reach.back = self.now;
-        let since = self.slots[node].reach.since;
-        if self.changed > since {
-            self.nobody_says_who_is_back();
-        }
+        self.nobody_says_who_is_back();
         for other in self.alive().into_iter().filter(|other| *other != node) {
             if self.is_cut(other) {
                 continue;
@@ -124,7 +119,8 @@ impl World {
     }
 
     /// Who has started since another one went out of reach, or while it comes back, does not know that it was away; who has died
-    /// can't say it; and one of these may be the one that has to say that its users are online again.
+    /// can't say it; and one of these may be the one that has to say that its users are online again. And who went to a node that
+    /// still took it for being elsewhere is told to be online by nobody.
     fn nobody_says_who_is_back(&mut self) {
         self.promises.forget_statuses(self.now);
     }

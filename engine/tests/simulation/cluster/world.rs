@@ -126,8 +126,6 @@ pub(super) struct World {
     pub(super) limits: Limits,
     rules: Arc<Rules>,
     pub(super) healed: bool,
-    /// When a node was last killed or started.
-    pub(super) changed: u64,
     trace: Vec<String>,
 }
 
@@ -158,7 +156,6 @@ impl World {
             limits,
             rules: Arc::new(rules),
             healed: false,
-            changed: 0,
             trace: Vec::new(),
         };
         for node in 0..NODES {
@@ -286,7 +283,6 @@ impl World {
             }
         }
         self.note(format!("node {node} starts, life {life}"));
-        self.changed = self.now;
         self.meets_who_is_back();
         let lanes = (0..NODES).map(|_| VecDeque::new()).collect();
         self.slots[node] = Slot {
@@ -313,7 +309,6 @@ impl World {
         self.note(format!("node {node} is killed"));
         self.slots[node].node = None;
         self.promises.dies(node, self.now);
-        self.changed = self.now;
         let id = self.slots[node].id;
         self.at(5_000, Event::LeaseEnds(id));
         for (number, (at, _)) in self.commands.clone() {
