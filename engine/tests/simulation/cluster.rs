@@ -1,12 +1,13 @@
 //! Several nodes' real shards over one invented log, with real browser sessions that go from node to node: publications
 //! are ordered once for all, whatever becomes of nodes, of news on their way, and of the log's quorum.
 //!
-//! `SIMULATION_SEED` and `SIMULATION_SECONDS` as for a single node. Seeds are of their own.
+//! `SIMULATION_SEED` and `SIMULATION_SECONDS` as for a single node. Seeds are of their own. With `SIMULATION_CUTS` nodes are cut
+//! off, too (`partition.rs`).
 
 use cometql_engine::Limits;
 
 use crate::operations::{Changes, limits, rules};
-use crate::seeds::{Outcome, Trial, tell, try_out};
+use crate::seeds::{Outcome, Trial, number, tell, try_out};
 
 mod edge;
 mod log;
@@ -44,6 +45,7 @@ fn unlimited() -> Limits {
 
 fn attempt(seed: u64, operations: usize) -> Outcome {
     try_out(world(seed), World::trace, |world| {
+        world.cuts = number("SIMULATION_CUTS").is_some();
         operations::run(operations, world)
     })
 }

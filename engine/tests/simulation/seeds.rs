@@ -47,7 +47,8 @@ pub(crate) fn tell(what: &str, outcome: Outcome) -> u64 {
     })
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A setting of the run.
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

@@ -50,7 +50,8 @@ impl World {
             36 => self.change_setting(),
             37 => self.delete(),
             38 => self.absence(),
-            39 | 40 => self.cut_or_heal(),
+            39 | 40 if self.cuts => self.cut_or_heal(),
+            39 | 40 => self.publish_some(),
             _ => self.lose_windows(),
         }
     }

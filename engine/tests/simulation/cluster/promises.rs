@@ -189,8 +189,10 @@ impl Promises {
                 assert!(follow.began, "{who} {channel}: recovered before it began");
             }
             Told::Gap(_, position) => {
-                if follow.position.is_none() {
-                    // It lost its position when no log could be asked: another node may be behind what it saw.
+                let epoch = |position: Option<Position>| position.map(|position| position.epoch);
+                if follow.position.is_none() || epoch(follow.position) != epoch(*position) {
+                    // It lost its position when no log could be asked, or the node keeps the channel elsewhere: another node may be
+                    // behind what it saw.
                     follow.seen.clear();
                 }
                 follow.position = *position;

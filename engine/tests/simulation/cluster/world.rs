@@ -126,6 +126,8 @@ pub(super) struct World {
     pub(super) limits: Limits,
     rules: Arc<Rules>,
     pub(super) healed: bool,
+    /// Nodes are cut off now and then.
+    pub(super) cuts: bool,
     trace: Vec<String>,
 }
 
@@ -156,6 +158,7 @@ impl World {
             limits,
             rules: Arc::new(rules),
             healed: false,
+            cuts: false,
             trace: Vec::new(),
         };
         for node in 0..NODES {
