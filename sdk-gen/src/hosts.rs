@@ -292,6 +292,8 @@ impl Host {
         if let Some(asks) = state.asks.take() {
             asks.abort();
         }
+        // Who is woken may ask for a connection at once, in this thread.
+        drop(state);
         if self.down.swap(false, Ordering::Relaxed) {
             back.notify_waiters();
         }
@@ -358,8 +360,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Context;
+
     use super::*;
     use crate::Options;
+    use crate::testing::when_woken;
 
     #[track_caller]
     fn check(failures: u32, random: u64, expected: &str) {
@@ -377,6 +382,29 @@ mod tests {
         check(6, 0, "3.2s");
         check(7, 0, "5s");
         check(u32::MAX, 5_000_000_000, "10s");
+    }
+
+    #[test]
+    fn who_is_woken_may_come_back_at_once() {
+        let host = Host {
+            name: String::new(),
+            opts: Opts::default(),
+            places: Semaphore::new(1),
+            down: AtomicBool::new(true),
+            state: Mutex::default(),
+        };
+        let (host, back) = (Arc::new(host), Notify::new());
+        let free = Arc::new(AtomicBool::new(false));
+        let woken = (Arc::clone(&host), Arc::clone(&free));
+        let waker = when_woken(move || {
+            let (host, free) = &woken;
+            free.store(host.state.try_lock().is_ok(), Ordering::Relaxed);
+        });
+        let mut waits = std::pin::pin!(back.notified());
+        let mut context = Context::from_waker(&waker);
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        host.works(&back);
+        assert!(free.load(Ordering::Relaxed));
     }
 
     #[test]

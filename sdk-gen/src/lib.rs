@@ -13,6 +13,8 @@ mod listen;
 mod options;
 mod records;
 mod runtime;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod tokens;
 mod value;

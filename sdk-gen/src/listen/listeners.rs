@@ -44,14 +44,23 @@ impl Listeners {
             tenant: self.tenant,
         };
         let plan = Plan::new(channels, listening, home)?;
-        let start = task::start(plan, |queue| match &mut *self.open() {
-            Some(open) => {
-                open.retain(|queue| queue.strong_count() > 0);
-                open.push(Arc::downgrade(queue));
+        let start = task::start(plan, |queue| {
+            if !self.keep(queue) {
+                queue.close();
             }
-            None => queue.close(),
         });
         start.await
+    }
+
+    /// Whether the client is open; then it knows of this one.
+    fn keep(&self, queue: &Arc<Queue>) -> bool {
+        let mut open = self.open();
+        let Some(open) = &mut *open else {
+            return false;
+        };
+        open.retain(|queue| queue.strong_count() > 0);
+        open.push(Arc::downgrade(queue));
+        true
     }
 
     /// Ends them all now, and those that are begun later as well. What it returns waits until their last words are said.

@@ -1,5 +1,7 @@
 //! What lies between the task that listens and the application: events on their way out, wishes on their way in. Bounded:
 //! who fills it asks whether it is full and stops reading then.
+//!
+//! Who is woken may come back at once, in the thread that woke it and before that goes on: nobody is notified under the lock.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
@@ -109,6 +111,7 @@ impl Queue {
         state.start.sees(&event);
         state.bytes += event.weight();
         state.events.push_back(event);
+        drop(state);
         self.application.notify_waiters();
     }
 
@@ -187,11 +190,13 @@ impl Queue {
     /// Who asks for more has handled what was given.
     fn handle_given(&self) {
         let mut state = self.state();
-        if !state.given.is_empty() {
-            let mut given = std::mem::take(&mut state.given);
-            state.wishes.handled.append(&mut given);
-            self.task.notify_one();
+        let mut given = std::mem::take(&mut state.given);
+        if given.is_empty() {
+            return;
         }
+        state.wishes.handled.append(&mut given);
+        drop(state);
+        self.task.notify_one();
     }
 
     fn take(&self, most: usize) -> Result<Option<Vec<Event>>, CometError> {
@@ -202,9 +207,7 @@ impl Queue {
         if state.events.is_empty() {
             return state.end.clone().map_or(Ok(None), Err);
         }
-        if self.is_filled(&state) {
-            self.task.notify_one();
-        }
+        let was_full = self.is_filled(&state);
         let most = most.min(state.events.len());
         let events: Vec<_> = state.events.drain(..most).collect();
         for event in &events {
@@ -215,6 +218,10 @@ impl Queue {
                 state.given.push(message.offset);
             }
         }
+        drop(state);
+        if was_full {
+            self.task.notify_one();
+        }
         Ok(Some(events))
     }
 
@@ -223,6 +230,7 @@ impl Queue {
         let mut state = self.state();
         state.given.retain(|given| *given != offset);
         state.wishes.handled.push(offset);
+        drop(state);
         self.task.notify_one();
     }
 

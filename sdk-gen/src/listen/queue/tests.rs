@@ -1,9 +1,13 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Context;
 use std::time::SystemTime;
 
 use futures_util::FutureExt;
 
 use super::super::{PrivateMessage, Received};
 use super::*;
+use crate::testing::when_woken;
 
 fn publication(message: &str) -> Event {
     Event::Publication {
@@ -188,4 +192,48 @@ fn listening_has_begun_when_all_channels_answered() {
         recovered: false,
     });
     assert_eq!(queue.started().now_or_never(), Some(Ok(())));
+}
+
+/// Whoever waits in this way, and comes back at once when this happens, finds no lock in the way.
+#[track_caller]
+fn check_unlocked<'a, T>(
+    queue: &'a Arc<Queue>,
+    waits: impl Future<Output = T> + 'a,
+    happens: impl FnOnce(),
+) {
+    let woken = Arc::new(AtomicU32::new(0));
+    let (seen, queue) = (Arc::clone(&woken), Arc::clone(queue));
+    let waker = when_woken(move || {
+        assert!(queue.state.try_lock().is_ok(), "woken under the lock");
+        seen.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut waits = pin!(waits);
+    let mut context = Context::from_waker(&waker);
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+    happens();
+    assert_eq!(woken.load(Ordering::Relaxed), 1);
+    assert!(waits.as_mut().poll(&mut context).is_ready());
+}
+
+#[test]
+fn who_is_woken_may_come_back_at_once() {
+    let queue = Arc::new(queue(true));
+    let application = |happens: &dyn Fn()| check_unlocked(&queue, queue.ready(), happens);
+    let task = |happens: &dyn Fn()| check_unlocked(&queue, queue.told(), happens);
+    application(&|| queue.push(message(1)));
+    task(&|| queue.acknowledge(1));
+    task(&|| queue.set_token(String::new()));
+    for offset in 2..4 {
+        queue.push(message(offset));
+    }
+    // It was full.
+    task(&|| drop(queue.take_now(9)));
+    application(&|| queue.end(CometError::Closed));
+    let over = |happens: &dyn Fn()| check_unlocked(&queue, queue.over(), happens);
+    over(&|| queue.finish());
+    let queue = Arc::new(self::queue(false));
+    queue.push(message(1));
+    drop(queue.take_now(1));
+    check_unlocked(&queue, queue.told(), || queue.handle_given());
+    check_unlocked(&queue, queue.ready(), || queue.close());
 }
