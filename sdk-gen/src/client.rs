@@ -6,28 +6,34 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::core::Core;
+use crate::runtime::{Own, of_callers, served, shared};
 use crate::{
     Answer, BlockingSubscription, ChannelSettings, ChannelSince, CometError, HistoryPage, LastSeen,
     Listening, NewPrivateMessage, NewPublication, Options, Presence, PublicationPage, Sent,
-    SentMany, Subscribers, Subscription, Value, runtime,
+    SentMany, Subscribers, Subscription, Value,
 };
 
 /// A client of one or several CometQL servers, whose calls are awaited. It keeps some connections open, goes over to another
-/// host when one dies, and may be used from many threads and tasks at once.
+/// host when one dies, and may be used from many threads and tasks at once. A process that was forked makes one of its own: the
+/// calls of one that was made before the fork fail with `Invalid` there, and closing it does nothing.
 #[derive(uniffi::Object)]
 pub struct Client {
-    core: Core,
+    core: Own<Core>,
 }
 
 /// As `Client`, but its calls block the thread that calls.
 #[derive(uniffi::Object)]
 pub struct BlockingClient {
+    inner: Own<Blocking>,
+}
+
+struct Blocking {
     core: Core,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
 
-#[uniffi::export(async_runtime = "tokio")]
+#[uniffi::export]
 impl Client {
     /// Connects to the first host that can be reached, and logs in.
     ///
@@ -44,9 +50,15 @@ impl Client {
         database: String,
         options: Options,
     ) -> Result<Arc<Self>, CometError> {
-        let background = Handle::current();
-        let core = Core::connect(hosts, user, password, database, options, background).await?;
-        Ok(Arc::new(Self { core }))
+        let connected = served(async {
+            let background = Handle::current();
+            let core = Core::connect(hosts, user, password, database, options, background).await?;
+            // Made here, so that one which nobody waits for any more is dropped where connections can say good-bye.
+            Ok(Arc::new(Self {
+                core: Own::new(core),
+            }))
+        });
+        connected.await
     }
 
     /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
@@ -60,19 +72,30 @@ impl Client {
         channels: Vec<ChannelSince>,
         listening: Listening,
     ) -> Result<Arc<Subscription>, CometError> {
-        let queue = self.core.listeners().subscribe(channels, listening);
-        Ok(Subscription::new(queue.await?))
+        let subscribed = served(async {
+            let listeners = self.core.get()?.listeners();
+            let queue = listeners.subscribe(channels, listening).await?;
+            Ok(Subscription::new(queue))
+        });
+        subscribed.await
     }
 
     /// Closes the client. Calls that are under way fail with `Closed`, and so do all later ones; subscriptions end. Closing
     /// again does nothing.
     pub async fn close(&self) {
-        self.core.close().await;
+        let closed = served(async {
+            self.core.get()?.close().await;
+            Ok(())
+        });
+        // In a process that was forked there is nothing to close.
+        _ = closed.await;
     }
 
     /// Closes the client as `close` does, without waiting until the servers have heard it: for code that can't wait.
     pub fn close_now(&self) {
-        self.core.close_now();
+        if let Ok(core) = self.core.get() {
+            core.close_now();
+        }
     }
 }
 
@@ -93,12 +116,15 @@ impl BlockingClient {
         database: String,
         options: Options,
     ) -> Result<Arc<Self>, CometError> {
-        let background = runtime::shared()?.handle().clone();
-        let runtime = runtime::of_callers()?;
+        let background = shared()?.handle().clone();
+        let runtime = of_callers()?;
         let core = Core::connect(hosts, user, password, database, options, background);
-        Ok(Arc::new(Self {
+        let inner = Blocking {
             core: runtime.block_on(core)?,
             runtime: Some(runtime),
+        };
+        Ok(Arc::new(Self {
+            inner: Own::new(inner),
         }))
     }
 
@@ -113,25 +139,29 @@ impl BlockingClient {
         channels: Vec<ChannelSince>,
         listening: Listening,
     ) -> Result<Arc<BlockingSubscription>, CometError> {
-        let queue = self.core.listeners().subscribe(channels, listening);
-        Ok(BlockingSubscription::new(self.wait(queue)?))
+        let inner = self.inner.get()?;
+        let queue = inner.core.listeners().subscribe(channels, listening);
+        Ok(BlockingSubscription::new(inner.wait(queue)?))
     }
 
     /// Closes the client. Calls that are under way in other threads fail with `Closed`, and so do all later ones; subscriptions
     /// end. Closing again does nothing.
     pub fn close(&self) {
-        self.wait(self.core.close());
+        // In a process that was forked there is nothing to close.
+        if let Ok(inner) = self.inner.get() {
+            inner.wait(inner.core.close());
+        }
     }
 }
 
-impl BlockingClient {
+impl Blocking {
     fn wait<T>(&self, call: impl Future<Output = T>) -> T {
         let runtime = self.runtime.as_ref();
         runtime.expect("there until it is dropped").block_on(call)
     }
 }
 
-impl Drop for BlockingClient {
+impl Drop for Blocking {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // Nothing of it is waited for: it may be dropped in a thread that must not wait.
@@ -143,11 +173,11 @@ impl Drop for BlockingClient {
 /// Writes each call once for both objects.
 macro_rules! calls {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),*) -> $returned:ty;)*) => {
-        #[uniffi::export(async_runtime = "tokio")]
+        #[uniffi::export]
         impl Client {
             $($(#[$doc])*
             pub async fn $name(&self, $($argument: $kind),*) -> Result<$returned, CometError> {
-                self.core.$name($($argument),*).await
+                served(async { self.core.get()?.$name($($argument),*).await }).await
             })*
         }
 
@@ -155,7 +185,8 @@ macro_rules! calls {
         impl BlockingClient {
             $($(#[$doc])*
             pub fn $name(&self, $($argument: $kind),*) -> Result<$returned, CometError> {
-                self.wait(self.core.$name($($argument),*))
+                let inner = self.inner.get()?;
+                inner.wait(inner.core.$name($($argument),*))
             })*
         }
     };

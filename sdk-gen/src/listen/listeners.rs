@@ -69,7 +69,7 @@ impl Listeners {
         let open: Vec<_> = open.iter().filter_map(Weak::upgrade).collect();
         open.iter().for_each(|queue| queue.close());
         async move {
-            join_all(open.iter().map(|queue| queue.over())).await;
+            join_all(open.iter().map(|queue| queue.end_of_task())).await;
         }
     }
 

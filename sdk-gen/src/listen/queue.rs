@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Event;
+use super::{Event, FAREWELL};
 use crate::CometError;
 
 /// The door between the two.
@@ -251,8 +251,12 @@ impl Queue {
         self.task.notify_one();
     }
 
-    /// Waits until the task has ended.
-    pub(super) async fn over(&self) {
+    /// Waits until the task of a closed queue has ended, but not longer than it may take.
+    pub(super) async fn end_of_task(&self) {
+        _ = tokio::time::timeout(FAREWELL, self.over()).await;
+    }
+
+    async fn over(&self) {
         self.until(|state| state.over.then_some(())).await;
     }
 

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, Stream};
 use rustls::ClientConfig;
@@ -18,14 +17,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::GOOD_BYE;
 use super::url::Address;
 
 /// The code of a connection that ended without a close frame (RFC 6455 §7.1.5).
 const ABNORMAL: u16 = 1006;
 /// The longest frame that is read. Servers allow payloads of 1 MiB unless they are configured otherwise.
 const MOST_BYTES: usize = 64 << 20;
-/// How long a good-bye may take.
-const GOOD_BYE: Duration = Duration::from_secs(1);
 
 /// TCP, or TLS over it.
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}

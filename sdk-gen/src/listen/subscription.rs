@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::options::{Home, Plan};
 use super::queue::Queue;
 use super::{ChannelSince, Event, Listening, task};
-use crate::{CometError, runtime};
+use crate::CometError;
+use crate::runtime::{Own, served, shared};
 
 /// Listening to channels and to an inbox. It goes on in the background, whether events are asked for or not, until it is closed.
 ///
@@ -17,44 +18,51 @@ use crate::{CometError, runtime};
 ///
 /// Several threads or tasks may ask for events; each event is given to one of them. As asking for the next event acknowledges the
 /// private messages that were given before, they should use `acknowledge_by_hand`.
+///
+/// A process that was forked makes one of its own: one that was made before the fork goes on in the parent, and fails with `Invalid`
+/// in the child.
 #[derive(uniffi::Object)]
 pub struct Subscription {
-    queue: Arc<Queue>,
+    queue: Own<Arc<Queue>>,
 }
 
 /// The same as `Subscription`; its calls block their thread.
 #[derive(uniffi::Object)]
 pub struct BlockingSubscription {
-    queue: Arc<Queue>,
+    queue: Own<Arc<Queue>>,
 }
 
 impl Subscription {
     /// Over what was started.
     pub(crate) fn new(queue: Arc<Queue>) -> Arc<Self> {
-        Arc::new(Self { queue })
+        Arc::new(Self {
+            queue: Own::new(queue),
+        })
     }
 }
 
 impl BlockingSubscription {
     /// Over what was started.
     pub(crate) fn new(queue: Arc<Queue>) -> Arc<Self> {
-        Arc::new(Self { queue })
+        Arc::new(Self {
+            queue: Own::new(queue),
+        })
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.queue.close();
+        close(&self.queue);
     }
 }
 
 impl Drop for BlockingSubscription {
     fn drop(&mut self) {
-        self.queue.close();
+        close(&self.queue);
     }
 }
 
-#[uniffi::export(async_runtime = "tokio")]
+#[uniffi::export]
 impl Subscription {
     /// Starts to listen without a client: for programs that only listen and therefore have no key. `urls` must be given.
     ///
@@ -65,8 +73,11 @@ impl Subscription {
         channels: Vec<ChannelSince>,
         listening: Listening,
     ) -> Result<Arc<Self>, CometError> {
-        let plan = Plan::new(channels, listening, Home::default())?;
-        Ok(Self::new(task::start(plan, |_| ()).await?))
+        let opened = served(async {
+            let plan = Plan::new(channels, listening, Home::default())?;
+            Ok(Self::new(task::start(plan, |_| ()).await?))
+        });
+        opened.await
     }
 
     /// The next event; waits for it. None = the subscription was closed.
@@ -78,47 +89,62 @@ impl Subscription {
     ///
     /// What it has found is lost when the call is cancelled at that moment: languages that cancel calls wait with `ready`.
     pub async fn next(&self) -> Result<Option<Event>, CometError> {
-        Ok(self.queue.next(1).await?.pop())
+        let next = served(async { self.queue.get()?.next(1).await });
+        Ok(next.await?.pop())
     }
 
     /// The next events: waits until there is one, and returns all that wait, in order, but not more than `most` (0 counts as 1).
     /// None at all = the subscription was closed. As `next` in everything else, and cheaper where much comes.
     pub async fn next_batch(&self, most: u32) -> Result<Vec<Event>, CometError> {
-        self.queue.next(count(most)).await
+        served(async { self.queue.get()?.next(count(most)).await }).await
     }
 
     /// Waits until `take` has something to tell. Acknowledges as `next` does. For languages that cancel calls: what `next` returns is lost
     /// when the call is cancelled at that moment; here nothing is.
     pub async fn ready(&self) {
-        self.queue.ready().await;
+        let ready = served(async {
+            self.queue.get()?.ready().await;
+            Ok(())
+        });
+        // Why it fails is told by `take`.
+        _ = ready.await;
     }
 
     /// The events that wait, at most `most` (0 counts as 1), without waiting: no events = nothing waits, None = the subscription was
     /// closed. Fails as `next` does.
     pub fn take(&self, most: u32) -> Result<Option<Vec<Event>>, CometError> {
-        self.queue.take_now(count(most))
+        self.queue.get()?.take_now(count(most))
     }
 
     /// Says that a private message is handled. The server forgets it when all before it are handled, too.
     pub fn acknowledge(&self, offset: u64) {
-        self.queue.acknowledge(offset);
+        if let Ok(queue) = self.queue.get() {
+            queue.acknowledge(offset);
+        }
     }
 
     /// A newer token for the same user: the server is told at once, without an interruption.
     pub fn set_token(&self, token: String) {
-        self.queue.set_token(token);
+        if let Ok(queue) = self.queue.get() {
+            queue.set_token(token);
+        }
     }
 
     /// Ends listening. Who waits for an event gets None at once. Returns when the server knows of everything that was
     /// acknowledged, after 3 seconds at the latest. Closing what is closed does nothing.
     pub async fn close(&self) {
-        self.queue.close();
-        self.queue.over().await;
+        let closed = served(async {
+            self.queue.get()?.end_of_task().await;
+            Ok(())
+        });
+        // In a process that was forked there is nothing to close.
+        close(&self.queue);
+        _ = closed.await;
     }
 
     /// Ends listening as `close` does, without waiting until the server knows of what was acknowledged: for code that can't wait.
     pub fn close_now(&self) {
-        self.queue.close();
+        close(&self.queue);
     }
 }
 
@@ -134,9 +160,7 @@ impl BlockingSubscription {
         listening: Listening,
     ) -> Result<Arc<Self>, CometError> {
         let plan = Plan::new(channels, listening, Home::default())?;
-        Ok(Self::new(
-            runtime::shared()?.block_on(task::start(plan, |_| ()))?,
-        ))
+        Ok(Self::new(shared()?.block_on(task::start(plan, |_| ()))?))
     }
 
     /// The next event; waits for it. None = the subscription was closed.
@@ -146,23 +170,24 @@ impl BlockingSubscription {
     /// Fails with `Ended` when listening has ended for good: the credentials were refused or have ended, or no channel is left.
     /// Everything that came before was given then.
     pub fn next(&self) -> Result<Option<Event>, CometError> {
-        let events = runtime::shared()?.block_on(self.queue.next(1));
-        Ok(events?.pop())
+        let queue = self.queue.get()?;
+        Ok(shared()?.block_on(queue.next(1))?.pop())
     }
 
     /// The next events: waits until there is one, and returns all that wait, in order, but not more than `most` (0 counts as 1).
     /// None at all = the subscription was closed. As `next` in everything else, and cheaper where much comes.
     pub fn next_batch(&self, most: u32) -> Result<Vec<Event>, CometError> {
-        runtime::shared()?.block_on(self.queue.next(count(most)))
+        let queue = self.queue.get()?;
+        shared()?.block_on(queue.next(count(most)))
     }
 
     /// As `next_batch`, but it waits for so many milliseconds at most: no events = nothing came, None = the subscription was
     /// closed. For languages in which nothing reaches a thread that waits here: Python runs no signal handler meanwhile.
     pub fn next_within(&self, most: u32, wait_ms: u64) -> Result<Option<Vec<Event>>, CometError> {
-        let wait = Duration::from_millis(wait_ms);
-        let next = async { tokio::time::timeout(wait, self.queue.next(count(most))).await };
+        let (queue, wait) = (self.queue.get()?, Duration::from_millis(wait_ms));
+        let next = async { tokio::time::timeout(wait, queue.next(count(most))).await };
         // Who is stopped while it waits has taken nothing out of the queue.
-        match runtime::shared()?.block_on(next) {
+        match shared()?.block_on(next) {
             Ok(events) => Ok(Some(events?).filter(|events| !events.is_empty())),
             Err(_) => Ok(Some(Vec::new())),
         }
@@ -170,21 +195,32 @@ impl BlockingSubscription {
 
     /// Says that a private message is handled. The server forgets it when all before it are handled, too.
     pub fn acknowledge(&self, offset: u64) {
-        self.queue.acknowledge(offset);
+        if let Ok(queue) = self.queue.get() {
+            queue.acknowledge(offset);
+        }
     }
 
     /// A newer token for the same user: the server is told at once, without an interruption.
     pub fn set_token(&self, token: String) {
-        self.queue.set_token(token);
+        if let Ok(queue) = self.queue.get() {
+            queue.set_token(token);
+        }
     }
 
     /// Ends listening. Who waits for an event gets None at once. Returns when the server knows of everything that was
     /// acknowledged, after 3 seconds at the latest. Closing what is closed does nothing.
     pub fn close(&self) {
-        self.queue.close();
-        if let Ok(runtime) = runtime::shared() {
-            runtime.block_on(self.queue.over());
+        // In a process that was forked there is nothing to close.
+        if let (Ok(queue), Ok(runtime)) = (self.queue.get(), shared()) {
+            queue.close();
+            runtime.block_on(queue.end_of_task());
         }
+    }
+}
+
+fn close(queue: &Own<Arc<Queue>>) {
+    if let Ok(queue) = queue.get() {
+        queue.close();
     }
 }
 

@@ -14,11 +14,8 @@ use super::options::Plan;
 use super::queue::{Queue, Wishes};
 use super::shell::{Shell, TAB, random};
 use super::socket::Happened;
-use super::{Credentials, Event};
+use super::{Credentials, Event, LAST_WORDS};
 use crate::{CometError, mint_token, runtime};
-
-/// How long a closed subscription waits for the server to confirm what was acknowledged.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Starts to listen and returns once the server has answered for each channel. `begun` is told before.
 pub(super) async fn start(

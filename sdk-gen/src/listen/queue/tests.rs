@@ -237,3 +237,11 @@ fn who_is_woken_may_come_back_at_once() {
     check_unlocked(&queue, queue.told(), || queue.handle_given());
     check_unlocked(&queue, queue.ready(), || queue.close());
 }
+
+/// A task that does not end, as one of a process that is about to end.
+#[tokio::test]
+async fn the_end_of_a_task_is_not_waited_for_without_limit() {
+    let queue = queue(false);
+    queue.close();
+    queue.end_of_task().await;
+}
