@@ -35,13 +35,13 @@ struct Blocking {
 
 #[uniffi::export]
 impl Client {
-    /// Connects to the first host that can be reached, and logs in.
+    /// Connects to the first host that can be reached and lets the user in.
     ///
     /// `hosts` are `host` or `host:port` (3307 if no port is given), the most preferred first. `user` is the number of the
     /// tenant, or `root` for tenant 0; `password` is its key. `database` may be empty.
     ///
-    /// Fails with `AccessDenied` for a wrong user, password or database, `Unreachable` when no host answers, `Invalid` for
-    /// hosts or options that are not valid.
+    /// Fails with `AccessDenied` for a wrong user, password or database, if no other host lets the user in, `Unreachable` when no
+    /// host answers, `Invalid` for hosts or options that are not valid.
     #[uniffi::constructor(default(database = "", options))]
     pub async fn connect(
         hosts: Vec<String>,
@@ -101,13 +101,13 @@ impl Client {
 
 #[uniffi::export]
 impl BlockingClient {
-    /// Connects to the first host that can be reached, and logs in.
+    /// Connects to the first host that can be reached and lets the user in.
     ///
     /// `hosts` are `host` or `host:port` (3307 if no port is given), the most preferred first. `user` is the number of the
     /// tenant, or `root` for tenant 0; `password` is its key. `database` may be empty.
     ///
-    /// Fails with `AccessDenied` for a wrong user, password or database, `Unreachable` when no host answers, `Invalid` for
-    /// hosts or options that are not valid.
+    /// Fails with `AccessDenied` for a wrong user, password or database, if no other host lets the user in, `Unreachable` when no
+    /// host answers, `Invalid` for hosts or options that are not valid.
     #[uniffi::constructor(default(database = "", options))]
     pub fn connect(
         hosts: Vec<String>,

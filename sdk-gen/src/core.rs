@@ -9,12 +9,14 @@ use futures_util::future::{BoxFuture, join_all};
 use mysql_async::{OptsBuilder, SslOpts};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::Failure;
-use crate::hosts::{Hosts, Lease, lock};
+use crate::hosts::{Hosts, Lease};
 use crate::link::Link;
 use crate::listen::Listeners;
 use crate::options::Settings;
+use crate::small::lock;
 use crate::tls;
 use crate::{CometError, Options};
 
@@ -24,6 +26,9 @@ const PORT: u16 = 3307;
 const PACKET: usize = (16 << 20) + (64 << 10);
 /// The server's idle time in seconds, which ours is always below. Given for the same reason.
 const IDLE: usize = 28_800;
+
+/// After such a silence the system asks whether the other side of a connection is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// How soon an answer is asked for again that lacked the part of a node.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -40,9 +45,9 @@ pub(crate) struct Core {
 /// Whether a call may be carried out again when nobody knows whether it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
-    /// Twice is as good as once.
+    /// Twice is as good as once, even if the second time is over before the first one.
     Yes,
-    /// Twice is as good as once, and the first time may take long.
+    /// The same, but for the first time coming last.
     IfBroken,
     /// Twice may be once too often.
     No,
@@ -117,16 +122,24 @@ impl Core {
             closing: Notify::new(),
         };
         let first = tokio::time::timeout(settings.call, core.hosts.any()).await;
-        let first = first.map_err(|_| CometError::Unreachable {
-            detail: format!("no log-in within {} ms", settings.call.as_millis()),
+        let first = first.map_err(|_| {
+            let detail = format!("no log-in within {} ms", settings.call.as_millis());
+            let refusal = core.hosts.refusal();
+            refusal.unwrap_or(CometError::Unreachable { detail })
         })?;
         first?.give_back();
         Ok(core)
     }
 
-    /// Carries out a call on the best host, and once more if that is useful and does no harm.
+    /// When a call that begins now has to be over.
+    pub(crate) fn due(&self) -> Instant {
+        Instant::now() + self.settings.call
+    }
+
+    /// Carries out a part of a call on the best host, and once more if that is useful and does no harm.
     pub(crate) async fn run<A: Sync, T>(
         &self,
+        due: Instant,
         again: Again,
         arguments: &A,
         call: Attempt<A, T>,
@@ -138,10 +151,7 @@ impl Core {
             return Err(CometError::Closed);
         }
         let progress = Progress::default();
-        let work = tokio::time::timeout(
-            self.settings.call,
-            self.attempts(again, arguments, call, &progress),
-        );
+        let work = tokio::time::timeout_at(due, self.attempts(again, arguments, call, &progress));
         tokio::select! {
             biased;
             () = closing => Err(CometError::Closed),
@@ -160,14 +170,21 @@ impl Core {
         progress: &Progress,
     ) -> Result<T, CometError> {
         let mut may_repeat = again != Again::No;
-        let patience =
-            (again == Again::Yes && self.hosts.count() > 1).then_some(self.settings.call / 2);
         let mut avoid = None;
+        // What is told if there is no second attempt although there should be one.
+        let mut before = None;
         loop {
-            let mut lease = self.hosts.best(avoid, &progress.told).await?;
-            progress.sends(lease.at);
-            let attempt = call(lease.link(), arguments);
-            let done = answered(attempt, patience.filter(|_| may_repeat)).await;
+            let lease = self.hosts.best(avoid, &progress.told).await;
+            let mut lease = match lease {
+                Ok(lease) => lease,
+                Err(CometError::Closed) => return Err(CometError::Closed),
+                Err(error) => return Err(before.unwrap_or(error)),
+            };
+            let at = lease.at;
+            progress.sends(at);
+            let patient = !(may_repeat && again == Again::Yes);
+            let done = self.answered(call(lease.link(), arguments), at, patient);
+            let done = done.await;
             progress.arrived();
             let failure = match done {
                 Ok(done) => {
@@ -182,13 +199,41 @@ impl Core {
                 tokio::time::sleep(ASK_AGAIN).await;
                 continue;
             }
-            avoid = Some(lease.at);
+            avoid = Some(at);
             let useful = self.after(lease, &failure);
+            let uncertain = matches!(failure, Failure::Broken(_) | Failure::Slow(_));
+            let error = failure.told();
             if !(useful && may_repeat) {
-                return Err(failure.told());
+                return Err(error);
             }
             may_repeat = false;
-            progress.tells(failure.told().to_string());
+            progress.tells(error.to_string());
+            before = uncertain.then_some(error);
+        }
+    }
+
+    /// What comes of an attempt at this host. When another one is worth a try, who is patient goes on waiting, and others
+    /// go elsewhere.
+    async fn answered<T>(
+        &self,
+        mut attempt: BoxFuture<'_, Result<T, Failure>>,
+        at: usize,
+        patient: bool,
+    ) -> Result<T, Failure> {
+        if self.hosts.count() == 1 {
+            return attempt.await;
+        }
+        let time = self.settings.call / 2;
+        match tokio::time::timeout(time, &mut attempt).await {
+            Ok(done) => done,
+            Err(_) if patient => {
+                self.hosts.failed(at, None);
+                attempt.await
+            }
+            Err(_) => {
+                let detail = format!("no answer within {} ms", time.as_millis());
+                Err(Failure::Slow(detail))
+            }
         }
     }
 
@@ -203,12 +248,12 @@ impl Core {
         match failure {
             Failure::Answer(_) | Failure::LastAnswer(_) | Failure::Incomplete(_) => false,
             Failure::Busy(_) => self.hosts.count() > 1,
-            Failure::Leaving(_) => {
-                self.hosts.failed(at);
+            Failure::Leaving(_) | Failure::Slow(_) => {
+                self.hosts.failed(at, None);
                 true
             }
             // Whether the host is to blame shows when somebody connects to it.
-            Failure::Broken(_) | Failure::Slow(_) => {
+            Failure::Broken(_) => {
                 self.hosts.suspect(at);
                 true
             }
@@ -216,8 +261,11 @@ impl Core {
     }
 
     fn too_late(&self, progress: &Progress) -> CometError {
-        if let Some(at) = *lock(&progress.waits_for) {
-            self.hosts.suspect(at);
+        let waits_for = *lock(&progress.waits_for);
+        match waits_for {
+            Some(at) if self.hosts.count() > 1 => self.hosts.failed(at, None),
+            Some(at) => self.hosts.suspect(at),
+            None => {}
         }
         if let Some(error) = lock(&progress.answer).take() {
             return error;
@@ -225,8 +273,14 @@ impl Core {
         let ms = self.settings.call.as_millis();
         let told = lock(&progress.told);
         if progress.sent.load(Ordering::Relaxed) {
-            let detail = format!("no answer within {ms} ms {told}");
+            let detail = match told.as_str() {
+                "" => format!("no answer within {ms} ms"),
+                told => format!("no answer within {ms} ms; before that, {told}"),
+            };
             return CometError::TimedOut { detail };
+        }
+        if let Some(refusal) = self.hosts.refusal() {
+            return refusal;
         }
         if told.is_empty() {
             let detail = format!("all connections were in use for {ms} ms");
@@ -241,18 +295,13 @@ impl Core {
         &self.listeners
     }
 
-    /// Ends all calls that are under way, and refuses all later ones.
-    pub(crate) async fn close(&self) {
-        self.end().await;
-    }
-
-    /// The same at once; the good-byes are said in the background.
+    /// Closes at once; the good-byes are said in the background.
     pub(crate) fn close_now(&self) {
-        self.hosts.background().spawn(self.end());
+        self.hosts.background().spawn(self.close());
     }
 
-    /// Ends everything now. What it returns says good-bye.
-    fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Ends all calls that are under way, and refuses all later ones, now. What it returns says good-bye.
+    pub(crate) fn close(&self) -> impl Future<Output = ()> + Send + use<> {
         self.closed.store(true, Ordering::Release);
         self.closing.notify_waiters();
         let heard = self.listeners.close();
@@ -265,21 +314,6 @@ impl Core {
             _ = tokio::time::timeout(patience, farewell).await;
         }
     }
-}
-
-/// What came of an attempt, if it came in time.
-async fn answered<T>(
-    attempt: impl Future<Output = Result<T, Failure>>,
-    time: Option<Duration>,
-) -> Result<T, Failure> {
-    let Some(time) = time else {
-        return attempt.await;
-    };
-    let done = tokio::time::timeout(time, attempt).await;
-    done.unwrap_or_else(|_| {
-        let detail = format!("no answer within {} ms", time.as_millis());
-        Err(Failure::Slow(detail))
-    })
 }
 
 /// How to log in, wherever.
@@ -301,6 +335,7 @@ impl LogIn {
             .db_name((!self.database.is_empty()).then_some(&self.database))
             .prefer_socket(false)
             .tcp_nodelay(true)
+            .tcp_keepalive(Some(KEEP_ALIVE))
             .max_allowed_packet(Some(PACKET))
             .wait_timeout(Some(IDLE))
             // Statements are kept beside the connection, without parsing their text each time.

@@ -13,6 +13,7 @@ mod listen;
 mod options;
 mod records;
 mod runtime;
+mod small;
 #[cfg(test)]
 mod testing;
 mod tls;

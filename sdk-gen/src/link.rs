@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Params, Row, Statement, Value as Wire};
 
@@ -14,7 +15,8 @@ const PREPARED: usize = 64;
 
 /// A connection.
 pub(crate) struct Link {
-    conn: Conn,
+    /// `None` only while it is dropped.
+    conn: Option<Conn>,
     /// The one used last comes first.
     prepared: Vec<(Cow<'static, str>, Statement)>,
     /// When it was put aside.
@@ -50,7 +52,7 @@ impl Link {
     /// Connects and logs in.
     pub(crate) async fn open(opts: Opts) -> Result<Self, Failure> {
         Ok(Self {
-            conn: Conn::new(opts).await?,
+            conn: Some(Conn::new(opts).await?),
             prepared: Vec::new(),
             idle_since: Instant::now(),
         })
@@ -58,7 +60,7 @@ impl Link {
 
     /// Asks the server whether it is there.
     pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
-        Ok(self.conn.ping().await?)
+        Ok(self.conn().ping().await?)
     }
 
     /// Whether the server answers within this time.
@@ -67,9 +69,11 @@ impl Link {
     }
 
     /// Says good-bye.
-    pub(crate) async fn close(self) {
-        // Who closes does not care whether the other side still heard it.
-        _ = self.conn.disconnect().await;
+    pub(crate) async fn close(mut self) {
+        if let Some(conn) = self.conn.take() {
+            // Who closes does not care whether the other side still heard it.
+            _ = conn.disconnect().await;
+        }
     }
 
     /// Carries out a statement that has no rows.
@@ -80,7 +84,7 @@ impl Link {
     ) -> Result<Done, Failure> {
         let statement = self.prepare(sql.into(), values.len()).await?;
         let values = bound(values);
-        self.conn.exec_drop(statement, values).await?;
+        self.conn().exec_drop(statement, values).await?;
         Ok(self.done())
     }
 
@@ -92,7 +96,7 @@ impl Link {
     ) -> Result<Told, Failure> {
         let statement = self.prepare(sql.into(), values.len()).await?;
         let values = bound(values);
-        let mut result = self.conn.exec_iter(statement, values).await?;
+        let mut result = self.conn().exec_iter(statement, values).await?;
         let columns = result.columns_ref().to_vec();
         let rows = result.collect().await?;
         drop(result);
@@ -105,18 +109,23 @@ impl Link {
 
     /// The warnings of the last statement: code and text.
     pub(crate) async fn warnings(&mut self) -> Result<Vec<(u16, String)>, Failure> {
-        let rows: Vec<(String, u16, String)> = self.conn.query("SHOW WARNINGS").await?;
+        let rows: Vec<(String, u16, String)> = self.conn().query("SHOW WARNINGS").await?;
         let warnings = rows.into_iter().map(|(_, code, text)| (code, text));
         Ok(warnings.collect())
     }
 
-    fn done(&self) -> Done {
+    fn done(&mut self) -> Done {
+        let conn = self.conn();
         Done {
-            affected: self.conn.affected_rows(),
-            insert_id: self.conn.last_insert_id().unwrap_or(0),
-            info: self.conn.info().into_owned(),
-            warnings: self.conn.get_warnings(),
+            affected: conn.affected_rows(),
+            insert_id: conn.last_insert_id().unwrap_or(0),
+            info: conn.info().into_owned(),
+            warnings: conn.get_warnings(),
         }
+    }
+
+    fn conn(&mut self) -> &mut Conn {
+        self.conn.as_mut().expect("there until it is dropped")
     }
 
     /// The statement, prepared now or before.
@@ -129,11 +138,11 @@ impl Link {
         if let Some(at) = known {
             self.prepared[..=at].rotate_right(1);
         } else {
-            let statement = self.conn.prep(&*sql).await?;
+            let statement = self.conn().prep(&*sql).await?;
             if self.prepared.len() == PREPARED
                 && let Some((_, oldest)) = self.prepared.pop()
             {
-                self.conn.close(oldest).await?;
+                self.conn().close(oldest).await?;
             }
             self.prepared.insert(0, (sql, statement));
         }
@@ -145,6 +154,16 @@ impl Link {
         }
         let detail = format!("the statement has {takes} `?`, and {values} values were given");
         Err(CometError::Invalid { detail }.into())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            // Said if the system takes it at once. The driver would wait for however long it takes, and for the rest of an
+            // answer before.
+            _ = conn.disconnect().now_or_never();
+        }
     }
 }
 

@@ -14,7 +14,8 @@ pub struct Options {
     /// How long a call may take with all that belongs to it, fail-over included, in milliseconds: 1 to 3,600,000.
     #[uniffi(default = 10_000)]
     pub call_timeout_ms: u64,
-    /// How long one host may take to connect and log in, in milliseconds, before the next one is tried: 1 to 60,000.
+    /// How long one host may take to connect and log in, in milliseconds, before the next one is tried: 1 to 60,000. A server
+    /// that is there gets 6 seconds more for its answer: it lets a wrong key wait.
     #[uniffi(default = 3_000)]
     pub connect_timeout_ms: u64,
     /// Most connections to each host: 1 to 1,000. When all are in use, calls wait for one.
@@ -23,7 +24,7 @@ pub struct Options {
     /// A connection that was idle for so many milliseconds is checked before it is used: 0 to 3,600,000; 0 = always.
     #[uniffi(default = 5_000)]
     pub idle_check_ms: u64,
-    /// A connection that was idle for so many milliseconds is closed when somebody comes by: 1 to 28,800,000.
+    /// A connection that was idle for so many milliseconds is closed: 1 to 28,800,000.
     #[uniffi(default = 300_000)]
     pub idle_close_ms: u64,
     /// For how long a host that failed is left alone, in milliseconds, if another one is there: 1 to 60,000. Doubled with each

@@ -24,12 +24,16 @@ const KEYS: usize = 1_000;
 type Statement = (&'static str, Vec<Wire>);
 
 impl Core {
-    /// Carries out a statement that twice does what once does.
+    /// Carries out a statement that twice does what once does. It carries no id: a first one that comes late, after a second
+    /// one and what the program did then, would undo that.
     async fn change(&self, sql: &'static str, values: Vec<Wire>) -> Result<Done, CometError> {
         let statement: Statement = (sql, values);
-        let done = self.run(Again::Yes, &statement, |link, (sql, values)| {
-            Box::pin(link.change(*sql, values.clone()))
-        });
+        let done = self.run(
+            self.due(),
+            Again::IfBroken,
+            &statement,
+            |link, (sql, values)| Box::pin(link.change(*sql, values.clone())),
+        );
         done.await
     }
 
@@ -39,7 +43,7 @@ impl Core {
         T: FromRow + Send + 'static,
     {
         let statement: Statement = (sql, values);
-        let rows = self.run(Again::Yes, &statement, |link, (sql, values)| {
+        let rows = self.run(self.due(), Again::Yes, &statement, |link, (sql, values)| {
             Box::pin(complete(link, *sql, values))
         });
         rows.await
@@ -50,10 +54,10 @@ impl Core {
     where
         T: FromRow + Send + 'static,
     {
-        let mut rows = Vec::new();
+        let (due, mut rows) = (self.due(), Vec::new());
         for keys in keys.chunks(KEYS) {
             let statement = (format!("{before} IN ({})", marks(keys.len())), keys);
-            let part = self.run(Again::Yes, &statement, |link, (sql, keys)| {
+            let part = self.run(due, Again::Yes, &statement, |link, (sql, keys)| {
                 Box::pin(complete(link, sql.clone(), keys))
             });
             rows.extend(part.await?);

@@ -74,12 +74,17 @@ impl Core {
         id: String,
     ) -> Result<Sent, CometError> {
         let statement = (insert, values);
-        let sent = self.run(Again::Yes, &statement, |link, (insert, values)| {
-            Box::pin(async move {
-                let done = link.change(*insert, values.to_vec()).await?;
-                what_came_of_it(link, &done).await
-            })
-        });
+        let sent = self.run(
+            self.due(),
+            Again::Yes,
+            &statement,
+            |link, (insert, values)| {
+                Box::pin(async move {
+                    let done = link.change(*insert, values.to_vec()).await?;
+                    what_came_of_it(link, &done).await
+                })
+            },
+        );
         let (reached, stored) = sent.await?;
         Ok(Sent {
             id,
@@ -91,12 +96,12 @@ impl Core {
     /// Sends all rows in few statements, one after the other.
     pub(super) async fn send_many(&self, rows: Rows) -> Result<SentMany, CometError> {
         let Rows { insert, rows } = rows;
-        let (mut reached, mut stored) = (0, true);
+        let (due, mut reached, mut stored) = (self.due(), 0, true);
         let mut rest = &rows[..];
         while !rest.is_empty() {
             let (part, later) = rest.split_at(next_part(rest));
             let statement = (insert, part);
-            let done = self.run(Again::Yes, &statement, |link, (insert, part)| {
+            let done = self.run(due, Again::Yes, &statement, |link, (insert, part)| {
                 let sql = format!("{insert}{}", vec![ROW; part.len()].join(", "));
                 let values = part.iter().flat_map(Message::values).collect();
                 Box::pin(async move {
@@ -105,7 +110,9 @@ impl Core {
                 })
             });
             let before = rows.len() - rest.len();
-            let part = done.await.map_err(|error| error.after(before))?;
+            let part = done
+                .await
+                .map_err(|error| error.after(before))?;
             reached += part.0;
             stored &= part.1;
             rest = later;

@@ -23,15 +23,17 @@ impl Core {
         };
         let values: Vec<Wire> = params.into_iter().map(Wire::from).collect();
         let arguments = (sql, values);
-        let asked = self.run(again, &arguments, |link, (sql, values)| {
+        let asked = self.run(self.due(), again, &arguments, |link, (sql, values)| {
             Box::pin(ask(link, sql, values.clone()))
         });
         asked.await
     }
 
     pub(crate) async fn ping(&self) -> Result<(), CometError> {
-        self.run(Again::Yes, &(), |link, ()| Box::pin(link.ping()))
-            .await
+        self.run(self.due(), Again::Yes, &(), |link, ()| {
+            Box::pin(link.ping())
+        })
+        .await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The subscriptions of a client: where its nodes are, and that they end when it is closed. A client that is only forgotten, as by
 //! a collector of garbage, takes none of them along.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use futures_util::future::join_all;
 
@@ -10,6 +10,7 @@ use super::queue::Queue;
 use super::{ChannelSince, Listening, task};
 use crate::CometError;
 use crate::options::Tls;
+use crate::small::lock;
 
 /// The subscriptions of one client.
 pub(crate) struct Listeners {
@@ -74,8 +75,7 @@ impl Listeners {
     }
 
     fn open(&self) -> MutexGuard<'_, Option<Vec<Weak<Queue>>>> {
-        // What is behind it is changed in one step each time, so a panic leaves nothing half done.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use super::{Event, FAREWELL};
 use crate::CometError;
+use crate::small::lock;
 
 /// The door between the two.
 pub(crate) struct Queue {
@@ -89,8 +90,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What is behind it is changed in one step each time, so a panic leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::{Instant, SystemTime};
 
 use cometql_protocol::client::{Delivery, Effects, Now, SocketId, State, TabId};
 use cometql_protocol::wire;
-use uuid::Uuid;
 
 use super::Event;
 use super::options::Plan;
 use super::queue::Queue;
 use super::socket::Link;
 use crate::CometError;
+use crate::small::random;
 
 /// The session's only tab.
 pub(super) const TAB: TabId = TabId(0);
@@ -245,10 +245,4 @@ impl Shell {
             None => self.end("bad_request", "a push of the server can't be read"),
         }
     }
-}
-
-/// A random number. What of one half of a UUID is fixed is by chance in the other.
-pub(super) fn random() -> u64 {
-    let (first, second) = Uuid::new_v4().as_u64_pair();
-    first ^ second.rotate_left(32)
 }

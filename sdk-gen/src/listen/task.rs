@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::options::Plan;
 use super::queue::{Queue, Wishes};
-use super::shell::{Shell, TAB, random};
+use super::shell::{Shell, TAB};
 use super::socket::Happened;
 use super::{Credentials, Event, LAST_WORDS};
+use crate::small::random;
 use crate::{CometError, mint_token, runtime};
 
 /// Starts to listen and returns once the server has answered for each channel. `begun` is told before.

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cometql_server::app::App;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +21,14 @@ pub(crate) enum Mode {
     Pass,
     /// Passes on what clients say, and keeps the answers.
     Mute,
+    /// Passes on a first piece of what the node says on each connection, and keeps the rest.
+    Begin,
+    /// Passes on what the node says a good while later, as if it were far away.
+    Late,
 }
+
+/// How much later.
+pub(crate) const LATE: Duration = Duration::from_millis(300);
 
 /// A host in front of a node.
 pub(crate) struct Proxy {
@@ -73,6 +81,12 @@ impl Proxy {
 
     /// Lives again, where it was.
     pub(crate) async fn rise(&mut self) {
+        self.rise_before(self.node).await;
+    }
+
+    /// The same, in front of the node that listens there.
+    pub(crate) async fn rise_before(&mut self, node: SocketAddr) {
+        self.node = node;
         self.become_mode(Mode::Pass);
         self.serve(TcpListener::bind(self.address).await.unwrap());
     }
@@ -98,11 +112,18 @@ async fn copy(
     mut to: OwnedWriteHalf,
     mode: Option<watch::Receiver<Mode>>,
 ) {
-    let mut buffer = vec![0; 16 << 10];
+    let (mut buffer, mut begun) = (vec![0; 16 << 10], false);
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         if let Some(mut mode) = mode.clone() {
+            let now = *mode.borrow();
+            let begins = now == Mode::Begin && !begun;
+            begun |= begins;
+            if now == Mode::Late {
+                tokio::time::sleep(LATE).await;
+            }
+            let goes_on = |mode: &Mode| begins || matches!(mode, Mode::Pass | Mode::Late);
             // What was kept comes later, if ever.
-            if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
+            if mode.wait_for(goes_on).await.is_err() {
                 return;
             }
         }
