@@ -70,8 +70,9 @@ impl CometError {
         }
     }
 
-    /// The same, after so many rows of a call were carried out.
-    pub(crate) fn after(mut self, rows: usize) -> Self {
+    /// The same, of a call that has so many rows, so many of which were sent before this statement. The server may have told how
+    /// many rows of the statement were.
+    pub(crate) fn after(mut self, before: usize, all: usize) -> Self {
         let text = match &mut self {
             Self::Refused { detail, .. }
             | Self::AccessDenied { detail, .. }
@@ -82,9 +83,15 @@ impl CometError {
             | Self::Ended { detail, .. } => detail,
             Self::Closed => return self,
         };
-        if rows > 0 {
-            *text = format!("{text} (the first {rows} rows were sent)");
-        }
+        let sent = match of_statement(text) {
+            Some((words, sent)) => {
+                text.truncate(words);
+                format!("{}", before + sent)
+            }
+            None if before == 0 => return self,
+            None => format!("the first {before}"),
+        };
+        *text = format!("{text} ({sent} of {all} rows were sent)");
         self
     }
 
@@ -102,6 +109,15 @@ impl CometError {
             detail: error.message,
         }
     }
+}
+
+/// What the server says of a statement that was refused in part, `… (2 of 3 rows were sent)`: how long its words before that are, and
+/// how many rows were sent.
+fn of_statement(detail: &str) -> Option<(usize, usize)> {
+    let told = detail.strip_suffix(" rows were sent)")?;
+    let (words, numbers) = told.rsplit_once(" (")?;
+    let (sent, _) = numbers.split_once(" of ")?;
+    Some((words.len(), sent.parse().ok()?))
 }
 
 /// How one attempt failed.
@@ -173,5 +189,39 @@ impl Failure {
 impl From<CometError> for Failure {
     fn from(error: CometError) -> Self {
         Self::Answer(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(detail: &str, before: usize, expected: &str) {
+        let detail = detail.to_owned();
+        let error = CometError::TimedOut { detail }.after(before, 9);
+        assert_eq!(error.to_string(), format!("timed out: {expected}"));
+    }
+
+    #[test]
+    fn how_many_rows_were_sent() {
+        check("no", 0, "no");
+        check(
+            "no (2 of 3 rows were sent)",
+            0,
+            "no (2 of 9 rows were sent)",
+        );
+        check("no", 4, "no (the first 4 of 9 rows were sent)");
+        check(
+            "no (2 of 3 rows were sent)",
+            4,
+            "no (6 of 9 rows were sent)",
+        );
+        check(
+            "no (x of 3 rows were sent)",
+            4,
+            "no (x of 3 rows were sent) (the first 4 of 9 rows were sent)",
+        );
+        assert_eq!(CometError::Closed.after(1, 2), CometError::Closed);
     }
 }

@@ -170,7 +170,7 @@ async fn more_than_a_statement_may_have() {
     some.push(publication("ab", "x"));
     let refused = client.publish_many(some).await.unwrap_err().to_string();
     assert!(
-        refused.ends_with("(the first 300 rows were sent)"),
+        refused.ends_with("(the first 300 of 301 rows were sent)"),
         "{refused}"
     );
     client.close().await;

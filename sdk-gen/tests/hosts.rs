@@ -277,7 +277,7 @@ async fn the_time_of_a_call_is_that_of_all_its_statements() {
     let several = vec![publication("web_a", "x"); 256 * 4];
     let late = client.publish_many(several).await;
     let told = match &late {
-        Err(CometError::TimedOut { detail }) => detail.contains("rows were sent"),
+        Err(CometError::TimedOut { detail }) => detail.contains("of 1024 rows were sent"),
         _ => false,
     };
     assert!(told, "{late:?}");

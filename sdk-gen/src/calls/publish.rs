@@ -112,7 +112,7 @@ impl Core {
             let before = rows.len() - rest.len();
             let part = done
                 .await
-                .map_err(|error| error.after(before))?;
+                .map_err(|error| error.after(before, rows.len()))?;
             reached += part.0;
             stored &= part.1;
             rest = later;
