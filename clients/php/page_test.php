@@ -10,7 +10,7 @@ $server = proc_open(
     [1 => ['file', $said, 'a'], 2 => ['file', $said, 'a']],
     $pipes,
     null,
-    ['COMETQL_HOST' => $host, 'COMETQL_PORT' => (string) $port, 'COMETQL_KEY' => $password, 'COMETQL_BROWSERS' => 'ws://' . getenv('COMETQL_HTTP')],
+    ['COMETQL_HOST' => $host, 'COMETQL_PORT' => (string) $port, 'COMETQL_KEY' => $password, 'COMETQL_BROWSERS' => 'http://' . getenv('COMETQL_HTTP')],
 );
 register_shutdown_function(function () use ($server, $said) {
     proc_terminate($server);
@@ -33,13 +33,22 @@ function address()
 
 $url = address();
 $heard = subscriber('web_guestbook');
-$entry = ['name' => "Zoë </script>", 'text' => 'it\'s "here" & <b>now</b> \\ 🙂'];
-$post = ['method' => 'POST', 'header' => 'content-type: application/x-www-form-urlencoded', 'content' => http_build_query($entry)];
-file_get_contents($url, false, stream_context_create(['http' => $post]));
-expect(substr($http_response_header[0], 9), '204 No Content', 'the answer');
-expect($heard(), ['entry', $entry], 'what browsers get');
+$post = function (string $body) use ($url) {
+    $post = ['method' => 'POST', 'header' => 'content-type: application/x-www-form-urlencoded', 'content' => $body];
+    file_get_contents($url, false, stream_context_create(['http' => $post]));
+    expect(substr($http_response_header[0], 9), '204 No Content', $body);
+};
+$entries = [
+    ['name' => "Zoë </script>", 'text' => 'it\'s "here" & <b>now</b> \\ 🙂'],
+    ['name' => "\u{FFFD}", 'text' => ''],
+];
+foreach ([http_build_query($entries[0]), 'name=%ff&text[]=x'] as $at => $body) {
+    $post($body);
+    expect($heard(), ['entry', $entries[$at]], 'what browsers get');
+}
+$kept = json_decode(file_get_contents("$url?entries"), true, 512, JSON_THROW_ON_ERROR);
+expect(array_column($kept, 'data'), $entries, 'who opens it later');
+expect($kept[1]['offset'] > $kept[0]['offset'], true, 'their order');
 $html = file_get_contents($url);
-expect(preg_match('~^  (\[.*\])\.forEach\(show\);$~m', $html, $found), 1, 'the page has the entries');
-expect(json_decode($found[1], true), [$entry], 'the entries');
 expect(substr_count($html, '</script>'), 1, 'ends of scripts');
-expect(str_contains($html, json_encode('ws://' . getenv('COMETQL_HTTP'))), true, 'the page has the address');
+expect(str_contains($html, json_encode('http://' . getenv('COMETQL_HTTP'))), true, 'the page has the address');

@@ -17,16 +17,23 @@ if ($_SERVER['REQUEST_METHOD'] === 'POST') {
     if (!$cometql->execute_query('SELECT length FROM pipes_settings WHERE name = ?', [CHANNEL])->num_rows) {
         $cometql->execute_query('INSERT INTO pipes_settings (name, length) VALUES (?, 50)', [CHANNEL]);
     }
-    $entry = json_encode(['name' => $_POST['name'] ?? '', 'text' => $_POST['text'] ?? '']);
+    $field = fn(string $name) => filter_input(INPUT_POST, $name) ?: '';
+    // What is no UTF-8 becomes "\u{FFFD}": it is a guest's fault, and costs the others nothing.
+    $entry = json_encode(['name' => $field('name'), 'text' => $field('text')], JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE);
     $cometql->execute_query('INSERT INTO pipes_messages (name, event, message) VALUES (?, ?, ?)', [CHANNEL, 'entry', $entry]);
     http_response_code(204); // The browser stays on the page, and gets the entry as all others do.
     exit;
 }
 
-$kept = $cometql->execute_query('SELECT message FROM pipes_messages WHERE name = ?', [CHANNEL]);
-$safe = JSON_HEX_TAG | JSON_HEX_AMP; // Nothing in it ends the script.
-$entries = json_encode(array_map('json_decode', array_column($kept->fetch_all(), 0)), $safe);
-$server = json_encode($setting('COMETQL_BROWSERS', 'ws://127.0.0.1:8087'), $safe);
+if (isset($_GET['entries'])) {
+    $kept = $cometql->execute_query('SELECT `offset`, message FROM pipes_messages WHERE name = ?', [CHANNEL]);
+    $entry = fn(array $row) => ['offset' => (int) $row[0], 'data' => json_decode($row[1])];
+    header('content-type: application/json');
+    exit(json_encode(array_map($entry, $kept->fetch_all()), JSON_THROW_ON_ERROR));
+}
+
+// Nothing in it ends the script.
+$server = json_encode($setting('COMETQL_BROWSERS', 'http://127.0.0.1:8087'), JSON_HEX_TAG | JSON_HEX_AMP);
 ?>
 <!doctype html>
 <meta charset="utf-8">
@@ -36,16 +43,20 @@ $server = json_encode($setting('COMETQL_BROWSERS', 'ws://127.0.0.1:8087'), $safe
 </form>
 <ul></ul>
 <script>
-  const show = ({ name, text }) => {
+  const shown = new Set();
+  const show = ({ offset, data }) => {
+    if (!data || shown.has(offset)) return;
+    shown.add(offset);
     const line = document.createElement('li');
-    line.textContent = `${name}: ${text}`;
+    line.textContent = `${data.name}: ${data.text}`;
     document.querySelector('ul').prepend(line);
   };
-  <?= $entries ?>.forEach(show);
-  const socket = new WebSocket(<?= $server ?> + '/connect?v=1');
-  socket.onopen = () => socket.send(JSON.stringify({ id: 1, subscribe: '<?= CHANNEL ?>' }));
-  socket.onmessage = (frame) => {
-    const message = JSON.parse(frame.data);
-    if (message.push === 'publication') show(message.data);
+  // The browser connects again by itself, and says where it was.
+  const events = new EventSource(<?= $server ?> + '/sse?v=1&channels=<?= CHANNEL ?>');
+  events.onmessage = async (event) => {
+    const message = JSON.parse(event.data);
+    if (message.push === 'publication') show(message);
+    // At the beginning, and when more was missed than the server keeps.
+    if (message.subscribed?.recovered === false) (await (await fetch('?entries')).json()).forEach(show);
   };
 </script>
