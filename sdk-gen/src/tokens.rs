@@ -140,6 +140,10 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::signature::KeyPair as _;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD as STANDARD;
     use jsonwebtoken::{DecodingKey, Validation};
 
     use super::*;
@@ -194,33 +198,36 @@ mod tests {
         );
     }
 
+    /// A token of this private key is one for that public key.
     #[track_caller]
-    fn verifies(algorithm: Algorithm, kind: &'static rcgen::SignatureAlgorithm) {
-        let pair = rcgen::KeyPair::generate_for(kind).unwrap();
+    fn check_signed(algorithm: Algorithm, private: String, public: &DecodingKey) {
         let key = TokenKey {
-            key: pair.serialize_pem(),
+            key: private,
             algorithm: Some(algorithm),
             id: Some("a".to_owned()),
         };
         let token = mint_token(key, claims()).unwrap();
-        let public = pair.public_key_pem();
-        let public = match algorithm {
-            Algorithm::Es256 => DecodingKey::from_ec_pem(public.as_bytes()),
-            Algorithm::EdDsa => DecodingKey::from_ed_pem(public.as_bytes()),
-            Algorithm::Rs256 => DecodingKey::from_rsa_pem(public.as_bytes()),
-            Algorithm::Hs256 => unreachable!("it has no public key"),
-        };
         let mut wanted = Validation::new(algorithm.of_library());
         wanted.set_audience(&["chat"]);
-        let read = jsonwebtoken::decode::<Value>(&token, &public.unwrap(), &wanted).unwrap();
+        let read = jsonwebtoken::decode::<Value>(&token, public, &wanted).unwrap();
         assert_eq!(read.claims["sub"], "5");
         assert_eq!(read.header.kid.as_deref(), Some("a"));
     }
 
     #[test]
     fn tokens_that_public_keys_verify() {
-        verifies(Algorithm::Es256, &rcgen::PKCS_ECDSA_P256_SHA256);
-        verifies(Algorithm::EdDsa, &rcgen::PKCS_ED25519);
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let public = DecodingKey::from_ec_pem(pair.public_key_pem().as_bytes()).unwrap();
+        check_signed(Algorithm::Es256, pair.serialize_pem(), &public);
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let public = DecodingKey::from_ed_pem(pair.public_key_pem().as_bytes()).unwrap();
+        check_signed(Algorithm::EdDsa, pair.serialize_pem(), &public);
+        let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let public = DecodingKey::from_rsa_der(pair.public_key().as_ref());
+        let private = STANDARD.encode(pair.as_der().unwrap().as_ref());
+        let private =
+            format!("-----BEGIN PRIVATE KEY-----\n{private}\n-----END PRIVATE KEY-----\n");
+        check_signed(Algorithm::Rs256, private, &public);
     }
 
     #[test]
