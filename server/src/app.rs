@@ -158,7 +158,7 @@ impl App {
         let count = shards.unwrap_or_else(cores).clamp(1, MAX_SHARDS);
         let port = bind(http.address, count)?;
         let (http_address, capacity) = (port.address, capacity(http.capacity, &backends));
-        let (restart_spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
+        let (spread, inbox_ms) = (http.restart_spread, limits.inbox_ms);
         store.review(Arc::clone(&rules)).await?;
         let cluster = member::join(cluster, &limits, backends.language.insert_bytes).await?;
         let tables = tables::join(cluster.as_ref(), &store, &limits).await?;
@@ -195,7 +195,7 @@ impl App {
             },
             &admin_on_http,
         );
-        let membership = Membership::start(joined, &hub, backends.processes()).await?;
+        let membership = Membership::start(joined, &hub, backends.processes(), spread).await?;
         Ok(Self {
             tasks: upkeep(&store, inbox_ms, &metrics),
             hub,
@@ -209,7 +209,7 @@ impl App {
             cluster,
             membership,
             way,
-            restart_spread,
+            restart_spread: spread,
         })
     }
 

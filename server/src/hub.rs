@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cometql_engine::ids::{shard_of_channel, shard_of_user};
@@ -187,6 +188,14 @@ impl Hub {
         for mailbox in &self.0.mailboxes {
             // A shard that has stopped needs no rules.
             _ = mailbox.send(Mail::Rules(Arc::clone(&rules)));
+        }
+    }
+
+    /// Closes all browsers' connections: they are told to come back at a random moment within `spread`.
+    pub(crate) fn drain(&self, spread: Duration) {
+        for mailbox in &self.0.mailboxes {
+            // A shard that has stopped has no connections.
+            _ = mailbox.send(Mail::drain(spread));
         }
     }
 

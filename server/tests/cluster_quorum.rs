@@ -88,6 +88,16 @@ fn until_ready(node: &World, expected: bool) -> impl Future<Output = ()> {
     }
 }
 
+/// Until a node knows of another one.
+async fn hears_another(node: &World) {
+    let mut admin = connect(&node.app, "admin", "boss").await;
+    let began = Instant::now();
+    while rows(&mut admin, "SELECT COUNT(*) FROM cluster_members", ()).await != "2" {
+        assert!(began.elapsed() < PATIENCE, "it stays alone");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A statement, and meanwhile what the user does with what comes of it.
 async fn while_sent(node: &mut World, sql: &str, user: &mut Client) -> (String, Value) {
     let does = async {
@@ -224,4 +234,33 @@ async fn balancers_are_told_until_it_is_back() {
     cluster.regain_quorum();
     until_ready(&a, true).await;
     a.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_sends_its_browsers_away_once() {
+    let Some(mut cluster) = Cluster::start(1, "browsers of a node that is cut off") else {
+        return;
+    };
+    let a = cluster.node("a").await;
+    let b = cluster
+        .node_with("b", |settings| {
+            settings.cluster.as_mut().unwrap().drain_after = Duration::from_secs(1);
+        })
+        .await;
+    hears_another(&b).await;
+    for _outage in 0..2 {
+        let mut browser = b.anonymous(&["web_now"]).await;
+        cluster.servers.kill(0);
+        let (code, reason) = browser.closed().await;
+        assert_eq!(code, 4000, "{reason}");
+        assert!(reason.starts_with("restart retry_after_ms="), "{reason}");
+        // Who comes back because the others are no better off is served.
+        let mut back = b.anonymous(&["web_now"]).await;
+        common::publish(&b.app, "web_now", "here").await;
+        assert_eq!(back.json().await["data"], "here");
+        cluster.servers.run(0);
+        until_ready(&b, true).await;
+    }
+    a.stop().await;
+    b.stop().await;
 }

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use super::backends::Sockets;
-use crate::cluster::Cluster;
 use crate::cluster::gather::Answering;
 use crate::cluster::members::{About, JoinError, Joined, Members};
 use crate::cluster::presence::Presence;
+use crate::cluster::{Cluster, cut_off};
 use crate::cometql::Processes;
 use crate::hub::Hub;
 
@@ -45,6 +46,7 @@ impl Membership {
         joined: Option<(Members, Joined)>,
         hub: &Hub,
         processes: &Arc<Processes>,
+        restart_spread: Duration,
     ) -> Result<Option<Self>, JoinError> {
         let Some((members, joined)) = joined else {
             return Ok(None);
@@ -61,6 +63,7 @@ impl Membership {
             tokio::spawn(answering.run(questions)),
             tokio::spawn(presence.run(users, joined.heard, joined.told)),
             tokio::spawn(members.clone().run(joined.beats)),
+            tokio::spawn(cut_off::watch(members.clone(), hub.clone(), restart_spread)),
         ];
         members.ready().await;
         Ok(Some(Self { members, tasks }))

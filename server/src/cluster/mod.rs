@@ -17,6 +17,7 @@ use crate::metrics::OfCluster;
 mod append;
 mod arrivals;
 mod connect;
+pub(crate) mod cut_off;
 pub(crate) mod gather;
 mod history;
 mod inbox;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long other members may take to answer.
     pub ask_timeout: Duration,
+    /// Cut off for so long, a node sends its browsers to the others; zero = never.
+    pub drain_after: Duration,
 }
 
 /// How a node proves to NATS that it may connect.
@@ -122,6 +125,7 @@ impl Default for Settings {
             on_quorum_loss: OnQuorumLoss::default(),
             lease: Duration::from_secs(5),
             ask_timeout: Duration::from_secs(1),
+            drain_after: Duration::from_secs(15),
         }
     }
 }

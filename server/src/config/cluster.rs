@@ -42,6 +42,8 @@ pub struct ClusterSection {
     pub lease: Span,
     /// How long other members may take to answer.
     pub ask_timeout: Span,
+    /// Cut off for so long, a node sends its browsers to the others.
+    pub drain_after: Span,
 }
 
 /// `on_quorum_loss`.
@@ -70,6 +72,7 @@ impl Default for ClusterSection {
             on_quorum_loss: QuorumLoss::Live,
             lease: Span::seconds(5),
             ask_timeout: Span::seconds(1),
+            drain_after: Span::seconds(15),
         }
     }
 }
@@ -168,6 +171,7 @@ impl Config {
             },
             lease: section.lease.duration(),
             ask_timeout: section.ask_timeout.duration(),
+            drain_after: section.drain_after.duration(),
         })
     }
 }

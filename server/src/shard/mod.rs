@@ -114,8 +114,18 @@ pub(crate) enum Mail {
         text: String,
         known: oneshot::Sender<bool>,
     },
-    /// Tell all clients to come back within so many milliseconds, and stop once they are gone.
-    Stop { spread_ms: u64 },
+    /// Close all connections: clients are told to come back at a random moment within so many milliseconds.
+    Drain { spread_ms: u64 },
+    /// Stop once all connections are gone.
+    Stop,
+}
+
+impl Mail {
+    /// [`Mail::Drain`], over so long.
+    pub(crate) fn drain(spread: Duration) -> Self {
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        Self::Drain { spread_ms }
+    }
 }
 
 /// The shards of a node.
@@ -211,10 +221,10 @@ impl Shards {
 
     /// Tells clients to come back and ends the threads; blocks until they have ended.
     pub(crate) fn stop(self, spread: Duration) {
-        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         for mailbox in &self.mailboxes {
             // A thread that has ended already takes no mail.
-            _ = mailbox.send(Mail::Stop { spread_ms });
+            _ = mailbox.send(Mail::drain(spread));
+            _ = mailbox.send(Mail::Stop);
         }
         for thread in self.threads {
             if thread.join().is_err() {

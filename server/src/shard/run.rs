@@ -52,9 +52,8 @@ async fn serve(core: Core, shared: Shared, mut mails: UnboundedReceiver<Mail>) {
             count = mails.recv_many(&mut batch, allowed), if allowed > 0 => {
                 allowed -= count;
                 for mail in batch.drain(..) {
-                    if let Mail::Stop { spread_ms } = mail {
+                    if matches!(mail, Mail::Stop) {
                         stopping = Some(Instant::now() + shared.close_wait);
-                        core.drain(spread_ms);
                     } else {
                         handle(&core, &shared, mail);
                     }
@@ -126,6 +125,7 @@ fn handle(core: &Core, shared: &Shared, mail: Mail) {
             }
             _ = known.send(found);
         }
-        Mail::Stop { .. } => unreachable!("the caller handles it"),
+        Mail::Drain { spread_ms } => core.drain(spread_ms),
+        Mail::Stop => unreachable!("the caller handles it"),
     }
 }
