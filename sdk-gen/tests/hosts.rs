@@ -79,13 +79,21 @@ async fn who_may_not_go_elsewhere_tells_others_that_a_host_is_silent() {
     };
     let names = hosts.iter().map(Proxy::host).collect();
     let client = connect(names, options).await.unwrap();
+    // Its statement is prepared.
+    client.set_user_data(2, "x".to_owned()).await.unwrap();
     hosts[0].become_mode(Mode::Mute);
-    let data = client.set_user_data(1, "x".to_owned());
-    let (late, sent) = tokio::join!(biased; data, publish(&client, 5).join_all());
-    assert!(matches!(late, Err(CometError::TimedOut { .. })), "{late:?}");
-    for sent in sent {
+    let late = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.set_user_data(1, "x".to_owned()).await }
+    });
+    // It has the only connection, and its answer is kept back.
+    let direct = connect(vec![host(&app)], Options::default()).await.unwrap();
+    while direct.user_data(1).await.unwrap().is_none() {}
+    for sent in publish(&client, 5).join_all().await {
         sent.unwrap();
     }
+    let late = late.await.unwrap();
+    assert!(matches!(late, Err(CometError::TimedOut { .. })), "{late:?}");
     client.close().await;
     app.stop().await;
 }
