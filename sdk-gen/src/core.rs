@@ -22,8 +22,8 @@ use crate::{CometError, Options};
 
 /// The server's port where none is given.
 const PORT: u16 = 3307;
-/// The longest packet that the server takes, 16 MiB and 64 KiB. Given, so that connecting does not ask for it.
-const PACKET: usize = (16 << 20) + (64 << 10);
+/// The longest packet that MySQL knows: the server says itself how much it takes. Given, so that connecting does not ask for it.
+const PACKET: usize = 1 << 30;
 /// The server's idle time in seconds, which ours is always below. Given for the same reason.
 const IDLE: usize = 28_800;
 

@@ -2,6 +2,8 @@
 //!
 //! Everything that a client does is here, once. The languages add names and conventions of their own in `sdks/`, and
 //! nothing that decides.
+//!
+//! With TLS, rustls gets aws-lc as the process's default provider, unless the program chose one before it connected.
 
 mod calls;
 mod client;

@@ -10,8 +10,12 @@ use mysql_async::{Conn, Opts, Params, Row, Statement, Value as Wire};
 use crate::CometError;
 use crate::error::Failure;
 
-/// Most statements that are kept prepared; the server allows 1,024.
-const PREPARED: usize = 64;
+/// What the statements that are kept prepared may cost the server, in bytes.
+const PREPARED: usize = 64 << 10;
+/// What the server counts for each beside its text. So there are 63 at most; it allows 1,024.
+const EACH: usize = 1 << 10;
+/// Longest text of a statement that is kept, in bytes. Our own ones are shorter.
+const LONGEST: usize = 8 << 10;
 
 /// A connection.
 pub(crate) struct Link {
@@ -19,6 +23,8 @@ pub(crate) struct Link {
     conn: Option<Conn>,
     /// The one used last comes first.
     prepared: Vec<(Cow<'static, str>, Statement)>,
+    /// What was said here may have altered it for those who get it next, so nobody does.
+    pub(crate) ends: bool,
     /// When it was put aside.
     pub(crate) idle_since: Instant,
 }
@@ -54,6 +60,7 @@ impl Link {
         Ok(Self {
             conn: Some(Conn::new(opts).await?),
             prepared: Vec::new(),
+            ends: false,
             idle_since: Instant::now(),
         })
     }
@@ -82,10 +89,7 @@ impl Link {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Wire>,
     ) -> Result<Done, Failure> {
-        let statement = self.prepare(sql.into(), values.len()).await?;
-        let values = bound(values);
-        self.conn().exec_drop(statement, values).await?;
-        Ok(self.done())
+        Ok(self.ask(sql, values).await?.done)
     }
 
     /// Carries out a statement and reads its rows.
@@ -94,9 +98,31 @@ impl Link {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Wire>,
     ) -> Result<Told, Failure> {
-        let statement = self.prepare(sql.into(), values.len()).await?;
-        let values = bound(values);
-        let mut result = self.conn().exec_iter(statement, values).await?;
+        let sql = sql.into();
+        let known = self.prepared.iter().position(|(text, _)| *text == sql);
+        if let Some(at) = known {
+            self.prepared[..=at].rotate_right(1);
+            let statement = self.prepared[0].1.clone();
+            return self.carry_out(&statement, values).await;
+        }
+        let statement = self.conn().prep(&*sql).await?;
+        let told = self.carry_out(&statement, values).await;
+        let kept = self.keep(sql, statement).await;
+        told.and_then(|told| kept.map(|()| told))
+    }
+
+    async fn carry_out(
+        &mut self,
+        statement: &Statement,
+        values: Vec<Wire>,
+    ) -> Result<Told, Failure> {
+        // The driver would drop the connection.
+        let (takes, given) = (usize::from(statement.num_params()), values.len());
+        if takes != given {
+            let detail = format!("the statement has {takes} `?`, and {given} values were given");
+            return Err(CometError::Invalid { detail }.into());
+        }
+        let mut result = self.conn().exec_iter(statement, bound(values)).await?;
         let columns = result.columns_ref().to_vec();
         let rows = result.collect().await?;
         drop(result);
@@ -105,6 +131,25 @@ impl Link {
             rows,
             done: self.done(),
         })
+    }
+
+    /// Keeps a prepared statement for later, if it is not too long, in place of those that were not used for longest.
+    async fn keep(&mut self, sql: Cow<'static, str>, statement: Statement) -> Result<(), Failure> {
+        if sql.len() > LONGEST {
+            return Ok(self.conn().close(statement).await?);
+        }
+        self.prepared.insert(0, (sql, statement));
+        while self.prepared_bytes() > PREPARED
+            && let Some((_, oldest)) = self.prepared.pop()
+        {
+            self.conn().close(oldest).await?;
+        }
+        Ok(())
+    }
+
+    fn prepared_bytes(&self) -> usize {
+        let texts = self.prepared.iter();
+        texts.map(|(text, _)| text.len() + EACH).sum()
     }
 
     /// The warnings of the last statement: code and text.
@@ -126,34 +171,6 @@ impl Link {
 
     fn conn(&mut self) -> &mut Conn {
         self.conn.as_mut().expect("there until it is dropped")
-    }
-
-    /// The statement, prepared now or before.
-    async fn prepare(
-        &mut self,
-        sql: Cow<'static, str>,
-        values: usize,
-    ) -> Result<Statement, Failure> {
-        let known = self.prepared.iter().position(|(text, _)| *text == sql);
-        if let Some(at) = known {
-            self.prepared[..=at].rotate_right(1);
-        } else {
-            let statement = self.conn().prep(&*sql).await?;
-            if self.prepared.len() == PREPARED
-                && let Some((_, oldest)) = self.prepared.pop()
-            {
-                self.conn().close(oldest).await?;
-            }
-            self.prepared.insert(0, (sql, statement));
-        }
-        let statement = &self.prepared[0].1;
-        // The driver would drop the connection.
-        let takes = usize::from(statement.num_params());
-        if takes == values {
-            return Ok(statement.clone());
-        }
-        let detail = format!("the statement has {takes} `?`, and {values} values were given");
-        Err(CometError::Invalid { detail }.into())
     }
 }
 

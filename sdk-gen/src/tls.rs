@@ -12,6 +12,8 @@ use crate::options::Tls;
 
 /// What the MySQL driver is told.
 pub(crate) fn options(tls: &Tls) -> Result<SslOpts, CometError> {
+    // The driver takes the one of the process, and panics if none was chosen and there are two. What the program has chosen stays.
+    _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let (_, certificates) = trusted(tls)?;
     let certificates = certificates.into_iter();
     let certificates = certificates.map(|certificate| certificate.to_vec().into());
@@ -61,4 +63,20 @@ fn of_file(file: &str) -> Result<Vec<CertificateDer<'static>>, CometError> {
     certificates
         .collect::<Result<_, _>>()
         .map_err(|error| bad(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_has_a_provider_before_the_driver_asks_for_one() {
+        let ca_file = Some("nowhere".to_owned());
+        let bad = Tls {
+            ca_file,
+            ..Tls::default()
+        };
+        assert!(options(&bad).is_err());
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+    }
 }

@@ -176,3 +176,85 @@ async fn more_than_a_statement_may_have() {
     client.close().await;
     app.stop().await;
 }
+
+#[tokio::test]
+async fn servers_that_take_less_or_more_than_others() {
+    let app = node(|settings| {
+        settings.backends.language.insert_rows = 10;
+        let mysql = settings.backends.mysql.as_mut().unwrap();
+        mysql.packet_bytes = 100 << 10;
+    })
+    .await;
+    let client = connect(vec![host(&app)], Options::default()).await.unwrap();
+    let several = vec![publication("web_a", &"x".repeat(20 << 10)); 100];
+    assert_eq!(client.publish_many(several).await.unwrap().ids.len(), 100);
+    client.close().await;
+    app.stop().await;
+    // Whatever the client thinks is too much: the server says so.
+    let app = node(|_| {}).await;
+    let client = connect(vec![host(&app)], Options::default()).await.unwrap();
+    let value = "x".repeat(20 << 20);
+    let values = vec![Value::Text { value }];
+    let refused = client.query("SELECT LENGTH(?)".to_owned(), values).await;
+    assert!(
+        matches!(refused, Err(CometError::Refused { code: 11, .. })),
+        "{refused:?}"
+    );
+    client.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_alters_a_connection_alters_no_other_call() {
+    let app = node(|_| {}).await;
+    let options = Options {
+        max_connections: 1,
+        ..Options::default()
+    };
+    let client = connect(vec![host(&app)], options).await.unwrap();
+    let ask = async |sql: &str| client.query(sql.to_owned(), Vec::new()).await;
+    let database = ask("SELECT DATABASE()").await.unwrap().rows;
+    for sql in ["/**/ USE db_0", ";USE db_0", "-- \nUSE db_0"] {
+        let refused = ask(sql).await;
+        assert!(
+            matches!(refused, Err(CometError::Invalid { .. })),
+            "{refused:?}"
+        );
+    }
+    let mut connections = Vec::new();
+    for sql in [
+        "/*!USE db_0*/",
+        "SET wait_timeout = 7",
+        "SELECT 1",
+        "SELECT 2",
+    ] {
+        ask(sql).await.unwrap();
+        assert_eq!(ask("SELECT DATABASE()").await.unwrap().rows, database);
+        let timeout = ask("SELECT @@wait_timeout").await.unwrap().rows;
+        assert_ne!(timeout, [[Value::Int { value: 7 }]]);
+        connections.push(ask("SELECT CONNECTION_ID()").await.unwrap().rows);
+    }
+    assert_ne!(connections[0], connections[1]);
+    assert_eq!(connections[1], connections[3]);
+    client.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn long_statements_are_not_kept_prepared() {
+    let app = node(|settings| settings.backends.language.memory_bytes = 2 << 20).await;
+    let options = Options {
+        max_connections: 1,
+        ..Options::default()
+    };
+    let client = connect(vec![host(&app)], options).await.unwrap();
+    // A tenant may have half of the memory.
+    for number in 0..60 {
+        for length in [30 << 10, 4 << 10] {
+            let sql = format!("SELECT '{}' AS a{number}", "x".repeat(length));
+            client.query(sql, Vec::new()).await.unwrap();
+        }
+    }
+    client.close().await;
+    app.stop().await;
+}

@@ -19,7 +19,7 @@ const ONE: &str = "INSERT INTO pipes_messages (name, event, message, id) VALUES 
 const NOT_STORED: u16 = 207;
 /// Most rows of a statement. Smaller statements have half of it, a quarter, and so on: a connection prepares few.
 const ROWS: usize = 256;
-/// What the payloads of one statement may have together, in bytes: half of what the server takes.
+/// What the payloads of one statement may have together, in bytes: half of what the server takes, if it is not configured otherwise.
 const BYTES: usize = 8 << 20;
 
 /// What is inserted, row by row.
@@ -97,9 +97,9 @@ impl Core {
     pub(super) async fn send_many(&self, rows: Rows) -> Result<SentMany, CometError> {
         let Rows { insert, rows } = rows;
         let (due, mut reached, mut stored) = (self.due(), 0, true);
-        let mut rest = &rows[..];
+        let (mut rest, mut most) = (&rows[..], ROWS);
         while !rest.is_empty() {
-            let (part, later) = rest.split_at(next_part(rest));
+            let (part, later) = rest.split_at(next_part(rest, most));
             let statement = (insert, part);
             let done = self.run(due, Again::Yes, &statement, |link, (insert, part)| {
                 let sql = format!("{insert}{}", vec![ROW; part.len()].join(", "));
@@ -109,10 +109,13 @@ impl Core {
                     what_came_of_it(link, &done).await
                 })
             });
+            let done = done.await;
+            if part.len() > 1 && too_much(&done) {
+                most = part.len() / 2;
+                continue;
+            }
             let before = rows.len() - rest.len();
-            let part = done
-                .await
-                .map_err(|error| error.after(before, rows.len()))?;
+            let part = done.map_err(|error| error.after(before, rows.len()))?;
             reached += part.0;
             stored &= part.1;
             rest = later;
@@ -143,15 +146,20 @@ impl Message {
 }
 
 /// How many of these rows go into the next statement: a power of two, so that few statements are prepared.
-fn next_part(rows: &[Message]) -> usize {
+fn next_part(rows: &[Message], most: usize) -> usize {
     let mut bytes = 0;
-    let fits = rows.iter().take(ROWS).take_while(|row| {
+    let fits = rows.iter().take(most).take_while(|row| {
         bytes += row.message.len();
         bytes <= BYTES
     });
     // A row that is too long alone is refused by the server, which says so.
     let fits = fits.count().max(1);
     1 << fits.ilog2()
+}
+
+/// Whether less might do: the server is configured to take shorter statements (11) or fewer rows (19), or a row is too long.
+fn too_much<T>(done: &Result<T, CometError>) -> bool {
+    matches!(done, Err(CometError::Refused { code: 11 | 19, .. }))
 }
 
 /// The id that was given, as the server writes it, or a new one.
@@ -190,7 +198,7 @@ mod tests {
             id: String::new(),
         };
         let rows: Vec<_> = (0..rows).map(row).collect();
-        assert_eq!(next_part(&rows), expected);
+        assert_eq!(next_part(&rows, ROWS), expected);
     }
 
     #[test]

@@ -13,17 +13,12 @@ impl Core {
         sql: String,
         params: Vec<Value>,
     ) -> Result<Answer, CometError> {
-        let again = match first_word(&sql).to_ascii_uppercase().as_str() {
-            "SELECT" | "SHOW" => Again::IfBroken,
-            "USE" => {
-                let detail = "USE would change one of several connections: name the database when you connect";
-                return Err(CometError::invalid(detail));
-            }
-            _ => Again::No,
-        };
+        let (again, alters) = treatment(&sql)?;
         let values: Vec<Wire> = params.into_iter().map(Wire::from).collect();
-        let arguments = (sql, values);
-        let asked = self.run(self.due(), again, &arguments, |link, (sql, values)| {
+        let arguments = (sql, values, alters);
+        let asked = self.run(self.due(), again, &arguments, |link, arguments| {
+            let (sql, values, alters) = arguments;
+            link.ends |= alters;
             Box::pin(ask(link, sql, values.clone()))
         });
         asked.await
@@ -68,8 +63,79 @@ async fn ask(link: &mut Link, sql: &str, values: Vec<Wire>) -> Result<Answer, Fa
     })
 }
 
+/// Whether a statement may be sent again, and whether it may alter the connection for those who get it next: what is not known
+/// to leave it as it was, does.
+fn treatment(sql: &str) -> Result<(Again, bool), CometError> {
+    match first_word(sql).to_ascii_uppercase().as_str() {
+        "SELECT" | "SHOW" => Ok((Again::IfBroken, false)),
+        "INSERT" | "REPLACE" | "UPDATE" | "DELETE" => Ok((Again::No, false)),
+        "USE" => {
+            let detail =
+                "USE would change one of several connections: name the database when you connect";
+            Err(CometError::invalid(detail))
+        }
+        _ => Ok((Again::No, true)),
+    }
+}
+
+/// The first word behind what the server passes over: white space, `;`, comments (but not `/*! … */`, which it reads) and `(`.
 fn first_word(sql: &str) -> &str {
-    let sql = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
-    let end = sql.find(|c: char| !c.is_ascii_alphabetic());
-    &sql[..end.unwrap_or(sql.len())]
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || ";(".contains(c));
+        let end = if rest.starts_with("/*") && !rest.starts_with("/*!") {
+            rest.find("*/").map(|at| at + 2)
+        } else if rest.starts_with('#') || rest.starts_with("-- ") {
+            rest.find('\n')
+        } else {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            return &rest[..end.unwrap_or(rest.len())];
+        };
+        match end {
+            Some(end) => rest = &rest[end..],
+            None => return "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(sql: &str, again: Again, alters: bool) {
+        assert_eq!(treatment(sql).unwrap(), (again, alters), "{sql}");
+    }
+
+    #[test]
+    fn statements() {
+        for sql in [
+            "SELECT 1",
+            " ((select 1))",
+            "/* why */ SELECT 1",
+            "-- why\n # x\n;SELECT(1)",
+            "Show tables",
+        ] {
+            check(sql, Again::IfBroken, false);
+        }
+        for sql in ["INSERT INTO a", ";/**/replace", "Update x", "DELETE"] {
+            check(sql, Again::No, false);
+        }
+        for sql in [
+            "",
+            "SET a = 1",
+            "/*!USE db_7 */",
+            "/*! SELECT */ 1",
+            "/* SELECT 1",
+            "--\tx\nSELECT 1",
+            "`SELECT`",
+            "SELECT1",
+            "KILL 1",
+        ] {
+            check(sql, Again::No, true);
+        }
+        for sql in ["USE db_7", ";use db_7", "/**/ USE db_7", "# x\nUSE db_7"] {
+            assert!(treatment(sql).is_err(), "{sql}");
+        }
+    }
 }

@@ -291,6 +291,7 @@ impl Lease<'_> {
     /// The connection can be used by others.
     pub(crate) fn give_back(mut self) {
         if let Some(mut link) = self.link.take()
+            && !link.ends
             && !self.host.places.is_closed()
         {
             link.idle_since = Instant::now();
