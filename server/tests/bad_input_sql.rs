@@ -142,7 +142,8 @@ fn too_many() -> [String; 4] {
     [conditions, values, rows, columns]
 }
 
-#[tokio::test]
+/// On a runtime as the program has it: long statements are read beside the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn statements() {
     let long_name = format!(
         "INSERT INTO pipes_messages (name, event, message) VALUES ('{}', '', '')",

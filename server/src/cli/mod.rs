@@ -1,6 +1,7 @@
 //! The `cometql` command: reads flags, calls the parts, prints for people. Holds no rules of its own.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -115,9 +116,12 @@ fn say(text: &str) {
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// The runtime of everything but the shards, which have their own.
+/// The runtime of everything but the shards, which have their own: one thread for each core. Half as many here, as each that
+/// wakes another one costs a publication on its way to the log and back processor time.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
         .enable_all()
         .build()
         .context("can't start threads")

@@ -3,6 +3,7 @@
 use mysql_common::constants::{CapabilityFlags, Command};
 use mysql_common::io::ParseBuf;
 use mysql_common::proto::MySerialize;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::connection::Connection;
 use super::gate::GateError;
@@ -30,6 +31,8 @@ type Result<T> = std::result::Result<T, GateError>;
 
 /// Most publications of a connection that are on their way at once.
 const OVERLAP: usize = 128;
+/// From so many bytes on, reading a statement takes milliseconds.
+const LENGTHY: usize = 128 << 10;
 
 /// Carries out a command and queues its answer.
 pub(super) async fn carry_out(c: &mut Connection<'_>, packet: &[u8]) -> Result<Flow> {
@@ -187,10 +190,16 @@ fn read(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, Sq
 /// Reads a text by the settings of the tenant.
 fn parse(c: &Connection<'_>, sql: &str) -> std::result::Result<Vec<Statement>, SqlError> {
     let common = c.shared.context.settings.load();
-    match &c.session {
-        Some(session) => cometql::parse(sql, common.of(session.tenant)),
-        None => cometql::parse(sql, &common),
+    let settings = match &c.session {
+        Some(session) => common.of(session.tenant),
+        None => &common,
+    };
+    let read = || cometql::parse(sql, settings);
+    if sql.len() < LENGTHY || Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+        return read();
     }
+    // The thread's other connections go on in another one.
+    tokio::task::block_in_place(read)
 }
 
 async fn execute_one(
