@@ -5,6 +5,7 @@
 //!
 //! With TLS, rustls gets aws-lc as the process's default provider, unless the program chose one before it connected.
 
+mod bell;
 mod calls;
 mod client;
 mod core;

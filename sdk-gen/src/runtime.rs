@@ -12,7 +12,7 @@ use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::CometError;
+use crate::{CometError, bell};
 
 /// What one process has.
 struct Ours {
@@ -150,12 +150,16 @@ impl<T, F: Future<Output = Result<T, CometError>>> Future for Served<F> {
             return Poll::Ready(Err(made_before_the_fork()));
         }
         let _entered = ours.runtime.enter();
+        let call = self.call.as_mut().expect("there until it is dropped");
+        if bell::is_used() {
+            // Who is woken by a bell is not waited for.
+            return call.as_mut().poll(context);
+        }
         let resume: Waker = Arc::new(Resume {
             who: context.waker().clone(),
             resumes: &ours.resumes,
         })
         .into();
-        let call = self.call.as_mut().expect("there until it is dropped");
         call.as_mut().poll(&mut Context::from_waker(&resume))
     }
 }

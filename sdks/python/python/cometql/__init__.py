@@ -9,8 +9,8 @@
 """
 
 from cometql._async_client import AsyncClient, AsyncSubscription
-from cometql._bridge import native as _native
 from cometql._client import Client, Subscription
+from cometql._library import native as _native
 from cometql.errors import (
     AccessDenied,
     Closed,
@@ -62,7 +62,6 @@ from cometql.records import (
     Value,
     Warning,
 )
-
 
 
 def mint_token(key: TokenKey, claims: Claims) -> str:

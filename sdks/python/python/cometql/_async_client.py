@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
-from cometql._bridge import bound, channels_since, native, plan
+from cometql._bridge import bound, channels_since, plan
+from cometql._library import native
 from cometql.listening import ChannelSince, Event, Listening
 from cometql.records import (
     Answer,

@@ -7,25 +7,17 @@ replaced with what was generated.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
 import ctypes
-import importlib
-import itertools
 import struct
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from threading import get_ident
 from typing import Any
 
 from cometql import errors, listening, records
-
-native: Any = importlib.import_module("cometql._native.cometql_sdk")
+from cometql._awaited import call_awaited
+from cometql._library import UNUSED, Status, call, check, native, quick_with_status
 
 _RustBuffer: Any = native._UniffiRustBuffer
-_Status: Any = native._UniffiRustCallStatus
-_check: Any = native._uniffi_check_call_status
 
 
 class _Bytes(ctypes.Structure):
@@ -34,18 +26,8 @@ class _Bytes(ctypes.Structure):
     _fields_ = [("len", ctypes.c_int32), ("data", ctypes.c_char_p)]
 
 
-def _quick(name: str, arguments: tuple[Any, ...], result: Any) -> Any:
-    """A function of the library that returns at once, so that other threads need not be let in meanwhile."""
-    function = getattr(ctypes.PyDLL(native._UniffiLib._name), name)
-    function.argtypes = (*arguments, ctypes.POINTER(_Status))
-    function.restype = result
-    return function
-
-
-# Neither of these two fails.
-_from_bytes = _quick("ffi_cometql_sdk_rustbuffer_from_bytes", (_Bytes,), _RustBuffer)
-_free = _quick("ffi_cometql_sdk_rustbuffer_free", (_RustBuffer,), None)
-_unused = _Status()
+_from_bytes = quick_with_status("ffi_cometql_sdk_rustbuffer_from_bytes", (_Bytes,), _RustBuffer)
+_free = quick_with_status("ffi_cometql_sdk_rustbuffer_free", (_RustBuffer,), None)
 
 _LENGTH = struct.Struct(">i").pack
 _TEXT = struct.Struct(">i").unpack_from
@@ -112,13 +94,13 @@ for _name, _layout in {
 
 
 def _buffer(data: bytes) -> Any:
-    return _from_bytes(_Bytes(len(data), data), _unused)
+    return _from_bytes(_Bytes(len(data), data), UNUSED)
 
 
 def _taken(buffer: Any) -> bytes:
     """What a buffer holds, which is given back."""
     data = ctypes.string_at(buffer.data, buffer.len)
-    _free(buffer, _unused)
+    _free(buffer, UNUSED)
     return data
 
 
@@ -169,127 +151,19 @@ def publisher(client: Any) -> Callable[[str, str, str, str | None], records.Sent
     """`BlockingClient.publish` in fewer steps: this is the call that is made most often, and in the generated code half of what it
     costs."""
     publish = native._UniffiLib.uniffi_cometql_sdk_fn_method_blockingclient_publish
-    clone = _quick("uniffi_cometql_sdk_fn_clone_blockingclient", (ctypes.c_uint64,), ctypes.c_uint64)
+    clone = quick_with_status("uniffi_cometql_sdk_fn_clone_blockingclient", (ctypes.c_uint64,), ctypes.c_uint64)
     converter = native._UniffiFfiConverterTypeCometError
     handle = client._handle
 
     def send(channel: str, message: str, event: str, id: str | None) -> records.Sent:
         buffer = _buffer(_packed_publication(channel, message, event, id))
-        status = _Status()
-        answer = publish(clone(handle, _unused), buffer, status)
+        status = Status()
+        answer = publish(clone(handle, UNUSED), buffer, status)
         if status.code:
-            _check(converter, status)
+            check(converter, status)
         return _sent(_taken(answer))
 
     return send
-
-
-def _call(error_converter: Any, function: Any, *arguments: Any) -> Any:
-    status = _Status()
-    result = function(*arguments, status)
-    if status.code:
-        _check(error_converter, status)
-    return result
-
-
-class _Wait:
-    """One turn of an awaited call: from the moment that the library is asked whether it is done, to its answer.
-
-    A future for tasks, in the sense of `asyncio.isfuture`, that one task awaits. A real one would wake its task in the turn of the
-    event loop after the one in which it is resolved.
-    """
-
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wake", "asking", "code", "thread")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        self._asyncio_future_blocking = False
-        self._loop = loop
-        self._wake: Callable[[_Wait], object] | None = None
-        self._context = _NOWHERE
-        self._cancelled = False
-        self.thread = thread
-        self.asking = True
-        self.code = _NOT_YET
-
-    def answered(self, code: int, thread: int) -> None:
-        """The library answers, mostly in a thread of its own; to wake the event loop from there is what costs most."""
-        self.code = code
-        if thread != self.thread:
-            # The task awaits this, or is about to: it decides in its own thread. A loop that is closed waits for nothing.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._go_on)
-        elif not self.asking:
-            self._loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            self._context.run(wake, self)
-
-    def __await__(self) -> Generator[_Wait, None, int]:
-        if self.code == _NOT_YET:
-            self._asyncio_future_blocking = True
-            yield self
-            return self.result()
-        return self.code
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
-
-    def add_done_callback(self, wake: Callable[[_Wait], object], *, context: contextvars.Context) -> None:
-        self._wake, self._context = wake, context
-        if self.code != _NOT_YET:
-            # It was answered between the question and this.
-            self._loop.call_soon(self._go_on)
-
-    def result(self) -> int:
-        if self._cancelled:
-            raise asyncio.CancelledError
-        return self.code
-
-    def cancel(self, msg: object = None) -> bool:
-        if self.code != _NOT_YET:
-            return False
-        self._cancelled = True
-        self._loop.call_soon(self._go_on)
-        return True
-
-
-_waits: dict[int, _Wait] = {}
-_threads: set[int] = set()
-_numbers = itertools.count(1)
-_DONE: int = native._UNIFFI_RUST_FUTURE_POLL_READY
-_NOT_YET = -1
-_NOWHERE = contextvars.Context()
-
-
-def _answer(number: int, code: int) -> None:
-    thread = get_ident()
-    wait = _waits.pop(number)
-    if wait.thread != thread and thread not in _threads:
-        # Once more than it is released: what Python keeps of this thread is kept, and not made anew for each answer.
-        _threads.add(thread)
-        ctypes.pythonapi.PyGILState_Ensure()
-    wait.answered(code, thread)
-
-
-_answered = native._UNIFFI_RUST_FUTURE_CONTINUATION_CALLBACK(_answer)
-
-
-async def _call_awaited(call: Any, poll: Any, complete: Any, free: Any, lift: Any, error_converter: Any) -> Any:
-    loop, thread = asyncio.get_running_loop(), get_ident()
-    try:
-        while True:
-            wait = _Wait(loop, thread)
-            number = next(_numbers)
-            _waits[number] = wait
-            poll(call, _answered, number)
-            wait.asking = False
-            # What was answered at once needs no turn of the loop.
-            if await wait == _DONE:
-                return lift(_call(error_converter, complete, call))
-    finally:
-        free(call)
 
 
 class _Bound:
@@ -349,10 +223,10 @@ def plan(given: listening.Listening | None) -> listening.Listening:
 def _cheap_handles(of: Any) -> None:
     """Each call consumes a copy of the object's handle."""
     name = f"uniffi_cometql_sdk_fn_clone_{of.__name__.lower()}"
-    clone = _quick(name, (ctypes.c_uint64,), ctypes.c_uint64)
+    clone = quick_with_status(name, (ctypes.c_uint64,), ctypes.c_uint64)
 
     def copy_of_handle(self: Any) -> Any:
-        return clone(self._handle, _unused)
+        return clone(self._handle, UNUSED)
 
     of._uniffi_clone_handle = copy_of_handle
 
@@ -362,8 +236,8 @@ def _itself(value: Any) -> Any:
 
 
 def _install() -> None:
-    native._uniffi_rust_call_with_error = _call
-    native._uniffi_rust_call_async = _call_awaited
+    native._uniffi_rust_call_with_error = call
+    native._uniffi_rust_call_async = call_awaited
     buffered = native._UniffiConverterRustBuffer
     buffered.lower, buffered.lift = classmethod(_lower), classmethod(_lift)
     text = native._UniffiFfiConverterString

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from cometql._bridge import bound, channels_since, native, plan, publisher
+from cometql._bridge import bound, channels_since, plan, publisher
+from cometql._library import native
 from cometql.listening import ChannelSince, Event, Listening
 from cometql.records import (
     Answer,
