@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Any
 
 from cometql._bridge import bound, channels_since, plan
 from cometql._library import native
+from cometql.errors import Closed, Invalid
 from cometql.listening import ChannelSince, Event, Listening
 from cometql.records import (
     Answer,
@@ -239,7 +241,7 @@ class AsyncSubscription:
     messages that were given before, they should use `acknowledge_by_hand`.
     """
 
-    __slots__ = ("_begin", "_channels", "_listening", "_native")
+    __slots__ = ("_begin", "_channels", "_closed", "_listening", "_native", "_one", "_opening")
 
     def __init__(
         self, begin: Any, channels: Iterable[str | ChannelSince], listening: Listening | None
@@ -249,6 +251,9 @@ class AsyncSubscription:
         self._channels = channels_since(channels)
         self._listening = plan(listening)
         self._native: Any = None
+        self._opening: asyncio.Task[Any] | None = None
+        self._closed = False
+        self._one = asyncio.Lock()
 
     @classmethod
     def open(cls, channels: Iterable[str | ChannelSince], listening: Listening) -> AsyncSubscription:
@@ -256,10 +261,27 @@ class AsyncSubscription:
         return cls(native.Subscription.open, channels, listening)
 
     async def start(self) -> AsyncSubscription:
-        """Begins to listen, unless it has begun. Returns once the server has answered for each channel."""
-        if self._native is None:
-            self._native = await self._begin(self._channels, self._listening)
+        """Begins to listen, unless it has begun. Returns once the server has answered for each channel. Raises `Closed` if it was
+        closed before that."""
+        if self._native is None and not await self._begun():
+            raise Closed
         return self
+
+    async def _begun(self) -> bool:
+        """Begins to listen, unless it has begun; False if it was closed before that. Of several tasks one begins; when it is
+        cancelled, the next one does."""
+        async with self._one:
+            if self._native is None and not self._closed:
+                self._opening = asyncio.ensure_future(self._begin(self._channels, self._listening))
+                try:
+                    # Unlike `await`, this tells whose end was asked for: that of this task, or by `close` that of the other.
+                    await asyncio.wait([self._opening])
+                    if not self._opening.cancelled():
+                        self._native = self._opening.result()
+                finally:
+                    self._opening.cancel()
+                    self._opening = None
+            return self._native is not None
 
     async def __aenter__(self) -> AsyncSubscription:
         return await self.start()
@@ -286,7 +308,8 @@ class AsyncSubscription:
     async def next_batch(self, most: int = 100) -> list[Event]:
         """The next events: waits until there is one, and returns all that wait, in order, but not more than `most`. None at all: the
         subscription was closed. Cheaper than one after the other where much comes."""
-        await self.start()
+        if self._native is None and not await self._begun():
+            return []
         while True:
             # What an awaited call has found is lost when it is cancelled: this one finds nothing, and the next one does not wait.
             await self._native.ready()
@@ -298,13 +321,23 @@ class AsyncSubscription:
 
     def acknowledge(self, offset: int) -> None:
         """Says that a private message is handled. The server forgets it when all before it are handled, too."""
-        self._native.acknowledge(offset)
+        self._there().acknowledge(offset)
 
     def set_token(self, token: str) -> None:
         """A newer token for the same user: the server is told at once, without an interruption."""
-        self._native.set_token(token)
+        self._there().set_token(token)
+
+    def _there(self) -> Any:
+        if self._native is None:
+            raise Invalid("the subscription has not begun")
+        return self._native
 
     async def close(self) -> None:
-        """Ends listening. Returns when the server knows of everything that was acknowledged, after 3 seconds at the latest."""
-        if self._native is not None:
-            await self._native.close()
+        """Ends listening, also while it begins. Returns when the server knows of everything that was acknowledged, after 3 seconds at
+        the latest."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+        async with self._one:
+            if self._native is not None:
+                await self._native.close()
