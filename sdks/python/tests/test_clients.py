@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
+import types
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +15,12 @@ import pytest
 from cometql import (
     AccessDenied,
     AsyncClient,
+    Claims,
     Client,
     Closed,
     CometError,
     Invalid,
+    NewPublication,
     Options,
     Refused,
     TimedOut,
@@ -86,9 +90,14 @@ def test_what_is_not_valid_is_not_sent(client: Client) -> None:
         client.publish("py_x", "m", id="no uuid")
     with pytest.raises(Invalid):
         client.query("SELECT ?", [1, 2])
-    wrong: Any = b"bytes"
+    # The types say so, too: mypy fails where an "ignore" hides nothing.
     with pytest.raises(TypeError):
-        client.publish("py_x", wrong)
+        client.publish("py_x", b"bytes")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        client.publish("py_x", types.MappingProxyType({"a": 1}))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        client.publish("py_x", range(3))  # type: ignore[arg-type]
+    wrong: Any
     wrong = object()
     with pytest.raises(TypeError):
         client.query("SELECT ?", [wrong])
@@ -96,6 +105,25 @@ def test_what_is_not_valid_is_not_sent(client: Client) -> None:
         client.publish(wrong, "m")
     with pytest.raises(ValueError):
         client.query("SELECT ?", [2**70])
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_json_has_not_is_not_sent(client: Client, number: float) -> None:
+    """Browsers would take the whole message for a text."""
+    message = {"a": [1, {"b": number}]}
+    for send in (
+        lambda: client.publish("py_x", message),
+        lambda: client.send_to_user(1, message),
+        lambda: client.set_user_data(1, message),
+        lambda: NewPublication("py_x", message),
+        lambda: Claims(1, further=message),
+    ):
+        with pytest.raises(Invalid, match="JSON"):
+            send()
+    circle: list[object] = []
+    circle.append(circle)
+    with pytest.raises(Invalid, match="JSON"):
+        client.publish("py_x", circle)
 
 
 def connect(host: str, password: str = KEY, **settings: int) -> Client:
@@ -188,7 +216,8 @@ async def test_a_cancelled_task_gives_its_call_up() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            with pytest.raises(TimeoutError):
+            # Another one than `TimeoutError` before Python 3.11.
+            with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(client.publish("py_cancel", "too late"), 0.05)
             server.resume()
             # The one connection that there may be is free again.

@@ -77,7 +77,11 @@ class Closed(CometError):
     """The client was closed, before the call or during it. A call that was under way may have taken effect."""
 
     def __init__(self) -> None:
-        super().__init__("the client is closed")
+        # What is given to the base is what unpickling calls this with.
+        super().__init__()
+
+    def __str__(self) -> str:
+        return "the client is closed"
 
 
 class Ended(CometError):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, Union
 
-Message: TypeAlias = Union[str, Mapping[str, Any], Sequence[Any]]
-"""A payload. A `str` is sent as it is; if it is the text of a JSON object or array, browsers get that object or array. A dict or
-list is encoded as JSON."""
+from cometql.errors import Invalid
+
+Message: TypeAlias = Union[str, dict[str, Any], list[Any], tuple[Any, ...]]
+"""A payload. A `str` is sent as it is; if it is the text of a JSON object or array, browsers get that object or array. A dict, list or
+tuple is encoded as JSON; what JSON has not, NaN for example, is `Invalid`."""
 
 Value: TypeAlias = Union[None, bool, int, float, str, bytes]
 """A value of a statement, to the server and back. bool is sent as 0 or 1."""
@@ -23,7 +24,10 @@ def text_of(message: Message) -> str:
         return message
     if isinstance(message, (bytes, bytearray)):
         raise TypeError("a message is str, dict or list, not bytes")
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise Invalid(f"the message can't be encoded as JSON: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
