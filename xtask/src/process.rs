@@ -125,10 +125,15 @@ pub(crate) fn python_tool(name: &str, requirement: &str) -> anyhow::Result<PathB
 
 /// A Python in the cache with exactly the packages that a file pins, made when missing or when the pins change.
 pub(crate) fn python_with(name: &str, pins: &Path) -> anyhow::Result<PathBuf> {
+    other_python_with("python3".as_ref(), name, pins)
+}
+
+/// The same for another Python.
+pub(crate) fn other_python_with(other: &Path, name: &str, pins: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache_dir()?.join(name);
     let python = folder.join("bin/python");
     if !is_fresh(&folder, pins)? {
-        run(Command::new("python3")
+        run(Command::new(other)
             .args(["-m", "venv", "--clear"])
             .arg(&folder))?;
         run(Command::new(&python)

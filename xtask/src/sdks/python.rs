@@ -8,11 +8,28 @@ use anyhow::{Context as _, bail, ensure};
 use super::{Made, folder};
 use crate::ci::Tally;
 use crate::process::{
-    find_program, output, python_tool, python_with, root, run as run_command, target_dir,
+    find_program, other_python_with, output, python_tool, root, run as run_command, target_dir,
 };
 
 /// What makes the wheel. It generates the sources itself, with the workspace's generator.
 const MATURIN: &str = "maturin==1.16.0";
+
+/// The versions in which the bridge is tried: `TESTED` of `_awaited.py`, and newer ones, where it uses what asyncio documents.
+const VERSIONS: &[&str] = &["3.10", "3.11", "3.12", "3.13", "3.14"];
+
+/// What is tried in other versions than that of `python3`: what depends on Python, and not on the server.
+const IN_EACH: &[&str] = &[
+    "tests/test_bridge.py",
+    "tests/test_cancelled.py",
+    "tests/test_clients.py",
+    "tests/test_exit.py",
+    "tests/test_fork.py",
+    "tests/test_listening.py",
+    "tests/test_loops.py",
+    "tests/test_package.py",
+    "tests/test_pickle.py",
+    "tests/test_starting.py",
+];
 
 /// What mypy reads in its strictest mode.
 const TYPED: &[&str] = &["tests", "examples", "benchmarks"];
@@ -49,12 +66,28 @@ pub(super) fn build(_: &Made) -> anyhow::Result<()> {
 }
 
 pub(super) fn test(made: &Made, tally: &mut Tally) -> anyhow::Result<()> {
-    let python = install()?;
+    let python = install(Path::new("python3"), "environment", &pins())?;
     check_types(&python, &["--package", "cometql"])?;
     check_types(&python, TYPED)?;
-    let mut tests = Command::new(&python);
+    run_tests(made, &python, &["tests"], tally)?;
+    let version = version_of(&python)?;
+    for other in VERSIONS.iter().filter(|other| **other != version) {
+        let Some(program) = find_python(other) else {
+            println!("sdk python   skipped in Python {other}: it is not installed");
+            tally.skipped += 1;
+            continue;
+        };
+        let python = install(&program, &format!("environment-{other}"), &few_pins()?)?;
+        run_tests(made, &python, IN_EACH, tally).with_context(|| format!("Python {other}"))?;
+    }
+    Ok(())
+}
+
+fn run_tests(made: &Made, python: &Path, what: &[&str], tally: &mut Tally) -> anyhow::Result<()> {
+    let mut tests = Command::new(python);
     tests
         .args(["-m", "pytest", "-p", "no:cacheprovider", "--quiet"])
+        .args(what)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdout(Stdio::piped())
         .current_dir(source());
@@ -71,7 +104,8 @@ pub(super) fn test(made: &Made, tally: &mut Tally) -> anyhow::Result<()> {
 
 /// What a publication costs, against PyMySQL.
 pub(super) fn measure(made: &Made) -> anyhow::Result<()> {
-    let mut benchmark = Command::new(install()?);
+    let python = install(Path::new("python3"), "environment", &pins())?;
+    let mut benchmark = Command::new(python);
     benchmark
         .args(["benchmarks/publish.py", "--check"])
         .current_dir(source());
@@ -97,13 +131,60 @@ fn wheels() -> anyhow::Result<PathBuf> {
     Ok(folder("python")?.join("wheels"))
 }
 
+/// What the tests need.
+fn pins() -> PathBuf {
+    source().join("tests/requirements.txt")
+}
+
+/// The part of it that [`IN_EACH`] needs.
+fn few_pins() -> anyhow::Result<PathBuf> {
+    let all = std::fs::read_to_string(pins())?;
+    let few: Vec<_> = all
+        .lines()
+        .filter(|pin| pin.starts_with("pytest"))
+        .collect();
+    let file = folder("python")?.join("few-requirements.txt");
+    std::fs::write(&file, few.join("\n") + "\n")?;
+    Ok(file)
+}
+
+/// A Python of that version that can make environments. pyenv's are there without being in the PATH.
+fn find_python(version: &str) -> Option<PathBuf> {
+    let mut found: Vec<_> = find_program(&format!("python{version}"))
+        .into_iter()
+        .collect();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    if let Some(versions) = home.and_then(|home| home.join(".pyenv/versions").read_dir().ok()) {
+        for folder in versions.flatten() {
+            if folder
+                .file_name()
+                .to_string_lossy()
+                .starts_with(&format!("{version}."))
+            {
+                found.push(folder.path().join("bin/python3"));
+            }
+        }
+    }
+    found.into_iter().find(|python| {
+        output(Command::new(python).args(["-c", "import ensurepip"])).is_ok()
+            && version_of(python).is_ok_and(|found| found == version)
+    })
+}
+
+/// `3.11`.
+fn version_of(python: &Path) -> anyhow::Result<String> {
+    const SCRIPT: &str = "import sys; print('%d.%d' % sys.version_info[:2])";
+    let told = output(Command::new(python).args(["-c", SCRIPT]))?;
+    Ok(told.trim().to_owned())
+}
+
 /// The wheel in an environment that has nothing else; what tests need is beside it, from the cache.
-fn install() -> anyhow::Result<PathBuf> {
-    let pins = source().join("tests/requirements.txt");
-    let tools = python_with("sdks-python", &pins)?;
-    let environment = folder("python")?.join("environment");
+fn install(program: &Path, name: &str, pins: &Path) -> anyhow::Result<PathBuf> {
+    let cached = name.replace("environment", "sdks-python");
+    let tools = other_python_with(program, &cached, pins)?;
+    let environment = folder("python")?.join(name);
     run_command(
-        Command::new("python3")
+        Command::new(program)
             .args(["-m", "venv", "--clear"])
             .arg(&environment),
     )?;
