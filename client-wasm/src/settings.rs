@@ -26,6 +26,7 @@ pub(crate) fn settings(given: &Given) -> Settings {
     Settings {
         urls: count("urls", default.urls),
         asks_for_tokens: given.asks_for_tokens(),
+        several_tabs: default.several_tabs,
         connect_ms: time("connectMs", default.connect_ms),
         backoff_ms: time("backoffMs", default.backoff_ms),
         backoff_most_ms: time("backoffMostMs", default.backoff_most_ms),

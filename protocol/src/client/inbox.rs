@@ -29,7 +29,8 @@ pub(super) struct Inbox {
 
 #[derive(Debug)]
 struct Waiting {
-    text: String,
+    /// For tabs that come later; `None` = none comes.
+    text: Option<String>,
     handled: bool,
 }
 
@@ -39,8 +40,10 @@ impl Inbox {
     pub(super) fn add_handler(&mut self, tab: TabId, effects: &mut impl Effects) -> bool {
         self.handlers.insert(tab, ());
         for (offset, waiting) in self.waiting.iter().filter(|(_, waiting)| !waiting.handled) {
-            let (offset, text) = (*offset, &*waiting.text);
-            effects.deliver(tab, Delivery::Message { offset, text });
+            let offset = *offset;
+            if let Some(text) = waiting.text.as_deref() {
+                effects.deliver(tab, Delivery::Message { offset, text });
+            }
         }
         !self.on || self.missed
     }
@@ -68,8 +71,14 @@ impl Inbox {
         self.acknowledging = None;
     }
 
-    /// A message came, perhaps again.
-    pub(super) fn on_message(&mut self, offset: u64, text: &str, effects: &mut impl Effects) {
+    /// A message came, perhaps again. `keeps` says whether other tabs may come that want it, too.
+    pub(super) fn on_message(
+        &mut self,
+        offset: u64,
+        text: &str,
+        keeps: bool,
+        effects: &mut impl Effects,
+    ) {
         if self.missed || self.handlers.is_empty() {
             self.missed = true;
             return;
@@ -78,7 +87,7 @@ impl Inbox {
             return;
         }
         let waiting = Waiting {
-            text: text.to_owned(),
+            text: keeps.then(|| text.to_owned()),
             handled: planted("client-acknowledges-unhandled"),
         };
         self.waiting.insert(offset, waiting);
@@ -188,7 +197,8 @@ mod tests {
 
         fn message(&mut self, offset: u64) {
             let text = format!("m{offset}");
-            self.inbox.on_message(offset, &text, &mut self.effects);
+            self.inbox
+                .on_message(offset, &text, true, &mut self.effects);
         }
 
         /// What is acknowledged now.
@@ -238,6 +248,18 @@ mod tests {
         // Another tab comes: it gets what no tab has handled.
         assert!(!world.inbox.add_handler(B, &mut world.effects));
         assert_eq!(world.effects.take_told(), ["2: message 2 m2"]);
+    }
+
+    #[test]
+    fn for_a_single_tab_no_text_is_kept() {
+        let mut world = World::ready(&[A]);
+        world.inbox.on_message(1, "long", false, &mut world.effects);
+        world.inbox.on_message(1, "long", false, &mut world.effects);
+        assert_eq!(world.effects.take_told(), ["1: message 1 long"]);
+        let texts = world.inbox.waiting.values().map(|waiting| &waiting.text);
+        assert_eq!(texts.collect::<Vec<_>>(), [&None]);
+        world.inbox.handled(1);
+        assert_eq!(world.sent(), [r#"{"id":1,"ack":{"offset":1}}"#]);
     }
 
     #[test]

@@ -266,7 +266,10 @@ impl Session {
                 self.subscriptions
                     .on_publication(&channel, offsets, text, effects);
             }
-            Some(Incoming::Message(offset)) => self.inbox.on_message(offset, text, effects),
+            Some(Incoming::Message(offset)) => {
+                let keeps = self.settings.several_tabs;
+                self.inbox.on_message(offset, text, keeps, effects);
+            }
             Some(Incoming::Presence(channel)) => {
                 self.subscriptions.on_push(&channel, text, effects);
             }

@@ -7,6 +7,9 @@ pub struct Settings {
     pub urls: usize,
     /// The application can be asked for tokens.
     pub asks_for_tokens: bool,
+    /// Tabs may come later. false: the first tab with a handler is the only one, and the texts of messages that it was told are not
+    /// kept for others.
+    pub several_tabs: bool,
     /// How long a connection may take to open, and then to log in.
     pub connect_ms: u64,
     /// Bound of the first wait before connecting again; it doubles.
@@ -36,6 +39,7 @@ impl Settings {
     pub const DEFAULT: Self = Self {
         urls: 1,
         asks_for_tokens: false,
+        several_tabs: true,
         connect_ms: 10_000,
         backoff_ms: 500,
         backoff_most_ms: 20_000,
