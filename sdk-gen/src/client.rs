@@ -64,8 +64,9 @@ impl Client {
     /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
     /// answered for each channel: what is published from then on comes. It ends when the client is closed.
     ///
-    /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
-    /// channels were refused, with `Invalid` for what is not valid.
+    /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `TimedOut` when one could but some
+    /// channels were not answered in that time, with `Ended` when the credentials or all channels were refused, with `Invalid` for
+    /// what is not valid.
     #[uniffi::method(default(listening))]
     pub async fn subscribe(
         &self,
@@ -131,8 +132,9 @@ impl BlockingClient {
     /// Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
     /// answered for each channel: what is published from then on comes. It ends when the client is closed.
     ///
-    /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all
-    /// channels were refused, with `Invalid` for what is not valid.
+    /// Fails with `Unreachable` when no node could be reached within `start_timeout_ms`, with `TimedOut` when one could but some
+    /// channels were not answered in that time, with `Ended` when the credentials or all channels were refused, with `Invalid` for
+    /// what is not valid.
     #[uniffi::method(default(listening))]
     pub fn subscribe(
         &self,

@@ -25,6 +25,7 @@ pub enum Algorithm {
 
 /// A key that signs tokens: the other half of an entry of `[[jwt_keys]]` in the server's configuration.
 #[derive(Clone, PartialEq, Eq, Hash, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct TokenKey {
     /// The secret, or the private key as PEM text.
     pub key: String,

@@ -121,6 +121,30 @@ async fn a_new_connection_brings_no_message_twice() {
 }
 
 #[tokio::test]
+async fn closing_tells_what_was_acknowledged_without_a_connection() {
+    let app = with_messages(&["a", "b"]).await;
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = dead.local_addr().unwrap();
+    drop(dead);
+    let proxy = Proxy::to(app.http_address()).await;
+    let listening = Listening {
+        back_off_min_ms: 1,
+        back_off_max_ms: 5,
+        ..inbox(proxy.address, true)
+    };
+    let subscription = listen(Vec::new(), listening).await.unwrap();
+    let a = message(&subscription, "a").await;
+    proxy.turn_to(nobody);
+    while !matches!(next(&subscription).await, Event::Offline { .. }) {}
+    subscription.acknowledge(a);
+    let comes_back = async { proxy.turn_to(app.http_address()) };
+    within(async { futures_util::join!(subscription.close(), comes_back) }).await;
+    let again = open(&app, true).await;
+    message(&again, "b").await;
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn channels_beside_an_inbox() {
     let app = with_messages(&["a"]).await;
     let channels = listening::channels(&["no"]);

@@ -229,6 +229,28 @@ async fn what_the_server_does_not_keep_any_more_is_a_gap() {
     app.stop().await;
 }
 
+/// An application that dies after it has stored the position that it was told first misses nothing of what follows it.
+#[tokio::test]
+async fn the_first_position_is_one_to_store() {
+    let app = node(|_| {}).await;
+    let client = backend(&app).await;
+    let urls = [url(app.http_address())];
+    let subscription = listen(channels(&["web_a"]), at(&urls)).await.unwrap();
+    let mut stored = beginning(&subscription).await;
+    subscription.close().await;
+    publish(&client, "web_a", &numbers(0..2)).await;
+    for _ in 0..2 {
+        let again = listen(since("web_a", &stored), at(&urls)).await.unwrap();
+        stored = beginning(&again).await;
+        again.close().await;
+    }
+    let again = listen(since("web_a", &stored), at(&urls)).await.unwrap();
+    assert_eq!(line(&again).await, "subscribed web_a, recovered");
+    assert_eq!(line(&again).await, "web_a: 0");
+    assert_eq!(line(&again).await, "web_a: 1");
+    app.stop().await;
+}
+
 /// Waits until the server has closed the connections of all who listen.
 async fn nobody_listens(client: &Client, channel: &str) {
     let count = async || {

@@ -24,7 +24,8 @@ pub enum Event {
     Subscribed {
         /// The channel.
         channel: String,
-        /// Where the channel is now; None = it has no history. What was missed since the given position follows.
+        /// Where it begins, to store until a publication comes: the given position if everything since then follows, else where
+        /// the channel is now. None = it has no history.
         position: Option<Position>,
         /// true: everything since the given position follows. false: no position was given, or something is lost; then a `Gap`
         /// follows.

@@ -37,6 +37,7 @@ pub struct ChannelSince {
 
 /// Who listens. Without credentials it is nobody: an anonymous session, as of a browser that has not logged in.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+#[uniffi::export(Debug)]
 pub enum Credentials {
     /// A token (JWT). When it ends, listening ends, unless a newer one was given before with `set_token`.
     Token {
@@ -50,7 +51,8 @@ pub enum Credentials {
         /// The hash.
         hash: String,
     },
-    /// A key that signs tokens: they are made here and replaced before they end, for as long as listening lasts.
+    /// A key that signs tokens: they are made here, one for each connection, and replaced before they end, for as long as
+    /// listening lasts.
     Key {
         /// The key.
         key: TokenKey,
@@ -97,7 +99,8 @@ pub struct Listening {
     /// Names this listener in presence lists and in events of those who join and leave: at most 64 bytes. Empty = no name.
     #[uniffi(default = "")]
     pub name: String,
-    /// How long the first connection and the answers of all channels may take, in milliseconds: 1 to 3,600,000.
+    /// How long the first connection and the answers of all channels may take, in milliseconds, before listening fails: 1 to
+    /// 3,600,000.
     #[uniffi(default = 10000)]
     pub start_timeout_ms: u64,
     /// How long one node may take to connect, and then to log in, in milliseconds, before the next one is tried: 1 to 60,000.
@@ -149,7 +152,7 @@ impl Default for Listening {
 /// What is known of the client that a subscription is made with.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Home<'a> {
-    /// Names or addresses of its hosts, without ports.
+    /// Names or addresses of its hosts, without ports and brackets.
     pub(crate) hosts: &'a [String],
     pub(crate) tls: Option<&'a Tls>,
     pub(crate) tenant: u32,
@@ -243,8 +246,7 @@ impl Home<'_> {
     fn urls(&self) -> Vec<String> {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let urls = self.hosts.iter().map(|host| {
-            let literal = host.contains(':') && !host.starts_with('[');
-            let host = if literal {
+            let host = if host.contains(':') {
                 format!("[{host}]")
             } else {
                 host.clone()
@@ -259,6 +261,7 @@ fn settings(given: &Listening) -> Result<Settings, CometError> {
     let least = given.back_off_min_ms;
     Ok(Settings {
         asks_for_tokens: matches!(given.credentials, Some(Credentials::Key { .. })),
+        several_tabs: false,
         connect_ms: within("connect_timeout_ms", given.connect_timeout_ms, 1..=60_000)?,
         backoff_ms: within("back_off_min_ms", least, 1..=60_000)?,
         backoff_most_ms: within("back_off_max_ms", given.back_off_max_ms, least..=600_000)?,
@@ -421,6 +424,34 @@ mod tests {
                 "ws://[::1]:8087/connect?v=1&tenant=3",
             ]),
         );
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let key = TokenKey {
+            key: "a secret".to_owned(),
+            algorithm: None,
+            id: None,
+        };
+        let claims = Claims {
+            user: 7,
+            life_s: 60,
+            tenant: None,
+            issuer: None,
+            audience: None,
+            further: String::new(),
+        };
+        let (token, hash) = ("a secret".to_owned(), "a secret".to_owned());
+        for credentials in [
+            Credentials::Token { token },
+            Credentials::Hash { user: 7, hash },
+            Credentials::Key { key, claims },
+        ] {
+            let listening = with(|given| given.credentials = Some(credentials));
+            let shown = format!("{listening:?}");
+            assert!(shown.contains("credentials: Some"), "{shown}");
+            assert!(!shown.contains("a secret"), "{shown}");
+        }
     }
 
     #[test]

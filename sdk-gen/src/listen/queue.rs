@@ -13,6 +13,9 @@ use super::{Event, FAREWELL};
 use crate::CometError;
 use crate::small::lock;
 
+/// Most channels that an error names.
+const NAMED: usize = 10;
+
 /// The door between the two.
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -85,8 +88,10 @@ impl Queue {
         }
     }
 
+    /// Before the first connection, nothing is: there are only attempts to tell of.
     fn is_filled(&self, state: &State) -> bool {
-        state.events.len() >= self.most_events || state.bytes >= self.most_bytes
+        let much = state.events.len() >= self.most_events || state.bytes >= self.most_bytes;
+        state.start.online && much
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,14 +131,18 @@ impl Queue {
         self.is_filled(&self.state())
     }
 
-    /// What the application wanted since this was asked last.
-    pub(super) fn wishes(&self) -> Wishes {
+    /// What the application wanted since this was asked last; `None` = the queue is full, and wishes wait until it is not: time
+    /// must not go by where nothing is read.
+    pub(super) fn wishes(&self) -> Option<Wishes> {
         let mut state = self.state();
+        if self.is_filled(&state) {
+            return None;
+        }
         let close = state.closed;
-        Wishes {
+        Some(Wishes {
             close,
             ..std::mem::take(&mut state.wishes)
-        }
+        })
     }
 
     /// Waits for a wish, or for a place in the queue. It may return without either.
@@ -270,17 +279,26 @@ impl Queue {
         .await
     }
 
-    /// Whether there ever was a connection; else the reason that was told last.
-    pub(super) fn was_online(&self) -> Result<(), String> {
+    /// Whether it has begun, now that its time for that is over; else why not.
+    pub(super) fn has_started(&self, ms: u64) -> Result<(), CometError> {
         let state = self.state();
         if state.start.online {
-            return Ok(());
+            return state.start.all_answered(ms);
         }
-        let why = state.events.iter().rev().find_map(|event| match event {
-            Event::Offline { detail, .. } => Some(detail.clone()),
+        let told = |found: fn(&Event) -> Option<&String>| state.events.iter().rev().find_map(found);
+        let why = told(|event| match event {
+            Event::Offline { detail, .. } => Some(detail),
             _ => None,
         });
-        Err(why.unwrap_or_else(|| "no node answered in time".to_owned()))
+        let refused = told(|event| match event {
+            Event::Trouble { detail, .. } => Some(detail),
+            _ => None,
+        });
+        let mut detail = why.map_or_else(|| "no node answered in time".to_owned(), Clone::clone);
+        if let Some(refused) = refused {
+            detail = format!("{detail}; another node refused the log-in: {refused}");
+        }
+        Err(CometError::Unreachable { detail })
     }
 
     async fn until<T>(&self, is: impl Fn(&State) -> Option<T>) -> T {
@@ -309,6 +327,21 @@ impl Start {
 
     fn is_over(&self) -> bool {
         self.online && self.awaited.is_empty()
+    }
+
+    fn all_answered(&self, ms: u64) -> Result<(), CometError> {
+        if self.awaited.is_empty() {
+            return Ok(());
+        }
+        let mut names: Vec<_> = self.awaited.iter().map(String::as_str).collect();
+        let others = names.split_off(names.len().min(NAMED)).len();
+        let others = match others {
+            0 => String::new(),
+            _ => format!(" and {others} more"),
+        };
+        let names = names.join(", ");
+        let detail = format!("no answer within {ms} ms for {names}{others}");
+        Err(CometError::TimedOut { detail })
     }
 }
 

@@ -1,15 +1,16 @@
 //! What a session causes, carried out: sockets, a timer, events for the application. Decides nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use cometql_protocol::client::{Delivery, Effects, Now, SocketId, State, TabId};
+use cometql_protocol::client::{Delivery, Effects, Now, Refusal, SocketId, State, TabId};
 use cometql_protocol::wire;
 
-use super::Event;
 use super::options::Plan;
 use super::queue::Queue;
 use super::socket::Link;
+use super::{Credentials, Event};
 use crate::CometError;
 use crate::small::random;
 
@@ -20,7 +21,7 @@ pub(super) const TAB: TabId = TabId(0);
 pub(super) struct Shell {
     plan: Plan,
     queue: Arc<Queue>,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) link: Link,
     /// The socket that `link` is.
     pub(super) socket: SocketId,
@@ -28,8 +29,12 @@ pub(super) struct Shell {
     url: usize,
     /// When the session wants to be told the time.
     pub(super) timer: Option<Now>,
-    /// The session wants a token.
+    /// The session wants a token, or this connection had better have a newer one.
     pub(super) wants_token: bool,
+    /// No connection has used the token yet.
+    pub(super) token_is_new: bool,
+    /// Urls that refused a token of ours before there was a connection.
+    refused: BTreeSet<usize>,
     /// The session has a connection.
     pub(super) is_online: bool,
     was_online: bool,
@@ -44,7 +49,7 @@ pub(super) struct Shell {
 /// Unix time that never goes backwards: that of the beginning and what went by since, whatever happens to the machine's clock.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
-    base_ms: u64,
+    pub(super) base_ms: u64,
     since: Instant,
 }
 
@@ -77,6 +82,8 @@ impl Shell {
             url: 0,
             timer: None,
             wants_token: false,
+            token_is_new: false,
+            refused: BTreeSet::new(),
             is_online: false,
             was_online: false,
             why: String::new(),
@@ -143,19 +150,18 @@ impl Shell {
     }
 
     fn tell_subscribed(&self, channel: &str, position: Option<wire::Position>, recovered: bool) {
+        let mut asked = self.plan.channels.iter();
+        let given = asked.find_map(|(name, since)| since.filter(|_| name == channel));
         let channel = channel.to_owned();
-        let had_place = self
-            .plan
-            .channels
-            .iter()
-            .any(|(name, since)| *name == channel && since.is_some());
-        let position = position.map(Into::into);
+        // Who stores it at once and is gone then must not miss what follows.
+        let begins = given.filter(|_| recovered).or(position);
         self.tell(Event::Subscribed {
             channel: channel.clone(),
-            position: position.clone(),
+            position: begins.map(Into::into),
             recovered,
         });
-        if had_place && !recovered {
+        if given.is_some() && !recovered {
+            let position = position.map(Into::into);
             self.tell(Event::Gap { channel, position });
         }
     }
@@ -163,6 +169,11 @@ impl Shell {
 
 impl Effects for Shell {
     fn open_socket(&mut self, socket: SocketId, url: usize) {
+        // A token that was made for an earlier attempt may end before this one is let in.
+        let makes_tokens = matches!(self.plan.credentials, Some(Credentials::Key { .. }));
+        if !std::mem::take(&mut self.token_is_new) {
+            self.wants_token = makes_tokens;
+        }
         self.socket = socket;
         self.url = url;
         self.why = "no connection in time".to_owned();
@@ -213,14 +224,7 @@ impl Effects for Shell {
             Delivery::Message { offset, text } => self.tell_push(Event::message(offset, text)),
             // Nothing is asked that has answers.
             Delivery::Answer { .. } => {}
-            // Before there was a connection, credentials that are refused are a mistake of who gave them.
-            Delivery::Error(refusal) if !self.was_online => {
-                self.end(&refusal.code, &refusal.message);
-            }
-            Delivery::Error(refusal) => self.tell(Event::Trouble {
-                code: refusal.code.clone(),
-                detail: refusal.message.clone(),
-            }),
+            Delivery::Error(refusal) => self.tell_trouble(refusal),
         }
     }
 
@@ -238,6 +242,20 @@ impl Effects for Shell {
 }
 
 impl Shell {
+    /// A token was refused. Before there was a connection, those that no node takes are a mistake of who gave the key.
+    fn tell_trouble(&mut self, refusal: &Refusal) {
+        if !self.was_online {
+            self.refused.insert(self.url);
+            if self.refused.len() >= self.plan.addresses.len() {
+                return self.end(&refusal.code, &refusal.message);
+            }
+        }
+        self.tell(Event::Trouble {
+            code: refusal.code.clone(),
+            detail: refusal.message.clone(),
+        });
+    }
+
     /// The session has understood the frame, so this is one of version 1.
     fn tell_push(&mut self, event: Option<Event>) {
         match event {

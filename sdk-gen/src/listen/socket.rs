@@ -37,6 +37,8 @@ type Opening = Pin<Box<dyn Future<Output = Result<Socket, String>> + Send>>;
 pub(super) struct Link {
     stage: Stage,
     outgoing: VecDeque<String>,
+    /// Nothing can be written any more, and why. What the server said before it went is still there to be read.
+    broken: Option<String>,
 }
 
 #[derive(Default)]
@@ -77,7 +79,9 @@ impl Link {
 
     /// Sends a text frame, when it can be written.
     pub(super) fn send(&mut self, text: &str) {
-        self.outgoing.push_back(text.to_owned());
+        if self.broken.is_none() {
+            self.outgoing.push_back(text.to_owned());
+        }
     }
 
     /// Writes what waits and, if `reads`, waits for what comes. Dropping the future loses nothing.
@@ -96,16 +100,26 @@ impl Link {
                 }
                 Err(reason) => closed(reason),
             },
-            Stage::Open(socket) => match write(socket, &mut self.outgoing, context) {
-                Poll::Ready(Err(error)) => closed(error.to_string()),
-                _ if !reads => return Poll::Pending,
-                _ => ready!(read(socket, context)),
-            },
+            Stage::Open(socket) => {
+                if self.broken.is_none()
+                    && let Poll::Ready(Err(error)) = write(socket, &mut self.outgoing, context)
+                {
+                    self.outgoing.clear();
+                    self.broken = Some(error.to_string());
+                }
+                if !reads {
+                    return Poll::Pending;
+                }
+                ready!(read(socket, context))
+            }
         };
-        if matches!(happened, Happened::Closed { .. }) {
-            self.drop_it();
-        }
-        Poll::Ready(happened)
+        let Happened::Closed { code, reason } = happened else {
+            return Poll::Ready(happened);
+        };
+        let broken = self.broken.take().filter(|_| code == ABNORMAL);
+        self.drop_it();
+        let reason = broken.unwrap_or(reason);
+        Poll::Ready(Happened::Closed { code, reason })
     }
 
     /// Writes what waits and says good-bye, so that servers tell others at once that it has gone.
@@ -113,6 +127,9 @@ impl Link {
         let Stage::Open(socket) = &mut self.stage else {
             return self.drop_it();
         };
+        if self.broken.is_some() {
+            return self.drop_it();
+        }
         let outgoing = &mut self.outgoing;
         let frame = Message::Close(Some(CloseFrame {
             code: CloseCode::Normal,
@@ -198,4 +215,78 @@ async fn open(
     opened
         .map(|(socket, _)| socket)
         .map_err(|error| say(error.to_string()))
+}
+
+#[cfg(test)]
+impl Link {
+    /// What waits to be written.
+    pub(super) fn unsent(&mut self) -> Vec<String> {
+        self.outgoing.drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_util::FutureExt;
+    use tokio::io::ReadBuf;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    /// A connection that the server has closed: what it said can be read, and nothing can be written.
+    struct Gone(&'static [u8]);
+
+    impl AsyncRead for Gone {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buffer.put_slice(std::mem::take(&mut self.0));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Gone {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[track_caller]
+    fn check(said: &'static [u8], expected_code: u16, expected_reason: &str) {
+        let wire: Box<dyn Wire> = Box::new(Gone(said));
+        let socket = WebSocketStream::from_raw_socket(wire, Role::Client, None);
+        let mut link = Link {
+            stage: Stage::Open(Box::new(socket.now_or_never().unwrap())),
+            ..Link::default()
+        };
+        link.send("an acknowledgement");
+        assert_eq!(link.happens(false).now_or_never(), None);
+        let Some(Happened::Closed { code, reason }) = link.happens(true).now_or_never() else {
+            panic!("it is not closed");
+        };
+        assert_eq!(code, expected_code);
+        assert!(reason.contains(expected_reason), "{reason}");
+    }
+
+    #[test]
+    fn what_the_server_said_counts_more_than_what_could_not_be_written() {
+        check(b"\x88\x08\x10\x07killed", 4103, "killed");
+        check(b"", ABNORMAL, "broken pipe");
+    }
 }

@@ -67,7 +67,8 @@ impl Subscription {
     /// Starts to listen without a client: for programs that only listen and therefore have no key. `urls` must be given.
     ///
     /// Returns once the server has answered for each channel; what is published from then on comes. Fails with `Unreachable` when
-    /// no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all channels were refused.
+    /// no node could be reached within `start_timeout_ms`, with `TimedOut` when one could but some channels were not answered in
+    /// that time, with `Ended` when the credentials or all channels were refused.
     #[uniffi::constructor]
     pub async fn open(
         channels: Vec<ChannelSince>,
@@ -131,7 +132,7 @@ impl Subscription {
     }
 
     /// Ends listening. Who waits for an event gets None at once. Returns when the server knows of everything that was
-    /// acknowledged, after 3 seconds at the latest. Closing what is closed does nothing.
+    /// acknowledged, after 3 seconds at the latest: without a connection, one is tried for 2 seconds. Closing what is closed does nothing.
     pub async fn close(&self) {
         let closed = served(async {
             self.queue.get()?.end_of_task().await;
@@ -153,7 +154,8 @@ impl BlockingSubscription {
     /// Starts to listen without a client: for programs that only listen and therefore have no key. `urls` must be given.
     ///
     /// Returns once the server has answered for each channel; what is published from then on comes. Fails with `Unreachable` when
-    /// no node could be reached within `start_timeout_ms`, with `Ended` when the credentials or all channels were refused.
+    /// no node could be reached within `start_timeout_ms`, with `TimedOut` when one could but some channels were not answered in
+    /// that time, with `Ended` when the credentials or all channels were refused.
     #[uniffi::constructor]
     pub fn open(
         channels: Vec<ChannelSince>,
@@ -208,7 +210,7 @@ impl BlockingSubscription {
     }
 
     /// Ends listening. Who waits for an event gets None at once. Returns when the server knows of everything that was
-    /// acknowledged, after 3 seconds at the latest. Closing what is closed does nothing.
+    /// acknowledged, after 3 seconds at the latest: without a connection, one is tried for 2 seconds. Closing what is closed does nothing.
     pub fn close(&self) {
         // In a process that was forked there is nothing to close.
         if let (Ok(queue), Ok(runtime)) = (self.queue.get(), shared()) {

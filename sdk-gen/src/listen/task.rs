@@ -1,7 +1,8 @@
 //! The task that listens: lets happen to the session what happens, one thing after the other.
 //!
-//! While the queue to the application is full, nothing happens: nothing is read and no time goes by for the session. The
-//! server closes a connection that is not read after a while; then the session comes back and goes on from its positions.
+//! While the queue to the application is full, nothing happens: nothing is read, no time goes by for the session, and what the
+//! application wants waits, except that it closes. The server closes a connection that is not read after a while; then the session
+//! comes back and goes on from its positions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,8 @@ pub(super) async fn start(
     plan: Plan,
     begun: impl FnOnce(&Arc<Queue>),
 ) -> Result<Arc<Queue>, CometError> {
-    let limit = Duration::from_millis(plan.start_ms);
+    let start_ms = plan.start_ms;
+    let limit = Duration::from_millis(start_ms);
     let channels = plan.channels.iter().map(|(channel, _)| channel.clone());
     let queue = Queue::new(plan.queue_events, plan.queue_bytes, plan.by_hand, channels);
     let queue = Arc::new(queue);
@@ -32,9 +34,7 @@ pub(super) async fn start(
     runtime::shared()?.spawn(Task::new(plan, Arc::clone(&queue)).run());
     match tokio::time::timeout(limit, queue.started()).await {
         Ok(started) => started?,
-        Err(_) => queue
-            .was_online()
-            .map_err(|detail| CometError::Unreachable { detail })?,
+        Err(_) => queue.has_started(start_ms)?,
     }
     guard.disarm();
     Ok(queue)
@@ -62,6 +62,8 @@ struct Task {
     session: Session,
     shell: Shell,
     queue: Arc<Queue>,
+    /// The queue is full, or was a moment ago.
+    stood_still: bool,
     /// The application has closed it: it ends at that moment, or earlier.
     ends: Option<Instant>,
 }
@@ -90,6 +92,7 @@ impl Task {
             session,
             shell: Shell::new(plan, Arc::clone(&queue)),
             queue,
+            stood_still: false,
             ends: None,
         }
     }
@@ -99,8 +102,7 @@ impl Task {
         let _finish = Finish(Arc::clone(&self.queue));
         self.begin();
         while !self.is_over() {
-            self.carry_out();
-            let full = self.queue.is_full();
+            let full = self.carry_out();
             let timer = self.sleep(full);
             tokio::select! {
                 biased;
@@ -126,20 +128,26 @@ impl Task {
     }
 
     fn is_over(&self) -> bool {
-        let leaves = self.ends.is_some_and(|at| {
-            let settled = self.session.is_settled() || !self.shell.is_online;
-            settled || Instant::now() >= at
-        });
+        let leaves = self
+            .ends
+            .is_some_and(|at| self.session.is_settled() || Instant::now() >= at);
         self.shell.is_over || leaves
     }
 
-    /// Does what the application wants.
-    fn carry_out(&mut self) {
+    /// Does what the application wants, unless the queue is full; returns whether it is.
+    fn carry_out(&mut self) -> bool {
+        let Some(wishes) = self.queue.wishes() else {
+            self.stood_still = true;
+            return true;
+        };
+        if std::mem::take(&mut self.stood_still) {
+            self.go_on();
+        }
         let Wishes {
             handled,
             token,
             close,
-        } = self.queue.wishes();
+        } = wishes;
         for offset in handled {
             self.lets(Input::Tab(TAB, TabInput::Handled { offset }));
         }
@@ -151,6 +159,17 @@ impl Task {
             // It may be settled already.
             self.queue.wake_task();
         }
+        self.queue.is_full()
+    }
+
+    /// As if something came: a server that was not read was not silent.
+    fn go_on(&mut self) {
+        let (socket, text) = (self.shell.socket, "");
+        self.lets(Input::Text {
+            socket,
+            text,
+            says: None,
+        });
     }
 
     fn on_socket(&mut self, happened: Happened) {
@@ -184,7 +203,9 @@ impl Task {
         self.session.handle(now, input, &mut self.shell);
         if std::mem::take(&mut self.shell.wants_token) {
             let input = self.mint();
+            self.shell.token_is_new = true;
             self.session.handle(now, input, &mut self.shell);
+            self.shell.token_is_new = false;
         }
     }
 
@@ -222,3 +243,6 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

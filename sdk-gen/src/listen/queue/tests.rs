@@ -41,6 +41,17 @@ fn offline(detail: &str) -> Event {
     }
 }
 
+/// There is a connection, and that was told.
+fn online(queue: &Queue) {
+    queue.push(Event::Online { url: String::new() });
+    next(queue, 1);
+}
+
+/// What the application wants the task to acknowledge.
+fn handled(queue: &Queue) -> Vec<u64> {
+    queue.wishes().unwrap().handled
+}
+
 fn queue(by_hand: bool) -> Queue {
     Queue::new(3, 4_000, by_hand, ["web_a".to_owned()])
 }
@@ -73,9 +84,9 @@ fn waiting_and_taking_are_two_steps() {
         assert_eq!(queue.ready().now_or_never(), Some(()));
     }
     assert_eq!(queue.take_now(0), Ok(Some(vec![message(1)])));
-    assert_eq!(queue.wishes().handled, [0; 0]);
+    assert_eq!(handled(&queue), [0; 0]);
     assert_eq!(queue.ready().now_or_never(), None);
-    assert_eq!(queue.wishes().handled, [1]);
+    assert_eq!(handled(&queue), [1]);
     queue.end(CometError::Closed);
     assert_eq!(queue.ready().now_or_never(), Some(()));
     assert_eq!(queue.take_now(1), Err(CometError::Closed));
@@ -86,6 +97,13 @@ fn waiting_and_taking_are_two_steps() {
 #[test]
 fn full_by_count_and_by_bytes() {
     let queue = queue(false);
+    // Before the first connection there are only attempts to tell of.
+    for event in [offline(""), publication(""), offline("")] {
+        queue.push(event);
+    }
+    assert!(!queue.is_full());
+    next(&queue, 9);
+    online(&queue);
     for _ in 0..3 {
         assert!(!queue.is_full());
         queue.push(publication(""));
@@ -109,13 +127,13 @@ fn what_was_given_is_handled_when_more_is_asked_for() {
     queue.push(message(1));
     queue.push(message(2));
     next(&queue, 1);
-    assert_eq!(queue.wishes().handled, [0; 0]);
+    assert_eq!(handled(&queue), [0; 0]);
     next(&queue, 1);
-    assert_eq!(queue.wishes().handled, [1]);
+    assert_eq!(handled(&queue), [1]);
     // Who acknowledges by hand does not do it twice.
     queue.acknowledge(2);
     assert_eq!(next(&queue, 1), None);
-    assert_eq!(queue.wishes().handled, [2]);
+    assert_eq!(handled(&queue), [2]);
     assert!(queue.told().now_or_never().is_some());
 }
 
@@ -127,7 +145,7 @@ fn by_hand_only_what_is_acknowledged_is_handled() {
     next(&queue, 1);
     next(&queue, 1);
     queue.acknowledge(2);
-    assert_eq!(queue.wishes().handled, [2]);
+    assert_eq!(handled(&queue), [2]);
 }
 
 #[test]
@@ -171,26 +189,38 @@ fn closed_means_at_once_and_for_all() {
     assert_eq!(other.now_or_never(), Some(Ok(Vec::new())));
     queue.push(publication("late"));
     assert_eq!(next(&queue, 1), Some(Ok(Vec::new())));
-    assert!(queue.wishes().close);
+    assert!(queue.wishes().unwrap().close);
 }
 
 #[test]
 fn listening_has_begun_when_all_channels_answered() {
     let queue = queue(false);
+    let why = |queue: &Queue| queue.has_started(5).unwrap_err().to_string();
+    let unreachable = "no host can be reached: ";
     assert_eq!(
-        queue.was_online(),
-        Err("no node answered in time".to_owned())
+        why(&queue),
+        format!("{unreachable}no node answered in time")
     );
-    queue.push(offline("refused"));
-    assert_eq!(queue.was_online(), Err("refused".to_owned()));
-    queue.push(Event::Online { url: String::new() });
-    assert_eq!(queue.was_online(), Ok(()));
+    queue.push(offline("dead"));
     assert_eq!(queue.started().now_or_never(), None);
+    assert_eq!(why(&queue), format!("{unreachable}dead"));
+    queue.push(Event::Trouble {
+        code: "unauthorized".to_owned(),
+        detail: "no".to_owned(),
+    });
+    assert_eq!(
+        why(&queue),
+        format!("{unreachable}dead; another node refused the log-in: no")
+    );
+    queue.push(Event::Online { url: String::new() });
+    // Else what is published before it answers would be missed in silence.
+    assert_eq!(why(&queue), "timed out: no answer within 5 ms for web_a");
     queue.push(Event::Subscribed {
         channel: "web_a".to_owned(),
         position: None,
         recovered: false,
     });
+    assert_eq!(queue.has_started(5), Ok(()));
     assert_eq!(queue.started().now_or_never(), Some(Ok(())));
 }
 
@@ -218,6 +248,7 @@ fn check_unlocked<'a, T>(
 #[test]
 fn who_is_woken_may_come_back_at_once() {
     let queue = Arc::new(queue(true));
+    online(&queue);
     let application = |happens: &dyn Fn()| check_unlocked(&queue, queue.ready(), happens);
     let task = |happens: &dyn Fn()| check_unlocked(&queue, queue.told(), happens);
     application(&|| queue.push(message(1)));
@@ -244,4 +275,35 @@ async fn the_end_of_a_task_is_not_waited_for_without_limit() {
     let queue = queue(false);
     queue.close();
     queue.end_of_task().await;
+}
+
+#[test]
+fn of_many_channels_that_did_not_answer_some_are_named() {
+    let names = (10..25).map(|number| format!("web_{number}"));
+    let queue = Queue::new(3, 4_000, false, names);
+    online(&queue);
+    let told = queue.has_started(5).unwrap_err().to_string();
+    assert!(told.ends_with("web_18, web_19 and 5 more"), "{told}");
+}
+
+#[test]
+fn while_it_is_full_wishes_wait() {
+    let queue = queue(true);
+    online(&queue);
+    for offset in 1..4 {
+        queue.push(message(offset));
+    }
+    queue.acknowledge(1);
+    queue.set_token("newer".to_owned());
+    assert!(queue.wishes().is_none());
+    next(&queue, 1);
+    let wishes = queue.wishes().unwrap();
+    assert_eq!(wishes.handled, [1]);
+    assert_eq!(wishes.token.as_deref(), Some("newer"));
+    queue.push(message(4));
+    queue.acknowledge(2);
+    // Who wants nothing any more need not take anything out of it.
+    queue.close();
+    let wishes = queue.wishes().unwrap();
+    assert_eq!((wishes.handled, wishes.close), (vec![2], true));
 }

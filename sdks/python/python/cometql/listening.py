@@ -149,7 +149,8 @@ class Subscribed:
     channel: str
     """The channel."""
     position: Position | None
-    """Where the channel is now; None: it has no history. What was missed since the given position follows."""
+    """Where it begins, to store until a publication comes: the given position if everything since then follows, else where the
+    channel is now. None: it has no history."""
     recovered: bool
     """True: everything since the given position follows. False: no position was given, or something is lost; then a `Gap`
     follows."""
