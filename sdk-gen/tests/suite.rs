@@ -5,8 +5,9 @@ mod common;
 mod told;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cometql_sdk::{BlockingClient, Client, CometError, Value as Bound, mint_token};
+use cometql_sdk::{BlockingClient, Client, CometError, Event, Value as Bound, mint_token};
 use common::{KEY, host, node};
 use serde_json::{Value, json};
 use told::{answer, given, matches, records, tell, whole, words};
@@ -14,10 +15,22 @@ use told::{answer, given, matches, records, tell, whole, words};
 /// What was kept under which name.
 type Kept = BTreeMap<String, Value>;
 
+/// Who listens in a case, and the offset of the last message that it was given.
+struct Heard<S> {
+    subscription: Option<Arc<S>>,
+    offset: u64,
+}
+
+impl<S> Heard<S> {
+    fn subscription(&self) -> &S {
+        self.subscription.as_ref().expect("it listens")
+    }
+}
+
 /// Calls one call; `$wait` is `.await` for a client whose calls are awaited.
 macro_rules! call {
-    ($client:expr, $name:expr, $with:expr $(, . $wait:tt)?) => {{
-        let (client, with): (_, &[Value]) = ($client, $with);
+    ($client:expr, $heard:expr, $name:expr, $with:expr $(, . $wait:tt)?) => {{
+        let (client, heard, with): (_, _, &[Value]) = ($client, $heard, $with);
         match $name {
             "ping" => tell(client.ping()$(.$wait)?),
             "close" => tell(Ok(client.close()$(.$wait)?)),
@@ -53,6 +66,22 @@ macro_rules! call {
                 let values: Vec<Bound> = given(&with[1], records::value);
                 tell(client.query(words(&with[0]), values)$(.$wait)?)
             }
+            "subscribe" => {
+                let channels = given(&with[0], records::channel);
+                let subscribed = client.subscribe(channels, records::listening(&with[1]))$(.$wait)?;
+                tell(subscribed.map(|subscription| heard.subscription = Some(subscription)))
+            }
+            "next" => loop {
+                match heard.subscription().next()$(.$wait)? {
+                    Ok(Some(Event::Online { .. } | Event::Offline { .. })) => {}
+                    Ok(Some(event)) => break Ok(told::event(&event, &mut heard.offset)),
+                    Ok(None) => break Ok(Value::Null),
+                    Err(error) => break Err(error),
+                }
+            },
+            "acknowledge" => tell(Ok(heard.subscription().acknowledge(heard.offset))),
+            "set_token" => tell(Ok(heard.subscription().set_token(words(&with[0])))),
+            "stop_listening" => tell(Ok(heard.subscription().close()$(.$wait)?)),
             "mint_token" => tell(mint_token(records::key(&with[0]), records::claims(&with[1]))),
             other => panic!("no such call: {other}"),
         }
@@ -83,11 +112,15 @@ fn compare(place: &str, expected: &Value, told: Result<Value, CometError>, kept:
 
 /// Runs the suite with one kind of client.
 macro_rules! run {
-    ($kind:ident, $host:expr $(, . $wait:tt)?) => {{
+    ($kind:ident, $host:expr, $url:expr $(, . $wait:tt)?) => {{
         let suite = include_str!("../../sdks/suite.json");
         let suite: Value = serde_json::from_str(suite).unwrap();
-        for case in suite["cases"].as_array().unwrap() {
-            let mut kept = Kept::from([("host".to_owned(), json!($host)), ("password".to_owned(), json!(KEY))]);
+        let cases = ["cases", "listening"].map(|name| suite[name].as_array().unwrap());
+        for case in cases.into_iter().flatten() {
+            let mut kept = Kept::from([("host", $host), ("url", $url), ("password", KEY)].map(
+                |(name, value): (&str, &str)| (name.to_owned(), json!(value)),
+            ));
+            let mut heard = Heard { subscription: None, offset: 0 };
             let place = case["name"].as_str().unwrap();
             let (hosts, user, password, database, options) = records::log_in(&case["connect"], &kept);
             let client = $kind::connect(hosts, user, password, database, options)$(.$wait)?;
@@ -103,7 +136,7 @@ macro_rules! run {
                 let name = step["call"].as_str().unwrap();
                 let place = format!("{place}, step {number} ({name})");
                 let with = answer(&step["with"], &kept);
-                let told = call!(&client, name, with.as_array().unwrap() $(, . $wait)?);
+                let told = call!(&client, &mut heard, name, with.as_array().unwrap() $(, . $wait)?);
                 compare(&place, step, told, &mut kept);
             }
             client.close()$(.$wait)?;
@@ -131,16 +164,17 @@ fn the_suite_has_every_call() {
 #[tokio::test]
 async fn the_suite_with_calls_that_are_awaited() {
     let app = node(|_| {}).await;
-    let host = host(&app);
-    run!(Client, host, .await);
+    let (host, url) = (host(&app), format!("ws://{}", app.http_address()));
+    run!(Client, host.as_str(), url.as_str(), .await);
     app.stop().await;
 }
 
 #[tokio::test]
 async fn the_suite_with_calls_that_block() {
     let app = node(|_| {}).await;
-    let host = host(&app);
-    let suite = tokio::task::spawn_blocking(move || run!(BlockingClient, host));
+    let (host, url) = (host(&app), format!("ws://{}", app.http_address()));
+    let suite =
+        tokio::task::spawn_blocking(move || run!(BlockingClient, host.as_str(), url.as_str()));
     suite.await.unwrap();
     app.stop().await;
 }

@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use cometql_sdk::{
-    Answer, ChannelSettings, CometError, LastSeen, Presence, Publication, PublicationPage, Sent,
-    SentMany, Subscribers, Value as Bound,
+    Answer, ChannelSettings, CometError, Event, LastSeen, Presence, Publication, PublicationPage,
+    Sent, SentMany, Subscribers, Value as Bound,
 };
 use serde_json::{Map, Value, json};
 
@@ -51,6 +51,24 @@ pub(crate) fn error(error: &CometError) -> Value {
         CometError::Closed => json!({"kind": "Closed"}),
         CometError::Invalid { .. } => json!({"kind": "Invalid"}),
     }
+}
+
+/// An event in a line; of a message the offset is kept.
+pub(crate) fn event(event: &Event, offset: &mut u64) -> Value {
+    let line = match event {
+        Event::Publication { publication: p } => {
+            format!("publication {} {} {}", p.channel, p.event, p.message)
+        }
+        Event::Message { message } => {
+            *offset = message.offset;
+            format!("message {} {}", message.event, message.message)
+        }
+        Event::Subscribed { channel, .. } => format!("subscribed {channel}"),
+        Event::Refused { channel, code, .. } => format!("refused {channel} {code}"),
+        Event::Trouble { code, .. } => format!("trouble {code}"),
+        other => panic!("the suite does not know {other:?}"),
+    };
+    line.into()
 }
 
 /// Arguments with what stands for something else put in.

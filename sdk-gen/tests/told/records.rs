@@ -1,8 +1,8 @@
 //! The suite's JSON as what calls take. What it leaves out has its default.
 
 use cometql_sdk::{
-    Algorithm, ChannelSettings, Claims, HistoryPage, NewPrivateMessage, NewPublication, Options,
-    Tls, TokenKey, Value as Bound,
+    Algorithm, ChannelSettings, ChannelSince, Claims, Credentials, HistoryPage, Listening,
+    NewPrivateMessage, NewPublication, Options, Tls, TokenKey, Value as Bound,
 };
 use serde_json::Value;
 
@@ -87,6 +87,29 @@ pub(crate) fn claims(value: &Value) -> Claims {
         issuer: word(&value["issuer"]),
         audience: word(&value["audience"]),
         further: word(&value["further"]).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn channel(value: &Value) -> ChannelSince {
+    ChannelSince {
+        channel: words(value),
+        since: None,
+    }
+}
+
+pub(crate) fn listening(value: &Value) -> Listening {
+    let credentials = value.get("credentials").map(|who| Credentials::Hash {
+        user: whole(&who["user"]),
+        hash: words(&who["hash"]),
+    });
+    let is = |name: &str| value[name].as_bool().unwrap_or_default();
+    Listening {
+        urls: given(&value["urls"], words),
+        credentials,
+        inbox: is("inbox"),
+        acknowledge_by_hand: is("acknowledge_by_hand"),
+        name: word(&value["name"]).unwrap_or_default(),
+        ..Listening::default()
     }
 }
 
