@@ -13,6 +13,7 @@ mod demo;
 mod faults;
 mod fuzz;
 mod load;
+mod notices;
 mod package;
 mod plot;
 mod positions;
@@ -65,6 +66,8 @@ enum Command {
     Wasm(wasm::Options),
     /// Builds the SDKs for backends from their one library, and runs their tests.
     Sdks(sdks::Options),
+    /// Writes the licences of all packages that are linked into a program, for those who give it to others.
+    Notices(notices::Options),
     /// Keeps a server busy for long, and checks that its memory does not grow.
     Soak(soak::Options),
     /// Fetches the NATS server that tests of the cluster need, where none is installed, and prints its path.
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Planted => simulate::planted(),
         Command::Wasm(options) => wasm::run(&options),
         Command::Sdks(options) => sdks::run(&options),
+        Command::Notices(options) => notices::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::NatsServer => process::nats_server().map(|path| println!("{}", path.display())),
         Command::Bare(options) => load::run_bare(&options),

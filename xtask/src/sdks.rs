@@ -53,6 +53,9 @@ const LANGUAGES: &[Language] = &[
     },
 ];
 
+/// The package of this workspace that is linked into the package of each language.
+const LIBRARY: &str = "cometql-sdk";
+
 /// How many ports a language's tests may listen on: three for each server that they start.
 const PORTS: usize = 18;
 
@@ -147,7 +150,7 @@ fn make(server: bool) -> anyhow::Result<Made> {
     run_command(&mut cargo(&[
         "build",
         "--package",
-        "cometql-sdk",
+        LIBRARY,
         "--profile",
         "sdk",
     ]))?;

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use super::{Made, folder, generate, pages};
+use super::{LIBRARY, Made, folder, generate, pages};
 use crate::ci::Tally;
+use crate::notices;
 use crate::process::{cache_dir, find_program, output, root, run as run_command};
 
 /// Projects that use the installed jar, each with tests that run it.
@@ -36,7 +37,9 @@ pub(super) fn build(made: &Made) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&old)?;
     }
     generate(made, "kotlin", &folder.join("generated"))?;
-    library(made, &folder.join("natives"))?;
+    let natives = folder.join("natives");
+    library(made, &natives)?;
+    notices::put(LIBRARY, &natives.join("META-INF"))?;
     // An example must not find what another build left there.
     let installed = repository()?.join("com/cometql");
     if installed.exists() {

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail, ensure};
 
 use super::swift_toolchain::Toolchain;
-use super::{Made, folder, generate, pages};
+use super::{LIBRARY, Made, folder, generate, pages};
 use crate::ci::Tally;
+use crate::notices;
 use crate::process::{root, run as run_command};
 
 /// A package that uses the built one, and the program in it.
@@ -44,6 +45,7 @@ pub(super) fn build(made: &Made) -> anyhow::Result<()> {
     )?;
     std::fs::copy(generated.join("CometQLFFI.h"), header)?;
     library(made, &package.join("lib"))?;
+    notices::put(LIBRARY, &package)?;
     run_command(swift(&package, "build")?.arg("--quiet"))
 }
 
