@@ -36,7 +36,9 @@ pub(super) fn build(made: &Made) -> anyhow::Result<()> {
     if old.exists() {
         std::fs::remove_dir_all(&old)?;
     }
-    generate(made, "kotlin", &folder.join("generated"))?;
+    let generated = folder.join("generated");
+    generate(made, "kotlin", &generated)?;
+    hide_all(&generated)?;
     let natives = folder.join("natives");
     library(made, &natives)?;
     notices::put(LIBRARY, &natives.join("META-INF"))?;
@@ -84,6 +86,61 @@ fn maven(project: &Path, folder: &Path) -> anyhow::Result<Command> {
         .env_remove("LD_LIBRARY_PATH")
         .current_dir(project);
     Ok(command)
+}
+
+/// How the names begin of what the generator makes for itself, and makes public.
+const MACHINERY: &[&str] = &[
+    "Disposable",
+    "FfiConverter",
+    "Native",
+    "NoHandle",
+    "RustBuffer",
+    "Uniffi",
+    "uniffi",
+];
+
+/// Hides the generator's machinery in all generated files.
+fn hide_all(folder: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            hide_all(&path)?;
+        } else {
+            let source = std::fs::read_to_string(&path)?;
+            std::fs::write(&path, hidden(&source))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same source, in which the machinery is internal.
+fn hidden(source: &str) -> String {
+    let lines = source.lines().map(|line| {
+        let bare = line.strip_prefix("public ").unwrap_or(line);
+        // What handles errors is a part of the public exception; what frees things goes by its receiver.
+        let inner = bare
+            .trim_start()
+            .starts_with("companion object ErrorHandler");
+        let frees = bare.starts_with("inline fun <T : Disposable?");
+        if inner || frees || declared(bare).is_some_and(is_machinery) {
+            format!("internal {}\n", bare.trim_start())
+        } else {
+            format!("{line}\n")
+        }
+    });
+    lines.collect()
+}
+
+/// The name that a line declares which is not indented.
+fn declared(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("open ").unwrap_or(line);
+    let mut words = line.splitn(2, ' ');
+    let is_declaration = matches!(words.next()?, "object" | "interface" | "class" | "fun");
+    words.next().filter(|_| is_declaration)
+}
+
+fn is_machinery(name: &str) -> bool {
+    MACHINERY.iter().any(|begins| name.starts_with(begins))
 }
 
 /// The native library where JNA looks for it in a jar.
@@ -173,6 +230,33 @@ mod tests {
         assert_eq!((tally.passed, tally.failed, tally.skipped), (5, 3, 1));
         count("nothing", &mut tally);
         assert_eq!(tally.passed, 5);
+    }
+
+    #[test]
+    fn only_the_generators_machinery_is_hidden() {
+        let check = |line: &str, expected: &str| assert_eq!(hidden(line), format!("{expected}\n"));
+        check(
+            "open class NativeClient: Disposable",
+            "internal open class NativeClient: Disposable",
+        );
+        check(
+            "public object FfiConverterULong: X {",
+            "internal object FfiConverterULong: X {",
+        );
+        check("object NoHandle", "internal object NoHandle");
+        check(
+            "    companion object ErrorHandler : X {",
+            "internal companion object ErrorHandler : X {",
+        );
+        for same in [
+            "data class Options (",
+            "    fun uniffiCloneHandle(): Long {",
+            "internal object UniffiLib {",
+            "",
+            "// object Uniffi",
+        ] {
+            check(same, same);
+        }
     }
 
     #[test]

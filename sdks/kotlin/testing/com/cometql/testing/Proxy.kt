@@ -5,12 +5,16 @@ import java.net.ServerSocket
 import java.net.Socket
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.concurrent.thread
 
 /** Stands between a client and a server, and can keep to itself what the server answers. */
 class Proxy(private val target: String) : AutoCloseable {
     private val listener = ServerSocket(0, 50, InetAddress.getLoopbackAddress())
     private val sockets = CopyOnWriteArrayList<Socket>()
+
+    private val connected = AtomicInteger()
 
     @Volatile
     private var gate = CountDownLatch(0)
@@ -28,8 +32,9 @@ class Proxy(private val target: String) : AutoCloseable {
                 val (name, port) = target.split(":")
                 val server = Socket(name, port.toInt())
                 sockets += listOf(client, server)
-                copy(client, server) { asked.countDown() }
-                copy(server, client) { gate.await() }
+                connected.incrementAndGet()
+                copy(client, server, { asked.countDown() }) { connected.decrementAndGet() }
+                copy(server, client, { gate.await() }) {}
             }
         }
     }
@@ -43,6 +48,15 @@ class Proxy(private val target: String) : AutoCloseable {
     /** Returns when something was asked since [stall]. */
     fun awaitQuestion(): Unit = asked.await()
 
+    /** Returns when no client is connected any more. */
+    fun awaitNobody() {
+        val until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60)
+        while (connected.get() > 0) {
+            check(System.nanoTime() < until) { "${connected.get()} clients are still connected" }
+            Thread.yield()
+        }
+    }
+
     /** Lets through what has waited. */
     fun resume(): Unit = gate.countDown()
 
@@ -52,7 +66,7 @@ class Proxy(private val target: String) : AutoCloseable {
         sockets.forEach { it.close() }
     }
 
-    private fun copy(from: Socket, to: Socket, before: () -> Unit) {
+    private fun copy(from: Socket, to: Socket, before: () -> Unit, after: () -> Unit) {
         thread(isDaemon = true) {
             runCatching {
                 val bytes = ByteArray(65_536)
@@ -66,6 +80,7 @@ class Proxy(private val target: String) : AutoCloseable {
             // Who has lost one side loses the other one, too.
             from.close()
             to.close()
+            after()
         }
     }
 }

@@ -4,11 +4,17 @@ package com.cometql
  * A client of one or several CometQL servers, whose calls block their thread. It keeps some connections open, goes over to
  * another host when one dies, and may be used from many threads at once.
  *
+ * A virtual thread that calls keeps its carrier meanwhile, and `Thread.interrupt` ends no call: their time is limited by [Options].
+ *
  * Close it, or give it to [use].
  */
-public class BlockingClient internal constructor(private val native: NativeBlockingClient) : AutoCloseable {
+public class BlockingClient internal constructor(native: NativeBlockingClient) : AutoCloseable {
+    private val held = Held(native)
+
+    private inline fun <T> call(call: (NativeBlockingClient) -> T): T = held.call({ throw CometException.Closed() }, call)
+
     /** Publishes to a channel. When the connection breaks, it is sent once more, with the same id: so it arrives once. */
-    public fun publish(publication: NewPublication): Sent = native.publish(publication)
+    public fun publish(publication: NewPublication): Sent = call { it.publish(publication) }
 
     /** Publishes to a channel; see [NewPublication] for what may stand there. */
     public fun publish(channel: String, message: String, event: String = ""): Sent =
@@ -18,87 +24,111 @@ public class BlockingClient internal constructor(private val native: NativeBlock
      * Publishes several messages, to the same or to different channels, in their order and in few round trips. It is not
      * atomic: when it fails, the first ones may have been sent, and the error's text says how many surely were.
      */
-    public fun publishMany(publications: List<NewPublication>): SentMany = native.publishMany(publications)
+    public fun publishMany(publications: List<NewPublication>): SentMany = call { it.publishMany(publications) }
 
     /**
      * Sends a private message to all connections of a user, or keeps it until one acknowledges it. Refused with code 507 when
      * too many wait already.
      */
-    public fun sendToUser(message: NewPrivateMessage): Sent = native.sendToUser(message)
+    public fun sendToUser(message: NewPrivateMessage): Sent = call { it.sendToUser(message) }
 
     /** Sends a private message to a user; see [NewPrivateMessage] for what may stand there. */
     public fun sendToUser(user: ULong, message: String, event: String = ""): Sent =
         sendToUser(NewPrivateMessage(user, message, event))
 
+    /** Sends a private message to a user. */
+    public fun sendToUser(user: Long, message: String, event: String = ""): Sent = sendToUser(user.toULong(), message, event)
+
     /** Sends the same private message to several users, in few round trips. It is not atomic, as [publishMany]. */
     public fun sendToUsers(users: List<ULong>, message: String, event: String = ""): SentMany =
-        native.sendToUsers(users, message, event)
+        call { it.sendToUsers(users, message, event) }
 
     /**
      * A page of what a channel keeps on disk, the oldest first. Channels keep nothing there unless a setting or a channel rule
      * says so.
      */
     public fun history(channel: String, page: HistoryPage = HistoryPage()): PublicationPage =
-        native.history(channel, page)
+        call { it.history(channel, page) }
 
     /** Deletes what a channel keeps on disk; returns how many publications that were. Listeners are told that there is a gap. */
-    public fun deleteHistory(channel: String): ULong = native.deleteHistory(channel)
+    public fun deleteHistory(channel: String): ULong = call { it.deleteHistory(channel) }
 
     /** How a channel is set; null = it has no setting of its own. */
-    public fun channelSettings(channel: String): ChannelSettings? = native.channelSettings(channel)
+    public fun channelSettings(channel: String): ChannelSettings? = call { it.channelSettings(channel) }
 
     /** Sets how many publications a channel keeps on disk. */
     public fun setChannelSettings(channel: String, settings: ChannelSettings): Unit =
-        native.setChannelSettings(channel, settings)
+        call { it.setChannelSettings(channel, settings) }
 
     /** Deletes the setting of a channel, and what it keeps on disk. */
-    public fun resetChannelSettings(channel: String): Unit = native.resetChannelSettings(channel)
+    public fun resetChannelSettings(channel: String): Unit = call { it.resetChannelSettings(channel) }
 
     /** Who is subscribed to a channel: one entry for each connection, the newest first. */
-    public fun presence(channel: String): List<Presence> = native.presence(channel)
+    public fun presence(channel: String): List<Presence> = call { it.presence(channel) }
 
     /** How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one. */
-    public fun subscribers(channels: List<String>): List<Subscribers> = native.subscribers(channels)
+    public fun subscribers(channels: List<String>): List<Subscribers> = call { it.subscribers(channels) }
 
     /** Which of these users are online, in their order. */
-    public fun online(users: List<ULong>): List<ULong> = native.online(users)
+    public fun online(users: List<ULong>): List<ULong> = call { it.online(users) }
+
+    /** Which of these users are online, in their order. */
+    public fun online(vararg users: Long): List<Long> = online(users.map(Long::toULong)).map(ULong::toLong)
 
     /** When these users were last online: one entry for each, in their order. */
-    public fun lastSeen(users: List<ULong>): List<LastSeen> = native.lastSeen(users)
+    public fun lastSeen(users: List<ULong>): List<LastSeen> = call { it.lastSeen(users) }
+
+    /** When these users were last online: one entry for each, in their order. */
+    public fun lastSeen(vararg users: Long): List<LastSeen> = lastSeen(users.map(Long::toULong))
 
     /**
      * Lets a browser that knows this hash log in as the user: 0 to 32 letters, digits, `=`, `+`, `/` and `_`. Replaces the hash
      * that was there, and leaves open connections alone.
      */
-    public fun authorize(user: ULong, hash: String): Unit = native.authorize(user, hash)
+    public fun authorize(user: ULong, hash: String): Unit = call { it.authorize(user, hash) }
+
+    /** Lets a browser that knows this hash log in as the user. */
+    public fun authorize(user: Long, hash: String): Unit = authorize(user.toULong(), hash)
 
     /** Deletes the hash of a user, and closes all connections of the user. */
-    public fun deauthorize(user: ULong): Unit = native.deauthorize(user)
+    public fun deauthorize(user: ULong): Unit = call { it.deauthorize(user) }
+
+    /** Deletes the hash of a user, and closes all connections of the user. */
+    public fun deauthorize(user: Long): Unit = deauthorize(user.toULong())
 
     /**
      * Refuses a token from now on, and closes what it opened. Of a valid token, the user's hash is deleted and all connections
      * of the user are closed, too.
      */
-    public fun revoke(token: String): Unit = native.revoke(token)
+    public fun revoke(token: String): Unit = call { it.revoke(token) }
 
     /** The text that is kept for a user and that browsers may read; null = there is none. */
-    public fun userData(user: ULong): String? = native.userData(user)
+    public fun userData(user: ULong): String? = call { it.userData(user) }
+
+    /** The text that is kept for a user and that browsers may read; null = there is none. */
+    public fun userData(user: Long): String? = userData(user.toULong())
 
     /** Keeps a text for a user, 65,535 bytes at most, in place of the one that was there. An empty one counts as none. */
-    public fun setUserData(user: ULong, data: String): Unit = native.setUserData(user, data)
+    public fun setUserData(user: ULong, data: String): Unit = call { it.setUserData(user, data) }
+
+    /** Keeps a text for a user. */
+    public fun setUserData(user: Long, data: String): Unit = setUserData(user.toULong(), data)
 
     /** Deletes the text that is kept for a user. */
-    public fun deleteUserData(user: ULong): Unit = native.deleteUserData(user)
+    public fun deleteUserData(user: ULong): Unit = call { it.deleteUserData(user) }
+
+    /** Deletes the text that is kept for a user. */
+    public fun deleteUserData(user: Long): Unit = deleteUserData(user.toULong())
 
     /**
      * Carries out any one statement. Each `?` in it stands for one of [params], in their order, which is never pasted into the
      * text: null, Boolean, a number, text, ByteArray or [Value]. Only statements that begin with SELECT or SHOW are tried again
      * when the connection breaks. Each call may use another connection, so the state of a session does not last.
      */
-    public fun query(sql: String, vararg params: Any?): Answer = native.query(sql, params.map(::valueOf))
+    public fun query(sql: String, vararg params: Any?): Answer = call { it.query(sql, params.map(::valueOf)) }
 
     /** Asks a server whether it is there. */
-    public fun ping(): Unit = native.ping()
+    public fun ping(): Unit = call { it.ping() }
 
     /**
      * Starts to listen to channels, and to the user's private messages if [listening] says so. Returns once the server has
@@ -108,14 +138,17 @@ public class BlockingClient internal constructor(private val native: NativeBlock
      * @throws CometException.Ended when the credentials or all channels were refused.
      */
     public fun subscribe(channels: List<ChannelSince>, listening: Listening = Listening()): BlockingSubscription =
-        BlockingSubscription(native.subscribe(channels, listening))
+        BlockingSubscription(call { it.subscribe(channels, listening) })
 
     /** Listens to what comes in these channels from now on. */
     public fun subscribe(vararg channels: String, listening: Listening = Listening()): BlockingSubscription =
         subscribe(channels.map { ChannelSince(it) }, listening)
 
     /** Closes the client. Calls that are under way fail with [CometException.Closed], and so do all later ones; subscriptions end. */
-    override fun close(): Unit = native.disconnect()
+    override fun close() {
+        held.call({}) { it.disconnect() }
+        held.free()
+    }
 
     public companion object {
         /**

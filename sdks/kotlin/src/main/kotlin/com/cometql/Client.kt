@@ -8,11 +8,17 @@ import kotlinx.coroutines.flow.flow
  * A client of one or several CometQL servers, whose calls suspend. It keeps some connections open, goes over to
  * another host when one dies, and may be used from many threads and coroutines at once.
  *
- * A call whose coroutine is cancelled ends at once. Close the client, or give it to [use].
+ * A call whose coroutine is cancelled ends at once. Without a dispatcher (`suspend fun main`, [kotlinx.coroutines.Dispatchers.Unconfined])
+ * a coroutine goes on in a thread of [kotlinx.coroutines.Dispatchers.Default]. Close the client, or give it to [use].
  */
-public class Client internal constructor(private val native: NativeClient) : AutoCloseable {
+public class Client internal constructor(native: NativeClient) : AutoCloseable {
+    private val held = Held(native)
+
+    private suspend fun <T> call(call: suspend (NativeClient) -> T): T =
+        held.call({ throw CometException.Closed() }) { awaited { call(it) } }
+
     /** Publishes to a channel. When the connection breaks, it is sent once more, with the same id: so it arrives once. */
-    public suspend fun publish(publication: NewPublication): Sent = native.publish(publication)
+    public suspend fun publish(publication: NewPublication): Sent = call { it.publish(publication) }
 
     /** Publishes to a channel; see [NewPublication] for what may stand there. */
     public suspend fun publish(channel: String, message: String, event: String = ""): Sent =
@@ -22,87 +28,111 @@ public class Client internal constructor(private val native: NativeClient) : Aut
      * Publishes several messages, to the same or to different channels, in their order and in few round trips. It is not
      * atomic: when it fails, the first ones may have been sent, and the error's text says how many surely were.
      */
-    public suspend fun publishMany(publications: List<NewPublication>): SentMany = native.publishMany(publications)
+    public suspend fun publishMany(publications: List<NewPublication>): SentMany = call { it.publishMany(publications) }
 
     /**
      * Sends a private message to all connections of a user, or keeps it until one acknowledges it. Refused with code 507 when
      * too many wait already.
      */
-    public suspend fun sendToUser(message: NewPrivateMessage): Sent = native.sendToUser(message)
+    public suspend fun sendToUser(message: NewPrivateMessage): Sent = call { it.sendToUser(message) }
 
     /** Sends a private message to a user; see [NewPrivateMessage] for what may stand there. */
     public suspend fun sendToUser(user: ULong, message: String, event: String = ""): Sent =
         sendToUser(NewPrivateMessage(user, message, event))
 
+    /** Sends a private message to a user. */
+    public suspend fun sendToUser(user: Long, message: String, event: String = ""): Sent = sendToUser(user.toULong(), message, event)
+
     /** Sends the same private message to several users, in few round trips. It is not atomic, as [publishMany]. */
     public suspend fun sendToUsers(users: List<ULong>, message: String, event: String = ""): SentMany =
-        native.sendToUsers(users, message, event)
+        call { it.sendToUsers(users, message, event) }
 
     /**
      * A page of what a channel keeps on disk, the oldest first. Channels keep nothing there unless a setting or a channel rule
      * says so.
      */
     public suspend fun history(channel: String, page: HistoryPage = HistoryPage()): PublicationPage =
-        native.history(channel, page)
+        call { it.history(channel, page) }
 
     /** Deletes what a channel keeps on disk; returns how many publications that were. Listeners are told that there is a gap. */
-    public suspend fun deleteHistory(channel: String): ULong = native.deleteHistory(channel)
+    public suspend fun deleteHistory(channel: String): ULong = call { it.deleteHistory(channel) }
 
     /** How a channel is set; null = it has no setting of its own. */
-    public suspend fun channelSettings(channel: String): ChannelSettings? = native.channelSettings(channel)
+    public suspend fun channelSettings(channel: String): ChannelSettings? = call { it.channelSettings(channel) }
 
     /** Sets how many publications a channel keeps on disk. */
     public suspend fun setChannelSettings(channel: String, settings: ChannelSettings): Unit =
-        native.setChannelSettings(channel, settings)
+        call { it.setChannelSettings(channel, settings) }
 
     /** Deletes the setting of a channel, and what it keeps on disk. */
-    public suspend fun resetChannelSettings(channel: String): Unit = native.resetChannelSettings(channel)
+    public suspend fun resetChannelSettings(channel: String): Unit = call { it.resetChannelSettings(channel) }
 
     /** Who is subscribed to a channel: one entry for each connection, the newest first. */
-    public suspend fun presence(channel: String): List<Presence> = native.presence(channel)
+    public suspend fun presence(channel: String): List<Presence> = call { it.presence(channel) }
 
     /** How many subscribers these channels have: one entry for each, in their order, 0 for an unknown one. */
-    public suspend fun subscribers(channels: List<String>): List<Subscribers> = native.subscribers(channels)
+    public suspend fun subscribers(channels: List<String>): List<Subscribers> = call { it.subscribers(channels) }
 
     /** Which of these users are online, in their order. */
-    public suspend fun online(users: List<ULong>): List<ULong> = native.online(users)
+    public suspend fun online(users: List<ULong>): List<ULong> = call { it.online(users) }
+
+    /** Which of these users are online, in their order. */
+    public suspend fun online(vararg users: Long): List<Long> = online(users.map(Long::toULong)).map(ULong::toLong)
 
     /** When these users were last online: one entry for each, in their order. */
-    public suspend fun lastSeen(users: List<ULong>): List<LastSeen> = native.lastSeen(users)
+    public suspend fun lastSeen(users: List<ULong>): List<LastSeen> = call { it.lastSeen(users) }
+
+    /** When these users were last online: one entry for each, in their order. */
+    public suspend fun lastSeen(vararg users: Long): List<LastSeen> = lastSeen(users.map(Long::toULong))
 
     /**
      * Lets a browser that knows this hash log in as the user: 0 to 32 letters, digits, `=`, `+`, `/` and `_`. Replaces the hash
      * that was there, and leaves open connections alone.
      */
-    public suspend fun authorize(user: ULong, hash: String): Unit = native.authorize(user, hash)
+    public suspend fun authorize(user: ULong, hash: String): Unit = call { it.authorize(user, hash) }
+
+    /** Lets a browser that knows this hash log in as the user. */
+    public suspend fun authorize(user: Long, hash: String): Unit = authorize(user.toULong(), hash)
 
     /** Deletes the hash of a user, and closes all connections of the user. */
-    public suspend fun deauthorize(user: ULong): Unit = native.deauthorize(user)
+    public suspend fun deauthorize(user: ULong): Unit = call { it.deauthorize(user) }
+
+    /** Deletes the hash of a user, and closes all connections of the user. */
+    public suspend fun deauthorize(user: Long): Unit = deauthorize(user.toULong())
 
     /**
      * Refuses a token from now on, and closes what it opened. Of a valid token, the user's hash is deleted and all connections
      * of the user are closed, too.
      */
-    public suspend fun revoke(token: String): Unit = native.revoke(token)
+    public suspend fun revoke(token: String): Unit = call { it.revoke(token) }
 
     /** The text that is kept for a user and that browsers may read; null = there is none. */
-    public suspend fun userData(user: ULong): String? = native.userData(user)
+    public suspend fun userData(user: ULong): String? = call { it.userData(user) }
+
+    /** The text that is kept for a user and that browsers may read; null = there is none. */
+    public suspend fun userData(user: Long): String? = userData(user.toULong())
 
     /** Keeps a text for a user, 65,535 bytes at most, in place of the one that was there. An empty one counts as none. */
-    public suspend fun setUserData(user: ULong, data: String): Unit = native.setUserData(user, data)
+    public suspend fun setUserData(user: ULong, data: String): Unit = call { it.setUserData(user, data) }
+
+    /** Keeps a text for a user. */
+    public suspend fun setUserData(user: Long, data: String): Unit = setUserData(user.toULong(), data)
 
     /** Deletes the text that is kept for a user. */
-    public suspend fun deleteUserData(user: ULong): Unit = native.deleteUserData(user)
+    public suspend fun deleteUserData(user: ULong): Unit = call { it.deleteUserData(user) }
+
+    /** Deletes the text that is kept for a user. */
+    public suspend fun deleteUserData(user: Long): Unit = deleteUserData(user.toULong())
 
     /**
      * Carries out any one statement. Each `?` in it stands for one of [params], in their order, which is never pasted into the
      * text: null, Boolean, a number, text, ByteArray or [Value]. Only statements that begin with SELECT or SHOW are tried again
      * when the connection breaks. Each call may use another connection, so the state of a session does not last.
      */
-    public suspend fun query(sql: String, vararg params: Any?): Answer = native.query(sql, params.map(::valueOf))
+    public suspend fun query(sql: String, vararg params: Any?): Answer = call { it.query(sql, params.map(::valueOf)) }
 
     /** Asks a server whether it is there. */
-    public suspend fun ping(): Unit = native.ping()
+    public suspend fun ping(): Unit = call { it.ping() }
 
     /**
      * Starts to listen to channels, and to the user's private messages if [listening] says so. Returns once the server has
@@ -112,19 +142,39 @@ public class Client internal constructor(private val native: NativeClient) : Aut
      * @throws CometException.Ended when the credentials or all channels were refused.
      */
     public suspend fun subscribe(channels: List<ChannelSince>, listening: Listening = Listening()): Subscription =
-        Subscription(native.subscribe(channels, listening))
+        made { Subscription(call { it.subscribe(channels, listening) }, listening) }
 
     /** Listens to what comes in these channels from now on. */
     public suspend fun subscribe(vararg channels: String, listening: Listening = Listening()): Subscription =
         subscribe(channels.map { ChannelSince(it) }, listening)
 
-    /** What comes in these channels, from the moment that the flow is collected; the subscription ends with the collecting. */
+    /**
+     * What comes in these channels, from the moment that the flow is collected; the subscription ends with the collecting.
+     *
+     * @throws CometException.Invalid when it is collected, with an inbox: from here nobody could acknowledge. Use [subscribe].
+     */
     public fun events(vararg channels: String, listening: Listening = Listening()): Flow<Event> = flow {
+        if (listening.inbox) throw CometException.Invalid("an inbox needs subscribe(): events() can acknowledge nothing")
         subscribe(*channels, listening = listening).use { emitAll(it.events()) }
     }
 
-    /** Closes the client. Calls that are under way fail with [CometException.Closed], and so do all later ones; subscriptions end. */
-    override fun close(): Unit = native.closeNow()
+    /**
+     * Closes the client. Calls that are under way fail with [CometException.Closed], and so do all later ones; subscriptions end.
+     * The servers hear it in the background: [disconnect] waits for that.
+     */
+    override fun close() {
+        held.call({}) { it.closeNow() }
+        held.free()
+    }
+
+    /** Closes the client as [close] does, and returns when the servers have heard it, and what subscriptions have acknowledged. */
+    public suspend fun disconnect() {
+        try {
+            held.call({}) { awaited { it.disconnect() } }
+        } finally {
+            close()
+        }
+    }
 
     public companion object {
         /**
@@ -144,6 +194,6 @@ public class Client internal constructor(private val native: NativeClient) : Aut
             password: String,
             database: String = "",
             options: Options = Options(),
-        ): Client = NativeClient.connect(hosts, user, password, database, options)
+        ): Client = made { NativeClient.connect(hosts, user, password, database, options) }
     }
 }

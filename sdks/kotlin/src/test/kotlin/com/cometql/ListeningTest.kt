@@ -66,21 +66,6 @@ class ListeningTest {
     }
 
     @Test
-    fun `a private message comes until it was handled`() = test {
-        connect(server.host).use { client ->
-            client.authorize(7u, "hash7")
-            client.sendToUser(7u, "for you")
-            val inbox = listening.copy(credentials = Credentials.Hash(7u, "hash7"), inbox = true)
-            repeat(2) {
-                client.subscribe(listening = inbox).use { subscription ->
-                    val message = subscription.events().firstOf<Event.Message>().message
-                    assertEquals("for you", message.message)
-                }
-            }
-        }
-    }
-
-    @Test
     fun `a listener that is out of patience again and again loses nothing`() = test {
         connect(server.host).use { client ->
             client.subscribe("web_cancel", listening = listening).use { subscription ->

@@ -6,6 +6,7 @@ import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.TestInstance
 import kotlin.test.Test
 import kotlin.test.assertEquals
+import kotlin.time.Duration.Companion.minutes
 
 /** What `docs-site/sdks/kotlin.md` shows. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -26,8 +27,8 @@ class PageTest {
     fun `calls of each kind`() = test {
         Client.connect(listOf(host), "root", key).use { client ->
             client.publishMany(listOf(NewPublication("web_news", "first"), NewPublication("web_news", "second", event = "headline")))
-            client.sendToUser(7u, """{"text":"only for you"}""")
-            val online: List<ULong> = client.online(listOf(7u, 8u))
+            client.sendToUser(7, """{"text":"only for you"}""")
+            val online: List<Long> = client.online(7, 8)
             val rows = client.query("SELECT name, users FROM pipes WHERE name = ?", "web_news").toMaps()
             println("$online $rows")
         }
@@ -74,6 +75,26 @@ class PageTest {
     }
 
     @Test
+    fun `private messages`() = test {
+        Client.connect(listOf(host), "root", key).use { client ->
+            client.authorize(9, "hash9")
+            client.sendToUser(9, "first")
+            val credentials = Credentials.Hash(9u, "hash9")
+            val listening = Listening(urls = listOf("ws://${server.browsers}"), credentials = credentials, inbox = true)
+            val subscription = client.subscribe(listening = listening)
+            // The page has no end.
+            fun handle(message: String) {
+                println(message)
+                subscription.close()
+            }
+            subscription.forEach { event ->
+                if (event is Event.Message) handle(event.message.message)
+            }
+        }
+        assertEquals("first", said.last())
+    }
+
+    @Test
     fun `errors and blocking calls`() {
         BlockingClient.connect(listOf(host), "root", key).use { client ->
             try {
@@ -87,7 +108,7 @@ class PageTest {
 
     @Test
     fun `a token for a browser`() {
-        val token = mintToken(TokenKey("thirty-two characters of a secret"), Claims(user = 7u, lifeS = 600u))
+        val token = mintToken(TokenKey("thirty-two characters of a secret"), Claims(user = 7, life = 10.minutes))
         assertEquals(3, token.split(".").size)
     }
 }
