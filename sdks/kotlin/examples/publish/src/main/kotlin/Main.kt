@@ -8,6 +8,6 @@ suspend fun main(hosts: Array<String>) {
             println("sent $number")
             delay(20)
         }
-        println("online: ${client.online(listOf(1u, 2u, 3u))}")
+        println("online: ${client.online(1, 2, 3)}")
     }
 }
