@@ -5,7 +5,7 @@ import XCTest
 final class EndingTests: XCTestCase {
     func testAnAnswerThatComesTooLateIsNotWaitedFor() async throws {
         let server = try Server()
-        let client = try await connect(server, options: Options(callTimeoutMs: 300))
+        let client = try await connect(server, options: Options(callTimeoutMs: 3_000))
         defer { client.close() }
         server.freeze()
         guard case .TimedOut = await failure(of: { try await client.publish("never answered", to: "web_news") }) else {

@@ -13,6 +13,7 @@ import org.junit.jupiter.api.TestInstance
 import kotlin.test.Test
 import kotlin.test.assertFailsWith
 import kotlin.test.assertTrue
+import kotlin.time.Duration.Companion.seconds
 
 /** Calls whose answer does not come: cancelled, too late, closed. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -43,7 +44,7 @@ class EndingTest {
     @Test
     fun `an answer that comes too late is not waited for`() = test {
         Proxy(server.host).use { proxy ->
-            connect(proxy.host, options = Options(callTimeoutMs = 300u)).use { client ->
+            connect(proxy.host, options = Options(callTimeout = 3.seconds)).use { client ->
                 proxy.stall()
                 assertFailsWith<CometException.TimedOut> { client.publish("web_news", "never answered") }
             }
