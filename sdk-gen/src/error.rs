@@ -30,7 +30,7 @@ pub enum CometError {
         /// What became of the last attempt.
         detail: String,
     },
-    /// The time of the call (`call_timeout_ms`) was over. It may have taken effect.
+    /// The time of the call (`call_timeout_ms`; of `subscribe`, `start_timeout_ms`) was over. It may have taken effect.
     #[error("timed out: {detail}")]
     TimedOut {
         /// What was waited for.

@@ -13,11 +13,29 @@ from typing import Any
 
 import cometql
 import pytest
-from cometql import AsyncClient, Client, CometError, Options, Tls
+from cometql import (
+    AsyncClient,
+    AsyncSubscription,
+    ChannelRefused,
+    Client,
+    CometError,
+    Event,
+    Hash,
+    Listening,
+    Offline,
+    Online,
+    Options,
+    PrivateMessage,
+    Publication,
+    Subscribed,
+    Tls,
+    Trouble,
+)
 from servers import KEY, Server
 from suite import agrees, argument, called, told
 
-CASES: list[dict[str, Any]] = json.loads(pathlib.Path(os.environ["COMETQL_SUITE"]).read_text("utf-8"))["cases"]
+SUITE: dict[str, list[dict[str, Any]]] = json.loads(pathlib.Path(os.environ["COMETQL_SUITE"]).read_text("utf-8"))
+CASES = SUITE["cases"] + SUITE["listening"]
 NAMES = [case["name"] for case in CASES]
 
 
@@ -55,6 +73,48 @@ class Runner:
 
     def __init__(self, server: Server, connect: Callable[..., Any], wait: Callable[[Any], Any]) -> None:
         self.server, self.connect, self.wait = server, connect, wait
+        self.subscription: Any = None
+        self.offset = 0
+
+    def call(self, client: Any, name: str, given: list[Any]) -> Any:
+        """A step: a call of the client, or of the subscription that the case keeps."""
+        own: dict[str, Callable[..., Any]] = {
+            "subscribe": self.subscribe,
+            "next": self.next,
+            "acknowledge": lambda _: self.subscription.acknowledge(self.offset),
+            "set_token": lambda _, token: self.subscription.set_token(token),
+            "stop_listening": lambda _: self.subscription.close(),
+        }
+        if name in own:
+            return self.result(own[name], client, *given)
+        arguments, named = called(name, given)
+        call = cometql.mint_token if name == "mint_token" else getattr(client, name)
+        return self.result(call, *arguments, **named)
+
+    def subscribe(self, client: Any, channels: list[str], listening: dict[str, Any]) -> None:
+        who = listening.get("credentials")
+        credentials = None if who is None else Hash(**who)
+        subscription = client.subscribe(channels, Listening(**{**listening, "credentials": credentials}))
+        self.subscription = self.wait(subscription.start()) if isinstance(subscription, AsyncSubscription) else subscription
+
+    def next(self, _: Any) -> str | None:
+        while events := self.wait(self.subscription.next_batch(1)):
+            if not isinstance(events[0], (Online, Offline)):
+                return self.line(events[0])
+        return None
+
+    def line(self, event: Event) -> str:
+        if isinstance(event, Publication):
+            return f"publication {event.channel} {event.event} {event.message}"
+        if isinstance(event, PrivateMessage):
+            self.offset = event.offset
+            return f"message {event.event} {event.message}"
+        if isinstance(event, Subscribed):
+            return f"subscribed {event.channel}"
+        if isinstance(event, ChannelRefused):
+            return f"refused {event.channel} {event.code}"
+        assert isinstance(event, Trouble), f"the suite does not know {event}"
+        return f"trouble {event.code}"
 
     def result(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         try:
@@ -63,7 +123,7 @@ class Runner:
             return error
 
     def run(self, case: dict[str, Any]) -> None:
-        kept: dict[str, Any] = {"host": self.server.host, "password": KEY}
+        kept: dict[str, Any] = {"host": self.server.host, "url": self.server.page, "password": KEY}
         client = self.result(self.connect, **log_in(case, kept))
         if "fails" in case:
             compare(case["name"], case, client, kept)
@@ -71,9 +131,8 @@ class Runner:
         assert not isinstance(client, BaseException), case["name"]
         for number, step in enumerate(case["steps"]):
             name = step["call"]
-            arguments, named = called(name, argument(step["with"], kept))
-            call = cometql.mint_token if name == "mint_token" else getattr(client, name)
-            compare(f"step {number} ({name})", step, self.result(call, *arguments, **named), kept)
+            result = self.call(client, name, argument(step["with"], kept))
+            compare(f"step {number} ({name})", step, result, kept)
         self.wait(client.close())
 
 

@@ -198,8 +198,9 @@ class AsyncClient:
         client.subscribe([…])`. It begins with the first event that is asked for, or with `async with`: once inside of that, what is
         published comes. It ends when the client is closed.
 
-        Beginning raises `Unreachable` when no node could be reached within `start_timeout_ms`, `Ended` when the credentials or all
-        channels were refused, `Invalid` for what is not valid.
+        Beginning raises `Unreachable` when no node could be reached within `start_timeout_ms`, `TimedOut` when one could but some
+        channels were not answered in that time, `Ended` when the credentials or all channels were refused, `Invalid` for what is
+        not valid.
         """
         return AsyncSubscription(self._native.subscribe, channels, listening)
 

@@ -197,8 +197,8 @@ class Client:
         """Starts to listen to channels, and to the user's private messages if `listening` says so. Returns once the server has
         answered for each channel: what is published from then on comes. It ends when the client is closed.
 
-        Raises `Unreachable` when no node could be reached within `start_timeout_ms`, `Ended` when the credentials or all channels
-        were refused, `Invalid` for what is not valid.
+        Raises `Unreachable` when no node could be reached within `start_timeout_ms`, `TimedOut` when one could but some channels
+        were not answered in that time, `Ended` when the credentials or all channels were refused, `Invalid` for what is not valid.
         """
         return Subscription(self._native.subscribe(channels_since(channels), plan(listening)))
 
