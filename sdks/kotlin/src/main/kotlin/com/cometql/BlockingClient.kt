@@ -135,6 +135,7 @@ public class BlockingClient internal constructor(native: NativeBlockingClient) :
      * answered for each channel: what is published from then on comes. It ends when the client is closed.
      *
      * @throws CometException.Unreachable when no node could be reached within `startTimeoutMs`.
+     * @throws CometException.TimedOut when one could, but some channels were not answered in that time.
      * @throws CometException.Ended when the credentials or all channels were refused.
      */
     public fun subscribe(channels: List<ChannelSince>, listening: Listening = Listening()): BlockingSubscription =

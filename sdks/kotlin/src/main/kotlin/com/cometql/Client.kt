@@ -139,6 +139,7 @@ public class Client internal constructor(native: NativeClient) : AutoCloseable {
      * answered for each channel: what is published from then on comes. It ends when the client is closed.
      *
      * @throws CometException.Unreachable when no node could be reached within `startTimeoutMs`.
+     * @throws CometException.TimedOut when one could, but some channels were not answered in that time.
      * @throws CometException.Ended when the credentials or all channels were refused.
      */
     public suspend fun subscribe(channels: List<ChannelSince>, listening: Listening = Listening()): Subscription =

@@ -105,6 +105,7 @@ public class Subscription internal constructor(
          * Starts to listen without a client: for programs that only listen and therefore have no key. [Listening.urls] must be given.
          *
          * @throws CometException.Unreachable when no node could be reached within `startTimeoutMs`.
+         * @throws CometException.TimedOut when one could, but some channels were not answered in that time.
          * @throws CometException.Ended when the credentials or all channels were refused.
          */
         public suspend fun open(channels: List<ChannelSince>, listening: Listening): Subscription =
