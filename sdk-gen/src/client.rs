@@ -207,9 +207,9 @@ calls! {
     /// too many wait already.
     fn send_to_user(message: NewPrivateMessage) -> Sent;
 
-    /// Sends the same private message to several users, each with an id of its own, in few round trips. It is not atomic, as
-    /// `publish_many`.
-    fn send_to_users(users: Vec<u64>, message: String, event: String) -> SentMany;
+    /// Sends the same private message to several users, in few round trips. It is not atomic, as `publish_many`. With an id, which
+    /// all of them get, it may be sent again: within 5 minutes each user gets it once. Without, each gets one of its own.
+    fn send_to_users(users: Vec<u64>, message: String, event: String, id: Option<String>) -> SentMany;
 
     /// A page of what a channel keeps on disk, the oldest first. Channels keep nothing there unless a setting or a channel rule
     /// says so.

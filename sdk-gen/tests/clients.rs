@@ -140,7 +140,7 @@ async fn who_is_there() {
     let several = vec![publication("web_a", "x"); 3];
     assert_eq!(client.publish_many(several).await.unwrap().reached, 3);
     let users = client
-        .send_to_users(vec![5, 6], "x".to_owned(), String::new())
+        .send_to_users(vec![5, 6], "x".to_owned(), String::new(), None)
         .await;
     assert_eq!(users.unwrap().reached, 1);
     // Taken away, it ends at once: the user is offline, since some time that is known.

@@ -42,7 +42,7 @@ macro_rules! call {
             "send_to_user" => tell(client.send_to_user(records::message(&with[0]))$(.$wait)?),
             "send_to_users" => {
                 let (users, message, event) = (given(&with[0], whole), words(&with[1]), words(&with[2]));
-                tell(client.send_to_users(users, message, event)$(.$wait)?)
+                tell(client.send_to_users(users, message, event, records::word(&with[3]))$(.$wait)?)
             }
             "history" => tell(client.history(words(&with[0]), records::page(&with[1]))$(.$wait)?),
             "delete_history" => tell(client.delete_history(words(&with[0]))$(.$wait)?),

@@ -31,14 +31,16 @@ impl Core {
         users: Vec<u64>,
         message: String,
         event: String,
+        one: Option<String>,
     ) -> Result<SentMany, CometError> {
         let (event, message) = (Arc::new(event), Arc::new(message));
+        let one = one.map(|one| id(Some(one))).transpose()?;
         let row = |user| {
             Ok(Message {
                 to: user_id(user)?,
                 event: Arc::clone(&event),
                 message: Arc::clone(&message),
-                id: id(None)?,
+                id: one.clone().map_or_else(|| id(None), Ok)?,
             })
         };
         let rows = users.into_iter().map(row);

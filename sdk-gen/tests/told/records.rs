@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Kept, answer, given, whole, words};
 
 /// A text that may be left out.
-fn word(value: &Value) -> Option<String> {
+pub(crate) fn word(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 

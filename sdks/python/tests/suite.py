@@ -111,7 +111,7 @@ def called(name: str, given: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         record = dict(given[0])
         return [record.pop("user"), record.pop("message")], record
     if name == "send_to_users":
-        return given[:2], {"event": given[2]}
+        return given[:2], {"event": given[2], "id": given[3]}
     if name in ("history", "set_channel_settings"):
         return given[:1], given[1]
     if name == "mint_token":

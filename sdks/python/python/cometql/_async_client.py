@@ -102,10 +102,12 @@ class AsyncClient:
         sent: Sent = await self._native.send_to_user(NewPrivateMessage(user, text_of(message), event, id))
         return sent
 
-    async def send_to_users(self, users: Iterable[int], message: Message, *, event: str = "") -> SentMany:
-        """Sends the same private message to several users, each with an id of its own, in few round trips. It is not atomic, as
-        `publish_many`."""
-        sent: SentMany = await self._native.send_to_users(list(users), text_of(message), event)
+    async def send_to_users(
+        self, users: Iterable[int], message: Message, *, event: str = "", id: str | None = None
+    ) -> SentMany:
+        """Sends the same private message to several users, in few round trips. It is not atomic, as `publish_many`. With an `id`,
+        which all of them get, it may be sent again: within 5 minutes each user gets it once. Without, each gets one of its own."""
+        sent: SentMany = await self._native.send_to_users(list(users), text_of(message), event, id)
         return sent
 
     async def history(self, channel: str, *, after: int = 0, limit: int = 100) -> PublicationPage:

@@ -15,7 +15,7 @@ func awaited(_ log: LogIn) async throws -> Calls {
         case "send_to_user": return try await client.sendToUser(message: message(with[0]))
         case "send_to_users":
             let users = list(with[0], whole)
-            return try await client.sendToUsers(users: users, message: text(with[1]), event: text(with[2]))
+            return try await client.sendToUsers(users: users, message: text(with[1]), event: text(with[2]), id: with[3].text)
         case "history": return try await client.history(channel: text(with[0]), page: page(with[1]))
         case "delete_history": return try await client.deleteHistory(channel: text(with[0]))
         case "channel_settings": return try await client.channelSettings(channel: text(with[0])) as Any
@@ -51,7 +51,7 @@ func blocking(_ log: LogIn) throws -> Calls {
         case "send_to_user": return try client.sendToUser(message: message(with[0]))
         case "send_to_users":
             let users = list(with[0], whole)
-            return try client.sendToUsers(users: users, message: text(with[1]), event: text(with[2]))
+            return try client.sendToUsers(users: users, message: text(with[1]), event: text(with[2]), id: with[3].text)
         case "history": return try client.history(channel: text(with[0]), page: page(with[1]))
         case "delete_history": return try client.deleteHistory(channel: text(with[0]))
         case "channel_settings": return try client.channelSettings(channel: text(with[0])) as Any

@@ -39,9 +39,12 @@ public class BlockingClient internal constructor(native: NativeBlockingClient) :
     /** Sends a private message to a user. */
     public fun sendToUser(user: Long, message: String, event: String = ""): Sent = sendToUser(user.toULong(), message, event)
 
-    /** Sends the same private message to several users, in few round trips. It is not atomic, as [publishMany]. */
-    public fun sendToUsers(users: List<ULong>, message: String, event: String = ""): SentMany =
-        call { it.sendToUsers(users, message, event) }
+    /**
+     * Sends the same private message to several users, in few round trips. It is not atomic, as [publishMany]. With an [id], which
+     * all of them get, it may be sent again: within 5 minutes each user gets it once. Without, each gets one of its own.
+     */
+    public fun sendToUsers(users: List<ULong>, message: String, event: String = "", id: String? = null): SentMany =
+        call { it.sendToUsers(users, message, event, id) }
 
     /**
      * A page of what a channel keeps on disk, the oldest first. Channels keep nothing there unless a setting or a channel rule

@@ -1,6 +1,8 @@
 package com.cometql
 
 import kotlinx.serialization.json.JsonArray
+import kotlinx.serialization.json.contentOrNull
+import kotlinx.serialization.json.jsonPrimitive
 
 /** The calls of a client by the names that the suite gives them. */
 internal fun interface Calls {
@@ -26,7 +28,7 @@ internal suspend fun suspending(log: LogIn): Calls {
             "publish" -> client.publish(publication(with[0]))
             "publish_many" -> client.publishMany(list(with[0], ::publication))
             "send_to_user" -> client.sendToUser(message(with[0]))
-            "send_to_users" -> client.sendToUsers(list(with[0], ::whole), text(with[1]), text(with[2]))
+            "send_to_users" -> client.sendToUsers(list(with[0], ::whole), text(with[1]), text(with[2]), with[3].jsonPrimitive.contentOrNull)
             "history" -> client.history(text(with[0]), page(with[1]))
             "delete_history" -> client.deleteHistory(text(with[0]))
             "channel_settings" -> client.channelSettings(text(with[0]))
@@ -58,7 +60,7 @@ internal fun blocking(log: LogIn): Calls {
             "publish" -> client.publish(publication(with[0]))
             "publish_many" -> client.publishMany(list(with[0], ::publication))
             "send_to_user" -> client.sendToUser(message(with[0]))
-            "send_to_users" -> client.sendToUsers(list(with[0], ::whole), text(with[1]), text(with[2]))
+            "send_to_users" -> client.sendToUsers(list(with[0], ::whole), text(with[1]), text(with[2]), with[3].jsonPrimitive.contentOrNull)
             "history" -> client.history(text(with[0]), page(with[1]))
             "delete_history" -> client.deleteHistory(text(with[0]))
             "channel_settings" -> client.channelSettings(text(with[0]))
