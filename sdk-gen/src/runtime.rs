@@ -65,6 +65,13 @@ impl Ours {
             forked: OnceLock::new(),
         })
     }
+
+    /// Lets somebody go on, in the thread that is there for it.
+    fn resume(&'static self, who: &Waker) -> Waker {
+        let who = who.clone();
+        let resumes = &self.resumes;
+        Arc::new(Resume { who, resumes }).into()
+    }
 }
 
 /// For what goes on while no call is under way.
@@ -155,11 +162,7 @@ impl<T, F: Future<Output = Result<T, CometError>>> Future for Served<F> {
             // Who is woken by a bell is not waited for.
             return call.as_mut().poll(context);
         }
-        let resume: Waker = Arc::new(Resume {
-            who: context.waker().clone(),
-            resumes: &ours.resumes,
-        })
-        .into();
+        let resume = ours.resume(context.waker());
         call.as_mut().poll(&mut Context::from_waker(&resume))
     }
 }
@@ -197,8 +200,6 @@ impl Wake for Resume {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
-
-    use tokio::sync::Notify;
 
     use super::*;
     use crate::testing::when_woken;
@@ -271,19 +272,10 @@ mod tests {
     #[test]
     fn who_is_woken_goes_on_in_another_thread() {
         let (tell, told) = channel();
-        let news = Notify::new();
         let waker = when_woken(move || {
             _ = tell.send(thread::current().name().map(str::to_owned));
         });
-        let call = async {
-            news.notified().await;
-            Ok(())
-        };
-        let mut call = Box::pin(served(call));
-        let mut context = Context::from_waker(&waker);
-        assert!(call.as_mut().poll(&mut context).is_pending());
-        news.notify_waiters();
+        ours().unwrap().resume(&waker).wake();
         assert_eq!(told.recv().unwrap().as_deref(), Some("cometql-resume"));
-        assert_eq!(call.as_mut().poll(&mut context), Poll::Ready(Ok(())));
     }
 }
