@@ -53,7 +53,7 @@ class AsyncClient:
         database: str = "",
         options: Options | None = None,
     ) -> Connecting:
-        """Connects to the first host that can be reached, and logs in: `await` it, or use it in `async with`.
+        """Connects to the first host that can be reached and lets the user in: `await` it, or use it in `async with`.
 
         `hosts` are `host` or `host:port` (3307 if no port is given), the most preferred first. `user` is the number of the tenant,
         or `root` for tenant 0; `password` is its key. `database` may be empty.

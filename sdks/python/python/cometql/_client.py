@@ -54,7 +54,7 @@ class Client:
         database: str = "",
         options: Options | None = None,
     ) -> Client:
-        """Connects to the first host that can be reached, and logs in.
+        """Connects to the first host that can be reached and lets the user in.
 
         `hosts` are `host` or `host:port` (3307 if no port is given), the most preferred first. `user` is the number of the tenant,
         or `root` for tenant 0; `password` is its key. `database` may be empty.

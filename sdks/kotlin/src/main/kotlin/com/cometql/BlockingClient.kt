@@ -156,7 +156,7 @@ public class BlockingClient internal constructor(native: NativeBlockingClient) :
 
     public companion object {
         /**
-         * Connects to the first host that can be reached, and logs in.
+         * Connects to the first host that can be reached and lets the user in.
          *
          * @param hosts `host` or `host:port` (3307 if no port is given), the most preferred first.
          * @param user the number of the tenant, or `root` for tenant 0.
