@@ -84,6 +84,8 @@ class Server:
         """It keeps its connections and answers nothing."""
         assert self._child is not None
         self._child.send_signal(signal.SIGSTOP)
+        # The signal stops one thread after the other: until all have stopped, some may still answer.
+        os.waitid(os.P_PID, self._child.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """It answers again."""
