@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{Made, folder};
+use super::{LIBRARY, Made, folder};
 use crate::ci::Tally;
+use crate::notices;
 use crate::process::{
     find_program, other_python_with, output, python_tool, root, run as run_command, target_dir,
 };
@@ -54,6 +55,8 @@ pub(super) fn build(_: &Made) -> anyhow::Result<()> {
     if wheels.exists() {
         std::fs::remove_dir_all(&wheels)?;
     }
+    // `license-files` of pyproject.toml names them.
+    notices::put(LIBRARY, &source().join("licences"))?;
     let maturin = python_tool("maturin", MATURIN)?;
     run_command(
         Command::new(maturin)
