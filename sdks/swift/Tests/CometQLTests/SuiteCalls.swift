@@ -1,11 +1,12 @@
 import CometQL
 
-/// The calls of a client by the names that the suite gives them.
+/// The calls of a client, and of the subscription that a case keeps, by the names that the suite gives them.
 typealias Calls = (_ name: String, _ with: [JSON]) async throws -> Any
 
 func awaited(_ log: LogIn) async throws -> Calls {
     let client = try await Client.connect(
         hosts: log.hosts, user: log.user, password: log.password, database: log.database, options: log.options)
+    let heard = Heard<Subscription>()
     return { name, with in
         switch name {
         case "ping": try await client.ping()
@@ -32,6 +33,13 @@ func awaited(_ log: LogIn) async throws -> Calls {
         case "set_user_data": try await client.setUserData(user: whole(with[0]), data: text(with[1]))
         case "delete_user_data": try await client.deleteUserData(user: whole(with[0]))
         case "query": return try await client.query(sql: text(with[0]), params: list(with[1], value))
+        case "subscribe":
+            let channels = list(with[0]) { ChannelSince(channel: text($0)) }
+            heard.subscription = try await client.subscribe(channels: channels, listening: listening(with[1]))
+        case "next": return try await heard.next { try await $0.next() } as Any
+        case "acknowledge": heard.subscription.acknowledge(offset: heard.offset)
+        case "set_token": heard.subscription.setToken(token: text(with[0]))
+        case "stop_listening": await heard.subscription.disconnect()
         case "mint_token": return try mintToken(key: tokenKey(with[0]), claims: claims(with[1]))
         default: fatalError("no such call: \(name)")
         }
@@ -42,6 +50,7 @@ func awaited(_ log: LogIn) async throws -> Calls {
 func blocking(_ log: LogIn) throws -> Calls {
     let client = try BlockingClient.connect(
         hosts: log.hosts, user: log.user, password: log.password, database: log.database, options: log.options)
+    let heard = Heard<BlockingSubscription>()
     return { name, with in
         switch name {
         case "ping": try client.ping()
@@ -68,6 +77,13 @@ func blocking(_ log: LogIn) throws -> Calls {
         case "set_user_data": try client.setUserData(user: whole(with[0]), data: text(with[1]))
         case "delete_user_data": try client.deleteUserData(user: whole(with[0]))
         case "query": return try client.query(sql: text(with[0]), params: list(with[1], value))
+        case "subscribe":
+            let channels = list(with[0]) { ChannelSince(channel: text($0)) }
+            heard.subscription = try client.subscribe(channels: channels, listening: listening(with[1]))
+        case "next": return try await heard.next { try $0.next() } as Any
+        case "acknowledge": heard.subscription.acknowledge(offset: heard.offset)
+        case "set_token": heard.subscription.setToken(token: text(with[0]))
+        case "stop_listening": heard.subscription.close()
         case "mint_token": return try mintToken(key: tokenKey(with[0]), claims: claims(with[1]))
         default: fatalError("no such call: \(name)")
         }

@@ -39,7 +39,7 @@ final class Matcher {
         case .TimedOut: ("TimedOut", .null)
         case .Interrupted: ("Interrupted", .null)
         case .Closed: ("Closed", .null)
-        case .Ended: ("Ended", .null)
+        case let .Ended(code, _): ("Ended", .text(code))
         case .Invalid: ("Invalid", .null)
         }
     }

@@ -42,6 +42,15 @@ func claims(_ json: JSON) -> Claims {
         further: json["further"]?.text ?? "")
 }
 
+func listening(_ json: JSON) -> Listening {
+    Listening(
+        urls: json["urls"].map { list($0, text) } ?? [],
+        credentials: json["credentials"].map { .hash(user: whole($0["user"]!), hash: text($0["hash"]!)) },
+        inbox: json["inbox"] == .bool(true),
+        acknowledgeByHand: json["acknowledge_by_hand"] == .bool(true),
+        name: json["name"]?.text ?? "")
+}
+
 func value(_ json: JSON) -> Value {
     switch json {
     case .null: .null

@@ -10,14 +10,18 @@ final class SuiteTests: XCTestCase {
     private func run(_ connect: (LogIn) async throws -> Calls) async throws {
         let server = try Server()
         let suite = try Data(contentsOf: URL(fileURLWithPath: setting("COMETQL_SUITE")))
-        let cases = try JSONDecoder().decode(JSON.self, from: suite)["cases"]?.array ?? []
-        XCTAssertFalse(cases.isEmpty)
-        for one in cases { try await run(one, server, connect) }
+        let lists = try JSONDecoder().decode(JSON.self, from: suite)
+        for list in ["cases", "listening"] {
+            let cases = try XCTUnwrap(lists[list]?.array)
+            XCTAssertFalse(cases.isEmpty)
+            for one in cases { try await run(one, server, connect) }
+        }
     }
 
     private func run(_ one: JSON, _ server: Server, _ connect: (LogIn) async throws -> Calls) async throws {
         let name = one["name"]?.text ?? ""
-        let matcher = Matcher(["host": .text(server.host), "password": .text(Server.key)])
+        let matcher = Matcher([
+            "host": .text(server.host), "url": .text("ws://\(server.browsers)"), "password": .text(Server.key)])
         let call: Calls
         do {
             call = try await connect(logIn(matcher.filled(one["connect"] ?? .object([:])), server))

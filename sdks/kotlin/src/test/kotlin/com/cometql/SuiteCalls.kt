@@ -4,7 +4,7 @@ import kotlinx.serialization.json.JsonArray
 import kotlinx.serialization.json.contentOrNull
 import kotlinx.serialization.json.jsonPrimitive
 
-/** The calls of a client by the names that the suite gives them. */
+/** The calls of a client, and of the subscription that a case keeps, by the names that the suite gives them. */
 internal fun interface Calls {
     /** Carries one out. */
     suspend fun call(name: String, with: JsonArray): Any?
@@ -21,6 +21,7 @@ internal class LogIn(
 
 internal suspend fun suspending(log: LogIn): Calls {
     val client = Client.connect(log.hosts, log.user, log.password, log.database, log.options)
+    val heard = Heard<Subscription>()
     return Calls { name, with ->
         when (name) {
             "ping" -> client.ping()
@@ -45,6 +46,11 @@ internal suspend fun suspending(log: LogIn): Calls {
             "set_user_data" -> client.setUserData(whole(with[0]), text(with[1]))
             "delete_user_data" -> client.deleteUserData(whole(with[0]))
             "query" -> client.query(text(with[0]), *list(with[1], ::value).toTypedArray())
+            "subscribe" -> heard.starts(client.subscribe(list(with[0]) { ChannelSince(text(it)) }, listening(with[1])))
+            "next" -> heard.next { it.next() }
+            "acknowledge" -> heard.subscription.acknowledge(heard.offset)
+            "set_token" -> heard.subscription.setToken(text(with[0]))
+            "stop_listening" -> heard.subscription.disconnect()
             "mint_token" -> mintToken(tokenKey(with[0]), claims(with[1]))
             else -> error("no such call: $name")
         }
@@ -53,6 +59,7 @@ internal suspend fun suspending(log: LogIn): Calls {
 
 internal fun blocking(log: LogIn): Calls {
     val client = BlockingClient.connect(log.hosts, log.user, log.password, log.database, log.options)
+    val heard = Heard<BlockingSubscription>()
     return Calls { name, with ->
         when (name) {
             "ping" -> client.ping()
@@ -77,6 +84,11 @@ internal fun blocking(log: LogIn): Calls {
             "set_user_data" -> client.setUserData(whole(with[0]), text(with[1]))
             "delete_user_data" -> client.deleteUserData(whole(with[0]))
             "query" -> client.query(text(with[0]), *list(with[1], ::value).toTypedArray())
+            "subscribe" -> heard.starts(client.subscribe(list(with[0]) { ChannelSince(text(it)) }, listening(with[1])))
+            "next" -> heard.next { it.next() }
+            "acknowledge" -> heard.subscription.acknowledge(heard.offset)
+            "set_token" -> heard.subscription.setToken(text(with[0]))
+            "stop_listening" -> heard.subscription.close()
             "mint_token" -> mintToken(tokenKey(with[0]), claims(with[1]))
             else -> error("no such call: $name")
         }

@@ -40,6 +40,7 @@ internal class Matcher(private val kept: MutableMap<String, JsonElement>) {
     private fun codeOf(error: CometException): JsonElement = when (error) {
         is CometException.Refused -> json(error.code)
         is CometException.AccessDenied -> json(error.code)
+        is CometException.Ended -> json(error.code)
         else -> JsonNull
     }
 

@@ -49,6 +49,14 @@ internal fun claims(json: JsonElement): Claims {
     return Claims(user, life, tenant, json.textOrNull("issuer"), json.textOrNull("audience"), json.text("further", ""))
 }
 
+internal fun listening(json: JsonElement): Listening = Listening(
+    urls = json.jsonObject["urls"]?.let { list(it, ::text) } ?: emptyList(),
+    credentials = json.jsonObject["credentials"]?.jsonObject?.let { Credentials.Hash(whole(it.getValue("user")), it.text("hash")) },
+    inbox = json.truth("inbox", false),
+    acknowledgeByHand = json.truth("acknowledge_by_hand", false),
+    name = json.text("name", ""),
+)
+
 internal fun value(json: JsonElement): Any? = when (json) {
     is JsonNull -> null
     is JsonObject -> HexFormat.of().parseHex(json.text("\$blob"))
@@ -75,7 +83,7 @@ private fun options(json: JsonObject): Options {
         idleCloseMs = json.whole("idle_close_ms", default.idleCloseMs),
         backOffMinMs = json.whole("back_off_min_ms", default.backOffMinMs),
         backOffMaxMs = json.whole("back_off_max_ms", default.backOffMaxMs),
-        spread = json["spread"]?.jsonPrimitive?.boolean ?: default.spread,
+        spread = json.truth("spread", default.spread),
     )
 }
 
@@ -84,6 +92,8 @@ private fun JsonElement.textOrNull(name: String): String? = jsonObject[name]?.le
 private fun JsonElement.text(name: String, default: String): String = textOrNull(name) ?: default
 
 private fun JsonElement.whole(name: String, default: ULong): ULong = jsonObject[name]?.let { whole(it) } ?: default
+
+private fun JsonElement.truth(name: String, default: Boolean): Boolean = jsonObject[name]?.jsonPrimitive?.boolean ?: default
 
 /** What a call returned as the suite writes it: records by their fields, times in seconds. */
 internal fun json(result: Any?): JsonElement = when (result) {

@@ -26,7 +26,7 @@ class SuiteTest {
     private fun tests(connect: suspend (LogIn) -> Calls): Iterable<DynamicTest> {
         val server = Server.start()
         val suite = Json.parseToJsonElement(File(Server.setting("COMETQL_SUITE")).readText())
-        val cases = suite.jsonObject.getValue("cases").jsonArray.map { it.jsonObject }
+        val cases = listOf("cases", "listening").flatMap { suite.jsonObject.getValue(it).jsonArray }.map { it.jsonObject }
         val tests = cases.map { case ->
             DynamicTest.dynamicTest(case.text("name")) { runBlocking { run(case, server, connect) } }
         }
@@ -36,6 +36,7 @@ class SuiteTest {
     private suspend fun run(case: JsonObject, server: Server, connect: suspend (LogIn) -> Calls) {
         val kept = mutableMapOf<String, JsonElement>(
             "host" to JsonPrimitive(server.host),
+            "url" to JsonPrimitive("ws://${server.browsers}"),
             "password" to JsonPrimitive(Server.KEY),
         )
         val matcher = Matcher(kept)
