@@ -14,10 +14,10 @@ def subscribers(client: Client, channel: str) -> int:
     return client.subscribers([channel])[0].count
 
 
-def until_nobody_listens(client: Client, channel: str) -> None:
+async def until_as_many_listen(client: Client, channel: str, count: int) -> None:
     """The server hears of an end when it reads it: until then it is asked again; a test that waits in vain ends by pytest's limit."""
-    while subscribers(client, channel):
-        pass
+    while subscribers(client, channel) != count:
+        await asyncio.sleep(0)
 
 
 async def test_tasks_that_share_a_subscription_begin_it_once(server: Server, client: Client) -> None:
@@ -44,10 +44,30 @@ async def test_who_begins_is_cancelled_and_another_one_begins(server: Server, cl
     assert await second is subscription
     with pytest.raises(asyncio.CancelledError):
         await first
-    # The server hears later that the first one is gone.
-    while subscribers(client, "py_handed") != 1:
-        pass
+    await until_as_many_listen(client, "py_handed", 1)
     await subscription.close()
+
+
+async def test_what_was_opened_when_its_task_was_cancelled_is_closed() -> None:
+    closed = []
+
+    class Opened:
+        def close_now(self) -> None:
+            closed.append(self)
+
+    async def at_once(*_: object) -> Opened:
+        return Opened()
+
+    subscription = AsyncSubscription.open(["py_unwanted"], Listening(urls=["ws://127.0.0.1:9"]))
+    subscription._begin = at_once
+    # Cancelled before it is opened, which happens before the cancelled task goes on.
+    first = asyncio.create_task(subscription.start())
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.sleep(0)
+    assert len(closed) == 1
 
 
 async def test_a_subscription_that_is_closed_does_not_begin(server: Server) -> None:
@@ -68,7 +88,7 @@ async def test_closing_ends_what_begins(server: Server, client: Client, turns: i
         await asyncio.sleep(0)
     await subscription.close()
     assert not any(isinstance(event, Publication) for event in await iterating)
-    until_nobody_listens(client, channel)
+    await until_as_many_listen(client, channel, 0)
 
 
 async def test_closing_does_not_wait_for_a_node_that_says_nothing() -> None:
@@ -130,6 +150,7 @@ async def test_connecting_that_is_cancelled_at_any_moment_leaves_nothing(server:
     assert ended["cancelled"] > 0
     while sockets() > before:
         client.ping()
+        await asyncio.sleep(0)
 
 
 async def _connect(server: Server) -> AsyncClient:
@@ -150,4 +171,4 @@ async def test_subscribing_that_is_cancelled_at_any_moment_leaves_nothing(server
             except asyncio.CancelledError:
                 pass
             del subscription, task
-        until_nobody_listens(client, "py_leaves")
+        await until_as_many_listen(client, "py_leaves", 0)

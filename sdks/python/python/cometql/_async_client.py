@@ -236,6 +236,12 @@ class Connecting(Awaitable[AsyncClient], AbstractAsyncContextManager[AsyncClient
             await self._client.close()
 
 
+def _close_unwanted(opening: asyncio.Task[Any]) -> None:
+    """Closes what was opened, if nobody waited for it any more when it succeeded."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close_now()
+
+
 class AsyncSubscription:
     """Listening to channels and to an inbox: an asynchronous iterator of events. Once begun it goes on in the background, whether
     events are asked for or not, until it is closed.
@@ -275,15 +281,18 @@ class AsyncSubscription:
         cancelled, the next one does."""
         async with self._one:
             if self._native is None and not self._closed:
-                self._opening = asyncio.ensure_future(self._begin(self._channels, self._listening))
+                opening = self._opening = asyncio.ensure_future(self._begin(self._channels, self._listening))
                 try:
                     # Unlike `await`, this tells whose end was asked for: that of this task, or by `close` that of the other.
-                    await asyncio.wait([self._opening])
-                    if not self._opening.cancelled():
-                        self._native = self._opening.result()
+                    await asyncio.wait([opening])
+                except asyncio.CancelledError:
+                    opening.cancel()
+                    opening.add_done_callback(_close_unwanted)
+                    raise
                 finally:
-                    self._opening.cancel()
                     self._opening = None
+                if not opening.cancelled():
+                    self._native = opening.result()
             return self._native is not None
 
     async def __aenter__(self) -> AsyncSubscription:
