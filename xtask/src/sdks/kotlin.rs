@@ -252,7 +252,6 @@ mod tests {
             "data class Options (",
             "    fun uniffiCloneHandle(): Long {",
             "internal object UniffiLib {",
-            "",
             "// object Uniffi",
         ] {
             check(same, same);
