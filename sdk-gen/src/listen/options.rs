@@ -318,7 +318,7 @@ impl From<wire::Position> for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Algorithm;
+    use crate::{Algorithm, testing};
 
     #[track_caller]
     fn check(channels: &[&str], given: Listening, expected: Result<&[&str], &str>) {
@@ -398,14 +398,7 @@ mod tests {
                 algorithm: Some(Algorithm::EdDsa),
                 id: None,
             },
-            claims: Claims {
-                user: 7,
-                life_s: 60,
-                tenant: None,
-                issuer: None,
-                audience: None,
-                further: String::new(),
-            },
+            claims: testing::claims(),
         };
         check(
             &["web_a"],
@@ -433,14 +426,7 @@ mod tests {
             algorithm: None,
             id: None,
         };
-        let claims = Claims {
-            user: 7,
-            life_s: 60,
-            tenant: None,
-            issuer: None,
-            audience: None,
-            further: String::new(),
-        };
+        let claims = testing::claims();
         let (token, hash) = ("a secret".to_owned(), "a secret".to_owned());
         for credentials in [
             Credentials::Token { token },

@@ -3,7 +3,7 @@ use cometql_protocol::client::Input;
 use super::super::options::Home;
 use super::super::{ChannelSince, Listening};
 use super::*;
-use crate::{Algorithm, Claims, TokenKey};
+use crate::{Algorithm, TokenKey, testing};
 
 /// Listens to `web_a` at these nodes, with a queue for two events; nothing is sent anywhere.
 fn task(nodes: usize, credentials: Option<Credentials>) -> Task {
@@ -92,14 +92,7 @@ fn key() -> Option<Credentials> {
         algorithm: Some(Algorithm::Es256),
         id: None,
     };
-    let claims = Claims {
-        user: 7,
-        life_s: 60,
-        tenant: None,
-        issuer: None,
-        audience: None,
-        further: String::new(),
-    };
+    let claims = testing::claims();
     Some(Credentials::Key { key, claims })
 }
 
